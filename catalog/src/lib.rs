@@ -1,0 +1,31 @@
+//! WHAT EXISTS: databases, tables, partitions and views, stored transactionally.
+//!
+//! The life of a change:
+//! 1. A caller reads [`Catalog::snapshot`], an immutable view of everything, and decides.
+//! 2. It hands a list of [`Change`]s to [`Catalog::commit`]: all of them happen, or none.
+//! 3. The store writes them in one SQLite transaction ([`store`]), durable before `commit` returns.
+//! 4. The next [`Snapshot`] is built from the last one and swapped in; readers of the old one keep it.
+//!
+//! This crate knows no query, no network and no DataFusion. Records on disk ([`record`]) are never the runtime types.
+
+pub mod catalog;
+pub mod change;
+pub mod data_type;
+pub mod database;
+pub mod error;
+pub mod name;
+pub mod partition;
+pub mod record;
+pub mod snapshot;
+pub mod store;
+pub mod table;
+
+pub use catalog::Catalog;
+pub use change::{Change, CreateMode};
+pub use data_type::{DataType, StructField};
+pub use database::Database;
+pub use error::{Error, Result};
+pub use name::TableName;
+pub use partition::{Partition, PartitionList};
+pub use snapshot::Snapshot;
+pub use table::{Column, FileFormat, StorageDescriptor, Table, TableDefinition, TableKind};

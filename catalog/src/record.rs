@@ -1,0 +1,1 @@
+//! The frozen forms in which things are kept on disk, apart from the runtime types.

@@ -1,0 +1,23 @@
+//! The limits that hold for every statement, with the reason for each.
+
+/// Longest SQL text. Longer ones are refused with `54001` before they are tokenized: parse trees take some fifty times
+/// the text's size.
+pub const SQL_BYTES_MAX: usize = 1 << 20;
+
+/// Deepest nesting of one expression or query. DataFusion walks trees recursively.
+pub const SQL_DEPTH_MAX: usize = 500;
+
+/// Longest chain of one binary operator or set operation (`1+1+...`, `a OR b OR ...`). The parser builds such chains as
+/// deep as they are long, and its own recursion limit doesn't see them; unbounded ones overflow the stack, which no
+/// `catch_unwind` catches.
+pub const SQL_CHAIN_MAX: usize = 2000;
+
+/// Stack of the threads that parse, plan and execute. Bounds the two limits above from below: 500 levels of
+/// DataFusion's planner took under 16 MiB when measured in a debug build.
+pub const WORKER_STACK_BYTES: usize = 64 << 20;
+
+/// Most columns that a crawl infers; RowDescription counts columns in an int16, PostgreSQL allows 1,600 in a table.
+pub const INFERRED_COLUMNS_MAX: usize = 4096;
+
+/// Deepest nesting of an inferred JSON type.
+pub const INFERRED_DEPTH_MAX: usize = 64;

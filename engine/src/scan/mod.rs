@@ -1,0 +1,4 @@
+//! Files -> record batches: stores, listings, formats, tables.
+
+pub mod format;
+pub mod store;

@@ -1,0 +1,39 @@
+//! [`Session`]: who asks, in which database, with which settings.
+
+pub mod settings;
+
+pub use settings::Settings;
+
+/// One connection's state. Cheap to clone; holds no engine state.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The role that logged in.
+    pub user: String,
+    /// What PostgreSQL clients call the database (`current_database()`): one server has one, `lake` by default.
+    pub catalog_name: String,
+    /// The database that unqualified names are looked up in first (PostgreSQL's `current_schema()`).
+    pub database: String,
+    /// Settings as SET left them.
+    pub settings: Settings,
+    /// The process id that `pg_backend_pid()` shows, unique among live connections.
+    pub backend_pid: i32,
+    /// The client's address, for `system.queries` and `inet_client_addr()`.
+    pub client_address: Option<std::net::SocketAddr>,
+    /// The catalog snapshot that BEGIN pinned; `None` outside a transaction block.
+    pub pinned: Option<std::sync::Arc<limnos_catalog::Snapshot>>,
+}
+
+impl Session {
+    /// A session of `user` with every setting at its default.
+    pub fn new(user: impl Into<String>, catalog_name: impl Into<String>) -> Self {
+        Self {
+            user: user.into(),
+            catalog_name: catalog_name.into(),
+            database: "default".to_owned(),
+            settings: Settings::default(),
+            backend_pid: 0,
+            client_address: None,
+            pinned: None,
+        }
+    }
+}
