@@ -1,6 +1,10 @@
 //! [`Error`]: what went wrong, in PostgreSQL's words, with the code that every endpoint translates from.
 
+mod translate;
+
 use std::fmt;
+
+pub(crate) use translate::{nearest, to_datafusion};
 
 /// The engine's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -39,6 +43,8 @@ pub enum ErrorCode {
     InvalidRegularExpression,
     CharacterNotInRepertoire,
     DataException,
+    /// A statement that can't be planned, for a reason that has no code of its own.
+    InvalidStatement,
     /// A file's bytes are not what its format says.
     DataCorrupted,
     /// A file that was there when the query was planned is gone or replaced.
@@ -105,6 +111,7 @@ impl ErrorCode {
             Self::InvalidRegularExpression => "2201B",
             Self::CharacterNotInRepertoire => "22021",
             Self::DataException => "22000",
+            Self::InvalidStatement => "42000",
             Self::DataCorrupted => "XX001",
             Self::FileChanged => "55000",
             Self::UndefinedFile => "58P01",
