@@ -14,6 +14,7 @@ pub mod data_type;
 pub mod database;
 pub mod error;
 pub mod name;
+mod near;
 pub mod partition;
 pub mod record;
 pub mod snapshot;
