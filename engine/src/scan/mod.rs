@@ -1,4 +1,5 @@
 //! Files -> record batches: stores, listings, formats, tables.
 
 pub mod format;
+pub mod schema;
 pub mod store;
