@@ -78,7 +78,7 @@ async fn everything_survives_a_graceful_restart_and_running_queries_are_waited_f
     .unwrap();
     // A query of about two seconds is under way when the signal comes; it must be answered.
     let slow = tokio::spawn(async move {
-        client::value(&connection, "SELECT count(*) FROM generate_series(1, 30000) a, generate_series(1, 20000) b WHERE a.value % 7 = b.value % 11").await
+        client::value(&connection, "SELECT count(*) FROM generate_series(1, 30000) AS a(x), generate_series(1, 20000) AS b(x) WHERE a.x % 7 = b.x % 11").await
     });
     tokio::time::sleep(Duration::from_millis(500)).await;
     let status = tokio::task::spawn_blocking(move || server.terminate().unwrap()).await.unwrap();

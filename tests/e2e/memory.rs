@@ -13,11 +13,11 @@ async fn a_query_over_the_limit_fails_alone() {
     let client = server.client().await.unwrap();
     let other = server.client().await.unwrap();
     // Arrays can't spill.
-    let greedy = "SELECT cardinality(array_agg(repeat('x', 100) || g.value)) FROM generate_series(1, 20000000) AS g";
+    let greedy = "SELECT cardinality(array_agg(repeat('x', 100) || g)) FROM generate_series(1, 20000000) AS s(g)";
     for _ in 0..2 {
         let (failed, answered) = tokio::join!(
             client::fails(&client, greedy, "53200", "memory"),
-            client::value(&other, "SELECT sum(g.value) FROM generate_series(1, 1000) AS g")
+            client::value(&other, "SELECT sum(g) FROM generate_series(1, 1000) AS s(g)")
         );
         failed.unwrap();
         assert_eq!(answered.unwrap().as_deref(), Some("500500"));
@@ -32,7 +32,7 @@ async fn sorting_more_than_the_limit_spills() {
     let client = server.client().await.unwrap();
     // Some 400 MB to sort in 128.
     let sql = "SELECT count(*), max(n) FROM (SELECT row_number() OVER (ORDER BY t) AS n FROM (
-                 SELECT md5(g.value::text) || repeat('x', 60) AS t FROM generate_series(1, 4000000) AS g) AS a) AS b";
+                 SELECT md5(g::text) || repeat('x', 60) AS t FROM generate_series(1, 4000000) AS s(g)) AS a) AS b";
     let rows = client::rows(&client, sql).await.unwrap();
     assert_eq!(rows, [[Some("4000000".to_owned()), Some("4000000".to_owned())]]);
     server.shutdown().await;
@@ -48,7 +48,7 @@ async fn a_result_of_five_million_rows_passes_through() {
     let before = server.resident_bytes().unwrap();
     // About 600 MB as text.
     let rows = client
-        .simple_query_raw("SELECT g.value, md5(g.value::text), repeat('y', 80) FROM generate_series(1, 5000000) AS g")
+        .simple_query_raw("SELECT g, md5(g::text), repeat('y', 80) FROM generate_series(1, 5000000) AS s(g)")
         .await
         .unwrap();
     let mut rows = std::pin::pin!(rows);

@@ -58,7 +58,7 @@ async fn system_queries_lists_what_ran_and_what_runs() {
     client::rows(&client, "SELECT 'marker one' FROM generate_series(1, 3)").await.unwrap();
     client::fails(&client, "SELECT 'marker two', 1 / 0", "22012", "zero").await.unwrap();
     let cancel = other.cancel_token();
-    let endless = "SELECT 'marker three', count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b WHERE a.value % 7 = b.value % 11";
+    let endless = "SELECT 'marker three', count(*) FROM generate_series(1, 1000000) AS a(x), generate_series(1, 1000000) AS b(x) WHERE a.x % 7 = b.x % 11";
     let look = async {
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         let sql = "SELECT user_name, state FROM system.queries WHERE sql LIKE 'SELECT ''marker three%'";

@@ -11,7 +11,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 /// Works for minutes unless it is stopped.
 const ENDLESS: &str =
-    "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b WHERE a.value % 7 = b.value % 11";
+    "SELECT count(*) FROM generate_series(1, 1000000) AS a(x), generate_series(1, 1000000) AS b(x) WHERE a.x % 7 = b.x % 11";
 
 async fn server_and_client() -> (TestServer, Client) {
     let server = TestServer::start(&[]).await.unwrap();
@@ -82,7 +82,7 @@ async fn an_error_in_an_extended_query_leaves_the_session_usable() {
 async fn portals_hand_out_rows_in_portions() {
     let (server, mut client) = server_and_client().await;
     let transaction = client.transaction().await.unwrap();
-    let portal = transaction.bind("SELECT g.value FROM generate_series(1, 10) AS g ORDER BY 1", &[]).await.unwrap();
+    let portal = transaction.bind("SELECT g FROM generate_series(1, 10) AS s(g) ORDER BY 1", &[]).await.unwrap();
     let mut portions = Vec::new();
     loop {
         let rows = transaction.query_portal(&portal, 4).await.unwrap();
@@ -93,8 +93,8 @@ async fn portals_hand_out_rows_in_portions() {
     }
     assert_eq!(portions, [vec![1, 2, 3, 4], vec![5, 6, 7, 8], vec![9, 10]]);
     // Two at once, turn by turn.
-    let first = transaction.bind("SELECT g.value FROM generate_series(1, 100000) AS g", &[]).await.unwrap();
-    let second = transaction.bind("SELECT -g.value FROM generate_series(1, 100000) AS g", &[]).await.unwrap();
+    let first = transaction.bind("SELECT g FROM generate_series(1, 100000) AS s(g)", &[]).await.unwrap();
+    let second = transaction.bind("SELECT -g FROM generate_series(1, 100000) AS s(g)", &[]).await.unwrap();
     for _ in 0..3 {
         assert_eq!(transaction.query_portal(&first, 10).await.unwrap().len(), 10);
         assert_eq!(transaction.query_portal(&second, 10).await.unwrap().len(), 10);
@@ -152,7 +152,7 @@ async fn cancel_stops_a_query_that_computes_and_one_that_streams() {
     // While rows are on their way, in the extended protocol.
     let drain = async {
         let rows = client
-            .query_raw("SELECT g.value, repeat('x', 100) FROM generate_series(1, 2000000000) AS g", Vec::<i32>::new())
+            .query_raw("SELECT g, repeat('x', 100) FROM generate_series(1, 2000000000) AS s(g)", Vec::<i32>::new())
             .await?;
         let mut rows = std::pin::pin!(rows);
         let mut count = 0_u64;
@@ -193,7 +193,7 @@ async fn a_cancel_with_a_wrong_key_cancels_nothing() {
     };
     let query = client::value(
         &client,
-        "SELECT count(*) FROM generate_series(1, 20000) a, generate_series(1, 10000) b WHERE a.value % 7 = b.value % 11",
+        "SELECT count(*) FROM generate_series(1, 20000) AS a(x), generate_series(1, 10000) AS b(x) WHERE a.x % 7 = b.x % 11",
     );
     let (answer, ()) = tokio::join!(query, guess);
     assert!(answer.unwrap().is_some());
