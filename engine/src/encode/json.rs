@@ -40,7 +40,12 @@ impl JsonWriter {
                 key
             })
             .collect();
-        Self { layout, keys, row_count: 0, buffer: String::new() }
+        Self {
+            layout,
+            keys,
+            row_count: 0,
+            buffer: String::new(),
+        }
     }
 }
 
@@ -63,7 +68,9 @@ impl BatchWriter for JsonWriter {
             if self.layout == Layout::Lines {
                 self.buffer.push('\n');
             }
-            output.write_all(self.buffer.as_bytes()).map_err(|error| output_error(&error))?;
+            output
+                .write_all(self.buffer.as_bytes())
+                .map_err(|error| output_error(&error))?;
             self.row_count += 1;
         }
         Ok(())
@@ -85,19 +92,29 @@ pub(super) fn write_json(array: &dyn Array, row: usize, out: &mut String) {
         return out.push_str("null");
     }
     let mut float = |value: f64, write: &dyn Fn(&mut String)| {
-        if value.is_finite() { write(out) } else { out.push_str("null") }
+        if value.is_finite() {
+            write(out)
+        } else {
+            out.push_str("null")
+        }
     };
     match array.data_type() {
         DataType::Null => out.push_str("null"),
         DataType::Boolean => out.push_str(if array.as_boolean().value(row) { "true" } else { "false" }),
         DataType::Float16 => {
-            float(f64::from(array.as_primitive::<Float16Type>().value(row)), &|out| text::write_text(array, row, out));
+            float(f64::from(array.as_primitive::<Float16Type>().value(row)), &|out| {
+                text::write_text(array, row, out)
+            });
         }
         DataType::Float32 => {
-            float(f64::from(array.as_primitive::<Float32Type>().value(row)), &|out| text::write_text(array, row, out));
+            float(f64::from(array.as_primitive::<Float32Type>().value(row)), &|out| {
+                text::write_text(array, row, out)
+            });
         }
         DataType::Float64 => {
-            float(array.as_primitive::<Float64Type>().value(row), &|out| text::write_text(array, row, out));
+            float(array.as_primitive::<Float64Type>().value(row), &|out| {
+                text::write_text(array, row, out)
+            });
         }
         other if other.is_numeric() => text::write_text(array, row, out),
         DataType::Utf8 => write_string(array.as_string::<i32>().value(row), out),
@@ -201,7 +218,10 @@ mod tests {
         let cases: Vec<(ArrayRef, &str)> = vec![
             (Arc::new(map.finish()), "{\"a\\u0001\":9223372036854775807}"),
             (
-                Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(1), None])])),
+                Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![
+                    Some(1),
+                    None,
+                ])])),
                 "[1,null]",
             ),
             (

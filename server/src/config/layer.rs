@@ -153,8 +153,23 @@ impl Layer {
     #[must_use]
     pub fn over(self, under: Self) -> Self {
         let Self {
-            data_dir, root, pg, http, memory_limit, threads, spill_limit, catalog_name, max_connections,
-            statement_timeout, shutdown_deadline, auth, users_file, log_level, log_format, users, s3,
+            data_dir,
+            root,
+            pg,
+            http,
+            memory_limit,
+            threads,
+            spill_limit,
+            catalog_name,
+            max_connections,
+            statement_timeout,
+            shutdown_deadline,
+            auth,
+            users_file,
+            log_level,
+            log_format,
+            users,
+            s3,
         } = self;
         Self {
             data_dir: data_dir.or(under.data_dir),
@@ -181,8 +196,14 @@ impl Layer {
 impl S3Layer {
     fn over(self, under: Self) -> Self {
         let Self {
-            endpoint, region, access_key_id, secret_access_key, session_token, allow_http,
-            virtual_hosted_style_request, skip_signature,
+            endpoint,
+            region,
+            access_key_id,
+            secret_access_key,
+            session_token,
+            allow_http,
+            virtual_hosted_style_request,
+            skip_signature,
         } = self;
         Self {
             endpoint: endpoint.or(under.endpoint),
@@ -205,7 +226,10 @@ impl S3Layer {
             ("secret_access_key", self.secret_access_key),
             ("session_token", self.session_token),
             ("allow_http", self.allow_http.map(|yes| yes.to_string())),
-            ("virtual_hosted_style_request", self.virtual_hosted_style_request.map(|yes| yes.to_string())),
+            (
+                "virtual_hosted_style_request",
+                self.virtual_hosted_style_request.map(|yes| yes.to_string()),
+            ),
             ("skip_signature", self.skip_signature.map(|yes| yes.to_string())),
         ]
         .into_iter()
@@ -217,6 +241,9 @@ impl S3Layer {
 impl std::fmt::Debug for S3Layer {
     /// An allow-list: secrets stay out of logs even when someone prints a whole configuration.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("S3Layer").field("endpoint", &self.endpoint).field("region", &self.region).finish_non_exhaustive()
+        f.debug_struct("S3Layer")
+            .field("endpoint", &self.endpoint)
+            .field("region", &self.region)
+            .finish_non_exhaustive()
     }
 }
