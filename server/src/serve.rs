@@ -17,6 +17,7 @@ use limnos_engine::clock::SystemClock;
 use limnos_engine::scan::store::StoreOptions;
 use limnos_engine::{Engine, EngineConfig};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +45,7 @@ const FOOTER_CACHE_MAX: u64 = 1 << 30;
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What a server is started with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ServeOptions {
     /// Where the catalog and the spill folder are.
     pub data_dir: PathBuf,
@@ -355,29 +356,23 @@ fn address_of(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
 
 /// SIGTERM and SIGINT.
 struct Signals {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
         Ok(Self {
-            #[cfg(unix)]
-            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
     /// The next one's name.
     async fn next(&mut self) -> &'static str {
-        #[cfg(unix)]
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
-            _ = tokio::signal::ctrl_c() => "SIGINT",
-        }
-        #[cfg(not(unix))]
-        {
-            let _ = tokio::signal::ctrl_c().await;
-            "SIGINT"
+            _ = self.interrupt.recv() => "SIGINT",
         }
     }
 }

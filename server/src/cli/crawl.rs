@@ -13,6 +13,10 @@ pub(super) struct Crawl {
     #[arg(value_name = "PATH|URL")]
     location: String,
 
+    /// The database that gets the tables
+    #[arg(long, value_name = "NAME")]
+    database: Option<String>,
+
     #[command(flatten)]
     target: TargetArguments,
 }
@@ -22,7 +26,7 @@ impl Crawl {
         let output = Output::open(None)?;
         // A server resolves names from where it stands, not from here.
         let location = absolute(&self.location);
-        let sql = statement(&location, self.target.database.as_deref());
+        let sql = statement(&location, self.database.as_deref());
         if let Some(server) = &self.target.server {
             let server = remote::Server::new(server)?;
             return runtime()?.block_on(server.query(&sql, None, Format::Table, output));

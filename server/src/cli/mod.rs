@@ -174,6 +174,15 @@ mod tests {
                 .to_string();
             assert_eq!(help.contains("--pg "), expected, "{name}");
             assert!(help.contains("--memory-limit <SIZE>"), "{name}");
+            // Flattened structs have docs of their own, which must not become the command's.
+            let about = command
+                .find_subcommand(name)
+                .and_then(|command| command.get_about())
+                .map(ToString::to_string);
+            assert!(
+                about.is_some_and(|about| !about.to_lowercase().contains("setting")),
+                "{name}"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! [`Output`]: where answers go: standard output, or a file that appears whole or not at all.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use super::Failure;
 
 /// A sink of bytes.
 pub(super) enum Output {
-    Stdout(BufWriter<StdoutLock<'static>>),
+    Stdout(BufWriter<Stdout>),
     File(AtomicFile),
 }
 
@@ -23,7 +23,7 @@ pub(super) struct AtomicFile {
 impl Output {
     pub(super) fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = path else {
-            return Ok(Self::Stdout(BufWriter::with_capacity(64 << 10, io::stdout().lock())));
+            return Ok(Self::Stdout(BufWriter::with_capacity(64 << 10, io::stdout())));
         };
         AtomicFile::create(path)
             .map(Self::File)

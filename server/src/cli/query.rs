@@ -35,6 +35,10 @@ pub(super) struct QueryCommand {
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
+    /// Where unqualified names are looked up first
+    #[arg(long, value_name = "NAME")]
+    database: Option<String>,
+
     #[command(flatten)]
     target: TargetArguments,
 }
@@ -57,11 +61,11 @@ impl QueryCommand {
         let sql = self.sql()?;
         let output = Output::open(self.output.as_deref())?;
         let Some(server) = &self.target.server else {
-            let local = Local::open(self.target.sources, self.target.database.as_deref(), &[])?;
+            let local = Local::open(self.target.sources, self.database.as_deref(), &[])?;
             return runtime()?.block_on(run_local(local, &sql, format, output));
         };
         let server = remote::Server::new(server)?;
-        runtime()?.block_on(server.query(&sql, self.target.database.as_deref(), format, output))
+        runtime()?.block_on(server.query(&sql, self.database.as_deref(), format, output))
     }
 
     fn format(&self) -> Format {
@@ -96,12 +100,14 @@ pub(super) async fn run_local(mut local: Local, sql: &str, format: Format, outpu
         output,
         broken: None,
     };
-    let running = script::run(&local.service, &mut local.session, sql, &slot, &mut sink);
-    tokio::pin!(running);
-    let outcome = loop {
-        tokio::select! {
-            outcome = &mut running => break outcome,
-            Ok(()) = tokio::signal::ctrl_c() => slot.cancel("canceling statement due to user request"),
+    let outcome = {
+        let running = script::run(&local.service, &mut local.session, sql, &slot, &mut sink);
+        tokio::pin!(running);
+        loop {
+            tokio::select! {
+                outcome = &mut running => break outcome,
+                Ok(()) = tokio::signal::ctrl_c() => slot.cancel("canceling statement due to user request"),
+            }
         }
     };
     if let Some(error) = sink.broken {

@@ -21,10 +21,6 @@ pub(super) struct TargetArguments {
     #[arg(long, value_name = "URL")]
     pub(super) server: Option<String>,
 
-    /// Where unqualified names are looked up first
-    #[arg(long, value_name = "NAME")]
-    pub(super) database: Option<String>,
-
     #[command(flatten)]
     pub(super) sources: Sources,
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::size::{ByteSize, Span};
 
 /// Settings as one source gives them: the file, the environment or the flags. What it doesn't say is `None`.
-#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[derive(Clone, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[group(skip)]
 pub struct Layer {
@@ -235,6 +235,19 @@ impl S3Layer {
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)))
         .collect()
+    }
+}
+
+impl std::fmt::Debug for Layer {
+    /// An allow-list, as that of [`S3Layer`].
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Layer")
+            .field("data_dir", &self.data_dir)
+            .field("root", &self.root)
+            .field("pg", &self.pg)
+            .field("http", &self.http)
+            .field("s3", &self.s3)
+            .finish_non_exhaustive()
     }
 }
 

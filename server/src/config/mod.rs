@@ -324,9 +324,7 @@ fn read_file(path: &Path) -> Result<Layer, ConfigError> {
 }
 
 fn parse_file(text: &str) -> Result<Layer, ConfigError> {
-    let table: toml::Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| ConfigError::new(error.to_string()))?;
+    let table: toml::Table = text.parse().map_err(|error| toml_error(text, &error))?;
     let (s3_keys, mut keys): (Vec<_>, Vec<_>) = setting_names()
         .into_iter()
         .chain(SECRET_VARIABLES.map(str::to_owned))
@@ -337,7 +335,19 @@ fn parse_file(text: &str) -> Result<Layer, ConfigError> {
         let s3_keys: Vec<_> = s3_keys.iter().map(|name| name["s3_".len()..].to_owned()).collect();
         refuse_unknown(s3.keys(), &s3_keys, "s3.")?;
     }
-    toml::from_str(text).map_err(|error| ConfigError::new(error.to_string().trim_end().to_owned()))
+    toml::from_str(text).map_err(|error| toml_error(text, &error))
+}
+
+/// Says where, without quoting the line as toml's own text does: it may hold a password.
+fn toml_error(text: &str, error: &toml::de::Error) -> ConfigError {
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => ConfigError::new(format!(
+            "line {}: {}",
+            before.matches('\n').count() + 1,
+            error.message()
+        )),
+        None => ConfigError::new(error.message()),
+    }
 }
 
 fn refuse_unknown<'a>(
@@ -486,6 +496,8 @@ mod tests {
             let error = parse_file(file).unwrap_err();
             assert_eq!((error.message.as_str(), error.hint.as_deref()), (message, Some(hint)));
         }
+        let error = parse_file("threads = 1\npg = \"nowhere\"").unwrap_err();
+        assert!(error.message.starts_with("line 2: "), "{error}");
         let error = parse_file("zzz = 1").unwrap_err();
         assert!(error.hint.unwrap().starts_with("Known keys are data_dir, "));
     }

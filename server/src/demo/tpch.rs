@@ -58,7 +58,9 @@ fn make_lineitem(folder: &Path, scale: f64, progress: &Progress) -> io::Result<(
 }
 
 fn make_rest(folder: &Path, scale: f64, progress: &Progress) -> io::Result<RowCounts> {
-    let write = |name, rows: &mut dyn RecordBatchIterator| Ok((name, write_single(folder, name, rows, progress)?));
+    let write = |name, rows: &mut dyn RecordBatchIterator| -> io::Result<(&'static str, u64)> {
+        Ok((name, write_single(folder, name, rows, progress)?))
+    };
     let orders = OrderArrow::new(OrderGenerator::new(scale, 1, 1));
     Ok(vec![
         (

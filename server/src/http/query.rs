@@ -163,15 +163,18 @@ pub(super) async fn query(
     State(endpoint): State<Endpoint>,
     Query(parameters): Query<Parameters>,
     sql: String,
-) -> Result<Response, Response> {
+) -> Response {
     let format: Format = match &parameters.format {
-        Some(name) => name.parse().map_err(|error| {
-            HttpError {
-                status: StatusCode::BAD_REQUEST,
-                error,
+        Some(name) => match name.parse() {
+            Ok(format) => format,
+            Err(error) => {
+                return HttpError {
+                    status: StatusCode::BAD_REQUEST,
+                    error,
+                }
+                .into_response();
             }
-            .into_response()
-        })?,
+        },
         None => Format::Ndjson,
     };
     let (sender, mut receiver) = mpsc::channel(CHUNKS_WAITING);
@@ -189,24 +192,26 @@ pub(super) async fn query(
                 }
             }
             Some(Message::End(head)) => break Some(head),
-            Some(Message::Failed(error)) => return Err(error.into_response()),
+            Some(Message::Failed(error)) => return error.into_response(),
             None => {
                 let error = Error::internal("the statement ended without an answer");
-                return Err(HttpError {
+                return HttpError {
                     status: StatusCode::INTERNAL_SERVER_ERROR,
                     error,
                 }
-                .into_response());
+                .into_response();
             }
         }
     };
     let body = match head {
         Some(_) => Body::from_stream(futures::stream::iter(held.into_iter().map(Ok::<_, Infallible>))),
         None => {
-            let rest = ReceiverStream::new(receiver).filter_map(async |message| match message {
-                Message::Bytes(bytes) => Some(Ok(bytes)),
-                Message::End(_) => None,
-                Message::Failed(failed) => Some(Err(io::Error::other(failed.error))),
+            let rest = ReceiverStream::new(receiver).filter_map(|message| {
+                futures::future::ready(match message {
+                    Message::Bytes(bytes) => Some(Ok(bytes)),
+                    Message::End(_) => None,
+                    Message::Failed(failed) => Some(Err(io::Error::other(failed.error))),
+                })
             });
             Body::from_stream(futures::stream::iter(held.into_iter().map(Ok)).chain(rest))
         }
@@ -229,7 +234,7 @@ pub(super) async fn query(
             insert(NOTICES, &notices_header(&head.notices));
         }
     }
-    Ok(response)
+    response
 }
 
 /// Notices as JSON in ASCII, as many as fit.
