@@ -52,7 +52,8 @@ fn commits_until_it_is_killed() {
     if catalog.snapshot().tables.is_empty() {
         catalog.commit(vec![create_table("default.log", partitioned_table(&["n", "half"]))]).unwrap();
     }
-    let done = catalog.snapshot().tables.keys().filter_map(|name| name.name.strip_prefix("a")?.parse::<u64>().ok()).max();
+    let done =
+        catalog.snapshot().tables.keys().filter_map(|name| name.name.strip_prefix("a")?.parse::<u64>().ok()).max();
     let start = done.map_or(0, |done| done + 1);
     for n in start.. {
         let halves = ["x", "y"].map(|half| partition(&[&n.to_string(), half]));
@@ -100,7 +101,7 @@ fn check(path: &Path, acknowledged: u64) {
         .map(|i| (list.values[0][i].as_deref().unwrap().parse().unwrap(), list.values[1][i].as_deref().unwrap()))
         .collect();
     found.sort_unstable();
-    let is_kept = |n: &u64| n % 2 == 0 || n + 5 >= count;
+    let is_kept = |n: &u64| n.is_multiple_of(2) || n + 5 >= count;
     let wanted: Vec<(u64, &str)> = (0..count).filter(is_kept).flat_map(|n| [(n, "x"), (n, "y")]).collect();
     assert_eq!(found, wanted);
 }
