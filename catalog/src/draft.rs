@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::name::{DEFAULT_DATABASE, validate_database_name, validate_table_name};
 use crate::partition::{HIVE_DEFAULT_PARTITION, hive_path};
 use crate::store::sqlite::Transaction;
-use crate::{Change, CreateMode, Database, Error, Partition, Result, Snapshot, Table, TableDefinition, TableKind, TableName};
+use crate::{
+    Change, CreateMode, Database, Error, Partition, Result, Snapshot, Table, TableDefinition, TableKind, TableName,
+};
 
 /// A snapshot in the making.
 #[derive(Debug)]

@@ -216,18 +216,14 @@ mod tests {
 
     fn any_columns() -> impl Strategy<Value = Vec<Column>> {
         let types = ["int", "struct<a:int,`b c`:array<decimal(5,2)>>", "timestamp with time zone", "varchar(3)"];
-        let column = (
-            any::<String>(),
-            prop::sample::select(types.to_vec()),
-            any::<Option<String>>(),
-            any::<Option<String>>(),
-        )
-            .prop_map(|(name, data_type, comment, source_name)| Column {
-                name,
-                data_type: data_type.parse().unwrap(),
-                comment,
-                source_name,
-            });
+        let column =
+            (any::<String>(), prop::sample::select(types.to_vec()), any::<Option<String>>(), any::<Option<String>>())
+                .prop_map(|(name, data_type, comment, source_name)| Column {
+                    name,
+                    data_type: data_type.parse().unwrap(),
+                    comment,
+                    source_name,
+                });
         prop::collection::vec(column, 0..4)
     }
 

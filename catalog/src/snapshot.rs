@@ -66,7 +66,8 @@ impl Snapshot {
         let here = self.tables_in(&name.database).map(|table| table.name.name.as_str());
         let near_here = near::nearest(&name.name, here);
         if !near_here.is_empty() {
-            let tables = near_here.into_iter().map(|near| TableName { database: name.database.clone(), name: near.to_owned() });
+            let tables =
+                near_here.into_iter().map(|near| TableName { database: name.database.clone(), name: near.to_owned() });
             return tables.filter_map(|table| self.tables.get_key_value(&table)).map(|(name, _)| name).collect();
         }
         let near_anywhere = near::nearest(&name.name, self.tables.keys().map(|table| table.name.as_str()));
@@ -134,7 +135,10 @@ mod tests {
             assert_eq!(error.hint(), hint, "{database}.{name}");
         }
         let error = snapshot.database("Salse").unwrap_err();
-        assert_eq!((error.to_string().as_str(), error.hint()), ("database \"salse\" does not exist", Some("Did you mean \"sales\"?")));
+        assert_eq!(
+            (error.to_string().as_str(), error.hint()),
+            ("database \"salse\" does not exist", Some("Did you mean \"sales\"?"))
+        );
     }
 
     #[test]

@@ -138,7 +138,8 @@ impl TableDefinition {
 
     fn duplicate(&self, name: &str) -> Error {
         let is_key = self.partition_keys.iter().any(|key| key.name.to_lowercase() == name.to_lowercase());
-        let hint = is_key.then(|| "A partition key is a column of its own: leave it out of the column list.".to_owned());
+        let hint =
+            is_key.then(|| "A partition key is a column of its own: leave it out of the column list.".to_owned());
         Error::Invalid { message: format!("column \"{name}\" specified more than once"), hint }
     }
 }
@@ -152,7 +153,10 @@ impl Column {
         }
         if name.len() > COLUMN_NAME_BYTES_MAX {
             let bytes = name.len();
-            return invalid(format!("column name is too long: it has {bytes} bytes of at most {COLUMN_NAME_BYTES_MAX}"), None);
+            return invalid(
+                format!("column name is too long: it has {bytes} bytes of at most {COLUMN_NAME_BYTES_MAX}"),
+                None,
+            );
         }
         if name.contains('\0') {
             return invalid(format!("column name {name:?} must not hold the character '\\0'"), None);
@@ -231,7 +235,10 @@ mod tests {
             (table(&[("", int())], &[]), "a column name must not be empty"),
             (table(&[("a\0", int())], &[]), "column name \"a\\0\" must not hold the character '\\0'"),
             (table(&[(&"x".repeat(1025), int())], &[]), "column name is too long: it has 1025 bytes of at most 1024"),
-            (table(&[("a", DataType::Decimal(60, 0))], &[]), "column \"a\": decimal precision 60 must be between 1 and 38"),
+            (
+                table(&[("a", DataType::Decimal(60, 0))], &[]),
+                "column \"a\": decimal precision 60 must be between 1 and 38",
+            ),
             (table(&[("a", DataType::Varchar(0))], &[]), "column \"a\": length for type varchar must be at least 1"),
             (table(&[("a", twice)], &[]), "column \"a\": field \"x\" specified more than once"),
             (table(&[("a", deep)], &[]), "column \"a\": types nest deeper than 64 levels"),

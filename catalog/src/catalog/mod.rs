@@ -141,7 +141,12 @@ impl Catalog {
         }
     }
 
-    fn load_partitions(&self, connection: &Connection, snapshot: &Snapshot, table: &Table) -> Result<Arc<PartitionList>> {
+    fn load_partitions(
+        &self,
+        connection: &Connection,
+        snapshot: &Snapshot,
+        table: &Table,
+    ) -> Result<Arc<PartitionList>> {
         let key = (table.id, table.partitions_version);
         // Somebody else may have loaded it while this thread waited for the connection.
         if let Some(list) = self.partition_lists.lock().get(key) {

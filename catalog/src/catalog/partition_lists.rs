@@ -35,7 +35,8 @@ impl PartitionLists {
     pub(super) fn insert(&mut self, key: Key, list: Arc<PartitionList>) {
         self.partition_count += list.len();
         self.lists.push_back((key, list));
-        while self.lists.len() > LIST_COUNT_MAX || (self.partition_count > PARTITION_COUNT_MAX && self.lists.len() > 1) {
+        while self.lists.len() > LIST_COUNT_MAX || (self.partition_count > PARTITION_COUNT_MAX && self.lists.len() > 1)
+        {
             let Some((_, oldest)) = self.lists.pop_front() else { return };
             self.partition_count -= oldest.len();
         }

@@ -249,8 +249,16 @@ fn what_comes_to_nothing_makes_no_version() {
             create("default.t", view("taken by a table"), CreateMode::IfNotExists),
             Change::DropDatabase { name: "x".to_owned(), if_exists: true, cascade: true },
             Change::DropTable { name: name("default.x"), view: true, if_exists: true },
-            Change::AddPartitions { table: name("default.t"), partitions: vec![partition(&["1"])], if_not_exists: true },
-            Change::DropPartitions { table: name("default.t"), values: vec![partition(&["2"]).values], if_exists: true },
+            Change::AddPartitions {
+                table: name("default.t"),
+                partitions: vec![partition(&["1"])],
+                if_not_exists: true,
+            },
+            Change::DropPartitions {
+                table: name("default.t"),
+                values: vec![partition(&["2"]).values],
+                if_exists: true,
+            },
             add("default.t", &[]),
         ];
         let after = catalog.commit(nothing).unwrap();
@@ -263,8 +271,9 @@ fn what_comes_to_nothing_makes_no_version() {
 fn replacing_keeps_the_id_and_counts_the_version() {
     let (_folder, catalogs) = both();
     for catalog in catalogs {
-        let first =
-            catalog.commit(vec![create_table("default.t", partitioned_table(&["k"])), add("default.t", &[&["1"]])]).unwrap();
+        let first = catalog
+            .commit(vec![create_table("default.t", partitioned_table(&["k"])), add("default.t", &[&["1"]])])
+            .unwrap();
         let first = Arc::clone(first.table(&name("default.t")).unwrap());
         assert_eq!((first.version, first.partition_count, first.partitions_version), (1, 1, 2));
 
@@ -324,7 +333,8 @@ fn drops_a_database_with_all_that_is_in_it() {
             create_table("sales.v", view("select 1")),
         ];
         let before = catalog.commit(changes).unwrap();
-        let Error::NotEmpty { table_count, .. } = catalog.commit(vec![drop_database("sales", false)]).unwrap_err() else {
+        let Error::NotEmpty { table_count, .. } = catalog.commit(vec![drop_database("sales", false)]).unwrap_err()
+        else {
             panic!("not empty")
         };
         assert_eq!(table_count, 2);
@@ -419,9 +429,8 @@ fn partition_lists_are_shared() {
         let changes = vec![create_table("default.t", partitioned_table(&["k"])), add("default.t", &[&["1"]])];
         let first = catalog.commit(changes).unwrap();
         let second = catalog.commit(vec![create_database("a", CreateMode::Create)]).unwrap();
-        let list = |snapshot: &Snapshot| {
-            catalog.partitions(snapshot, snapshot.table(&name("default.t")).unwrap()).unwrap()
-        };
+        let list =
+            |snapshot: &Snapshot| catalog.partitions(snapshot, snapshot.table(&name("default.t")).unwrap()).unwrap();
         assert!(Arc::ptr_eq(&list(&first), &list(&second)));
         let third = catalog.commit(vec![add("default.t", &[&["2"]])]).unwrap();
         assert_eq!((list(&third).len(), list(&first).len()), (2, 1));
@@ -440,7 +449,8 @@ fn a_hundred_thousand_partitions() {
         .collect();
     let catalog = open(&path);
     let change = Change::AddPartitions { table: name("default.t"), partitions: all.clone(), if_not_exists: false };
-    let snapshot = catalog.commit(vec![create_table("default.t", partitioned_table(&["a", "b"])), change.clone()]).unwrap();
+    let snapshot =
+        catalog.commit(vec![create_table("default.t", partitioned_table(&["a", "b"])), change.clone()]).unwrap();
     let check = |catalog: &Catalog, snapshot: &Snapshot| {
         let list = catalog.partitions(snapshot, snapshot.table(&name("default.t")).unwrap()).unwrap();
         assert_eq!(list.len(), all.len());
@@ -467,11 +477,9 @@ fn tells_the_time_by_the_clock_it_was_given() {
     let folder = tempfile::tempdir().unwrap();
     let now_ms = Arc::new(AtomicI64::new(1000));
     let clock = Arc::clone(&now_ms);
-    let catalog = Catalog::open_with_clock(
-        &folder.path().join("catalog.db"),
-        Box::new(move || clock.load(Ordering::Relaxed)),
-    )
-    .unwrap();
+    let catalog =
+        Catalog::open_with_clock(&folder.path().join("catalog.db"), Box::new(move || clock.load(Ordering::Relaxed)))
+            .unwrap();
     let times = |snapshot: Arc<Snapshot>| {
         let table = snapshot.table(&name("default.t")).unwrap();
         (table.created_at_ms, table.updated_at_ms)
@@ -643,7 +651,10 @@ fn refuses_damaged_files() {
     std::fs::write(&path, &sound).unwrap();
     edit(&path, "UPDATE tables SET definition = replace(definition, 'bigint', 'bigfoot')");
     let reason = refusal(&path);
-    assert!(reason.starts_with("the file is damaged (table \"default.t\": type \"bigfoot\" does not exist"), "{reason}");
+    assert!(
+        reason.starts_with("the file is damaged (table \"default.t\": type \"bigfoot\" does not exist"),
+        "{reason}"
+    );
 
     std::fs::write(&path, &sound).unwrap();
     assert_eq!(open(&path).snapshot().tables.len(), 1);

@@ -20,13 +20,10 @@ impl FileLock {
     pub(super) fn acquire(path: &Path) -> Result<Self> {
         let unusable = |reason: String| Error::Unusable { path: path.display().to_string(), reason };
         let lock_path = lock_path(path);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&lock_path)
-            .map_err(|error| unusable(format!("lock file \"{}\" cannot be opened: {error}", lock_path.display())))?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path).map_err(
+                |error| unusable(format!("lock file \"{}\" cannot be opened: {error}", lock_path.display())),
+            )?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -125,9 +125,8 @@ fn configure(path: &Path, connection: &Connection) -> Result<()> {
 }
 
 fn check_integrity(path: &Path, connection: &Connection) -> Result<()> {
-    let finding: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| explain(path, error))?;
+    let finding: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| explain(path, error))?;
     if finding == "ok" { Ok(()) } else { Err(damaged(path, finding.trim())) }
 }
 

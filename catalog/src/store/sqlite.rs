@@ -97,8 +97,8 @@ fn load_tables(connection: &Connection, path: &str) -> Result<BTreeMap<TableName
     while let Some(row) = rows.next().map_err(unusable)? {
         let name = TableName { database: row.get(1).map_err(unusable)?, name: row.get(2).map_err(unusable)? };
         let text: String = row.get(8).map_err(unusable)?;
-        let definition = record::decode(&text)
-            .map_err(|error| damaged(Path::new(path), &format!("table \"{name}\": {error}")))?;
+        let definition =
+            record::decode(&text).map_err(|error| damaged(Path::new(path), &format!("table \"{name}\": {error}")))?;
         let table = Table {
             id: row.get(0).map_err(unusable)?,
             name: name.clone(),
@@ -115,7 +115,12 @@ fn load_tables(connection: &Connection, path: &str) -> Result<BTreeMap<TableName
 }
 
 /// Reads the partitions that `table` had at catalog version `version`, sorted by their values.
-pub(crate) fn load_partitions(connection: &Connection, path: &str, version: i64, table: &Table) -> Result<PartitionList> {
+pub(crate) fn load_partitions(
+    connection: &Connection,
+    path: &str,
+    version: i64,
+    table: &Table,
+) -> Result<PartitionList> {
     let mut statement = connection.prepare_cached(
         "SELECT \"values\", location FROM partitions \
          WHERE table_id = ?1 AND added_version <= ?2 AND (dropped_version IS NULL OR dropped_version > ?2) \
