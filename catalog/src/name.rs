@@ -67,7 +67,10 @@ fn validate(kind: &str, name: &str) -> Result<()> {
         return invalid(format!("a {kind} name must not be empty"));
     }
     if name.len() > NAME_BYTES_MAX {
-        return invalid(format!("{kind} name \"{name}\" is too long: it has {} bytes of at most {NAME_BYTES_MAX}", name.len()));
+        return invalid(format!(
+            "{kind} name \"{name}\" is too long: it has {} bytes of at most {NAME_BYTES_MAX}",
+            name.len()
+        ));
     }
     // They would not survive a path, a log line or psql's table.
     if let Some(character) = name.chars().find(|character| character.is_control() || *character == '/') {

@@ -9,9 +9,8 @@ const COMPARED_CHARACTERS_MAX: usize = 255;
 /// Those of `candidates` that are as near to `wanted` as a few slips of the finger, the nearest first.
 pub(crate) fn nearest<'a>(wanted: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let wanted: Vec<char> = wanted.chars().collect();
-    let mut found: Vec<(usize, &str)> = candidates
-        .filter_map(|candidate| Some((distance_within(&wanted, candidate)?, candidate)))
-        .collect();
+    let mut found: Vec<(usize, &str)> =
+        candidates.filter_map(|candidate| Some((distance_within(&wanted, candidate)?, candidate))).collect();
     found.sort_unstable();
     // A name that is clearly nearer makes the others noise.
     let nearest = found.first().map_or(0, |(distance, _)| *distance);

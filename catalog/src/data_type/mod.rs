@@ -178,7 +178,9 @@ mod tests {
                 inner.clone().prop_map(|element| DataType::Array(Box::new(element))),
                 (inner.clone(), inner.clone()).prop_map(|(key, value)| DataType::Map(Box::new(key), Box::new(value))),
                 prop::collection::btree_map(any::<String>(), inner, 0..6).prop_map(|fields| {
-                    DataType::Struct(fields.into_iter().map(|(name, data_type)| StructField { name, data_type }).collect())
+                    DataType::Struct(
+                        fields.into_iter().map(|(name, data_type)| StructField { name, data_type }).collect(),
+                    )
                 }),
             ]
         })

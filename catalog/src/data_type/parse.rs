@@ -10,9 +10,35 @@ use crate::{Error, Result, near};
 
 /// The words that a misspelt type is compared with.
 const TYPE_WORDS: &[&str] = &[
-    "boolean", "tinyint", "smallint", "int", "integer", "bigint", "real", "float", "double", "decimal", "numeric", "string",
-    "text", "varchar", "char", "character", "binary", "varbinary", "bytea", "date", "time", "timestamp", "timestamptz", "json",
-    "jsonb", "array", "map", "struct", "row",
+    "boolean",
+    "tinyint",
+    "smallint",
+    "int",
+    "integer",
+    "bigint",
+    "real",
+    "float",
+    "double",
+    "decimal",
+    "numeric",
+    "string",
+    "text",
+    "varchar",
+    "char",
+    "character",
+    "binary",
+    "varbinary",
+    "bytea",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "json",
+    "jsonb",
+    "array",
+    "map",
+    "struct",
+    "row",
 ];
 
 /// How much of a wrong text an error repeats.
@@ -145,7 +171,13 @@ impl<'a> Parser<'a> {
             "float" => match self.arguments()?.as_deref() {
                 None | Some([1..=24]) => DataType::Float,
                 Some([25..=53]) => DataType::Double,
-                Some(_) => return Err(self.error_at(start, "precision for type float must be between 1 and 53".to_owned(), None)),
+                Some(_) => {
+                    return Err(self.error_at(
+                        start,
+                        "precision for type float must be between 1 and 53".to_owned(),
+                        None,
+                    ));
+                }
             },
             "decimal" | "dec" => self.decimal(start, DataType::Decimal(10, 0))?,
             "numeric" => self.decimal(start, DataType::Decimal(DECIMAL_PRECISION_MAX, 9))?,
@@ -237,7 +269,9 @@ impl<'a> Parser<'a> {
     fn fraction_digits(&mut self, start: usize, type_name: &str) -> Result<()> {
         match self.arguments()?.as_deref() {
             None | Some([0..=12]) => Ok(()),
-            Some(_) => Err(self.error_at(start, format!("precision for type {type_name} must be between 0 and 12"), None)),
+            Some(_) => {
+                Err(self.error_at(start, format!("precision for type {type_name} must be between 0 and 12"), None))
+            }
         }
     }
 
@@ -250,7 +284,11 @@ impl<'a> Parser<'a> {
         if with {
             self.accept_word("local");
         }
-        if self.accept_word("time") && self.accept_word("zone") { Ok(with) } else { Err(self.expected("\"time zone\"")) }
+        if self.accept_word("time") && self.accept_word("zone") {
+            Ok(with)
+        } else {
+            Err(self.expected("\"time zone\""))
+        }
     }
 
     /// Numbers in parentheses, if a parenthesis follows.
@@ -298,7 +336,8 @@ impl<'a> Parser<'a> {
     /// The word that starts here; empty if none does.
     fn word(&mut self) -> &'a str {
         let rest = self.rest();
-        let length = rest.find(|character: char| !character.is_alphanumeric() && character != '_').unwrap_or(rest.len());
+        let length =
+            rest.find(|character: char| !character.is_alphanumeric() && character != '_').unwrap_or(rest.len());
         self.at += length;
         &rest[..length]
     }
@@ -359,7 +398,8 @@ impl<'a> Parser<'a> {
 
     fn expected(&mut self, what: &str) -> Error {
         self.skip_space();
-        let found = self.peek().map_or_else(|| "the text ends".to_owned(), |character| format!("found \"{character}\""));
+        let found =
+            self.peek().map_or_else(|| "the text ends".to_owned(), |character| format!("found \"{character}\""));
         self.error_at(self.at, format!("expected {what} but {found}"), None)
     }
 
@@ -419,11 +459,17 @@ mod tests {
             ("timestamp_with_time_zone[]", "array<timestamp with time zone>"),
             ("map<string,int> map(varchar,integer) MAP<string,_int>", "map<string,int>"),
             ("struct<> row()", "struct<>"),
-            ("struct<a:int,B:string> row(a_int,B_varchar) struct<a_:_int,_`B`_string> row(\"a\"_int,B:text)", "struct<a:int,B:string>"),
+            (
+                "struct<a:int,B:string> row(a_int,B_varchar) struct<a_:_int,_`B`_string> row(\"a\"_int,B:text)",
+                "struct<a:int,B:string>",
+            ),
             ("struct<user-agent:string,@type:int,é:int>", "struct<`user-agent`:string,`@type`:int,`é`:int>"),
             ("struct<a:int_comment_'it''s,_>',b:int>", "struct<a:int,b:int>"),
             ("struct<timestamp:timestamp,map:map<int,int>>", "struct<timestamp:timestamp,map:map<int,int>>"),
-            ("row(x_double_precision,y_row(z_timestamp_with_time_zone))", "struct<x:double,y:struct<z:timestamp with time zone>>"),
+            (
+                "row(x_double_precision,y_row(z_timestamp_with_time_zone))",
+                "struct<x:double,y:struct<z:timestamp with time zone>>",
+            ),
         ];
         for (texts, wanted) in cases {
             // `_` stands for a space inside one text.
@@ -445,20 +491,44 @@ mod tests {
             ("map<int>", "expected \",\" but found \">\", at character 8 of type \"map<int>\""),
             ("int int", "expected the end of the type but found \"i\", at character 5 of type \"int int\""),
             ("int(11)", "type modifier is not allowed for type \"int\", at character 1 of type \"int(11)\""),
-            ("decimal(39,2)", "decimal precision 39 must be between 1 and 38, at character 1 of type \"decimal(39,2)\""),
+            (
+                "decimal(39,2)",
+                "decimal precision 39 must be between 1 and 38, at character 1 of type \"decimal(39,2)\"",
+            ),
             ("decimal(0)", "decimal precision 0 must be between 1 and 38, at character 1 of type \"decimal(0)\""),
-            ("decimal(5,6)", "decimal scale 6 must be between 0 and precision 5, at character 1 of type \"decimal(5,6)\""),
+            (
+                "decimal(5,6)",
+                "decimal scale 6 must be between 0 and precision 5, at character 1 of type \"decimal(5,6)\"",
+            ),
             ("decimal(5,-1)", "expected a number but found \"-\", at character 11 of type \"decimal(5,-1)\""),
             ("decimal(5 6)", "expected \",\" or \")\" but found \"6\", at character 11 of type \"decimal(5 6)\""),
             ("varchar(0)", "length for type varchar must be at least 1, at character 1 of type \"varchar(0)\""),
-            ("char(99999999999)", "length for type char cannot exceed 10485760, at character 1 of type \"char(99999999999)\""),
-            ("timestamp(13)", "precision for type timestamp must be between 0 and 12, at character 1 of type \"timestamp(13)\""),
-            ("timestamp with zone", "expected \"time zone\" but found \"z\", at character 16 of type \"timestamp with zone\""),
-            ("time with time zone", "type \"time with time zone\" is not supported, at character 1 of type \"time with time zone\""),
-            ("struct<é:int,é:int>", "field \"é\" specified more than once, at character 14 of type \"struct<é:int,é:int>\""),
+            (
+                "char(99999999999)",
+                "length for type char cannot exceed 10485760, at character 1 of type \"char(99999999999)\"",
+            ),
+            (
+                "timestamp(13)",
+                "precision for type timestamp must be between 0 and 12, at character 1 of type \"timestamp(13)\"",
+            ),
+            (
+                "timestamp with zone",
+                "expected \"time zone\" but found \"z\", at character 16 of type \"timestamp with zone\"",
+            ),
+            (
+                "time with time zone",
+                "type \"time with time zone\" is not supported, at character 1 of type \"time with time zone\"",
+            ),
+            (
+                "struct<é:int,é:int>",
+                "field \"é\" specified more than once, at character 14 of type \"struct<é:int,é:int>\"",
+            ),
             ("struct<:int>", "expected a field name but found \":\", at character 8 of type \"struct<:int>\""),
             ("struct<`a:int>", "unterminated ` quote, at character 8 of type \"struct<`a:int>\""),
-            ("struct<a:int b:int>", "expected \",\" or \">\" but found \"b\", at character 14 of type \"struct<a:int b:int>\""),
+            (
+                "struct<a:int b:int>",
+                "expected \",\" or \">\" but found \"b\", at character 14 of type \"struct<a:int b:int>\"",
+            ),
         ];
         for (text, wanted) in cases {
             assert_eq!(text.parse::<DataType>().unwrap_err().to_string(), wanted, "{text}");
@@ -476,7 +546,9 @@ mod tests {
             let data_type: DataType = text.parse().unwrap();
             assert_eq!(data_type.to_string(), nested(TYPE_DEPTH_MAX));
         }
-        for text in [nested(TYPE_DEPTH_MAX + 1), postfix(TYPE_DEPTH_MAX + 1), mixed(TYPE_DEPTH_MAX + 1), nested(100_000)] {
+        for text in
+            [nested(TYPE_DEPTH_MAX + 1), postfix(TYPE_DEPTH_MAX + 1), mixed(TYPE_DEPTH_MAX + 1), nested(100_000)]
+        {
             let error = text.parse::<DataType>().unwrap_err().to_string();
             assert!(error.starts_with("types nest deeper than 64 levels"), "{error}");
             assert!(error.len() < 400, "{error}");
