@@ -1,0 +1,290 @@
+//! DataFusion's errors -> ours: PostgreSQL's wording and code, and our own errors found again inside DataFusion's.
+
+use arrow::error::ArrowError;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+
+use super::{Error, ErrorCode};
+use crate::scan::store::store_error;
+
+/// Our error as DataFusion carries it.
+pub(crate) fn to_datafusion(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        translate(&error)
+    }
+}
+
+/// One of our own errors anywhere in the chain of sources.
+fn find_own(error: &DataFusionError) -> Option<Error> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(own) = current.downcast_ref::<Error>() {
+            return Some(own.clone());
+        }
+        if let Some(store) = current.downcast_ref::<object_store::Error>() {
+            return Some(store_error(&path_of(store), store));
+        }
+        cause = current.source();
+    }
+    None
+}
+
+fn path_of(error: &object_store::Error) -> String {
+    use object_store::Error as Store;
+    match error {
+        Store::NotFound { path, .. }
+        | Store::Precondition { path, .. }
+        | Store::PermissionDenied { path, .. }
+        | Store::Unauthenticated { path, .. } => path.clone(),
+        _ => "an object".to_owned(),
+    }
+}
+
+fn translate(error: &DataFusionError) -> Error {
+    if let Some(own) = find_own(error) {
+        return own;
+    }
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => translate(inner),
+        DataFusionError::Shared(inner) => translate(inner),
+        DataFusionError::Collection(errors) => match errors.first() {
+            Some(first) => translate(first),
+            None => Error::internal("an empty collection of errors"),
+        },
+        DataFusionError::SchemaError(schema, _) => schema_error(schema),
+        DataFusionError::SQL(parser, _) => {
+            let text = parser.to_string();
+            Error::syntax(text.strip_prefix("sql parser error: ").unwrap_or(&text).to_owned())
+        }
+        DataFusionError::Plan(text) => plan_error(text),
+        DataFusionError::NotImplemented(text) => Error::unsupported(lower_first(text)),
+        DataFusionError::Configuration(text) => Error::new(ErrorCode::InvalidParameterValue, lower_first(text)),
+        DataFusionError::ResourcesExhausted(text) => Error::new(ErrorCode::OutOfMemory, "out of memory")
+            .with_detail(full_sentence(text))
+            .with_hint("The query needs more memory than one query may have; reduce what it joins or groups, or raise the server's --memory-limit."),
+        DataFusionError::ArrowError(arrow, _) => arrow_error(arrow),
+        DataFusionError::ParquetError(parquet) => {
+            Error::new(ErrorCode::DataCorrupted, "a Parquet file cannot be decoded").with_detail(full_sentence(&parquet.to_string()))
+        }
+        DataFusionError::ObjectStore(store) => store_error(&path_of(store), store),
+        DataFusionError::IoError(io) => io_error(io),
+        DataFusionError::Execution(text) => execution_error(text),
+        DataFusionError::External(other) => external_error(other.as_ref()),
+        other => Error::internal(other.to_string()),
+    }
+}
+
+fn external_error(error: &(dyn std::error::Error + 'static)) -> Error {
+    if let Some(error) = error.downcast_ref::<DataFusionError>() {
+        return translate(error);
+    }
+    if let Some(arrow) = error.downcast_ref::<ArrowError>() {
+        return arrow_error(arrow);
+    }
+    execution_error(&error.to_string())
+}
+
+fn schema_error(error: &SchemaError) -> Error {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let names: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
+            let name = match &field.relation {
+                Some(relation) => format!("{}.{}", relation.table(), field.name),
+                None => field.name.clone(),
+            };
+            let mut new = Error::new(ErrorCode::UndefinedColumn, format!("column \"{name}\" does not exist"));
+            if let Some(near) = nearest(&field.name, names.iter().copied()) {
+                new.hint = Some(format!("Did you mean \"{near}\"?"));
+            }
+            new
+        }
+        SchemaError::AmbiguousReference { field } => {
+            Error::new(ErrorCode::AmbiguousColumn, format!("column reference \"{}\" is ambiguous", field.name))
+        }
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            Error::new(ErrorCode::DuplicateColumn, format!("column name \"{name}\" is not unique"))
+                .with_hint("Give each column of the subquery its own alias.")
+        }
+    }
+}
+
+fn plan_error(text: &str) -> Error {
+    if let Some(rest) = text.strip_prefix("Invalid function '") {
+        let name = rest.split('\'').next().unwrap_or_default();
+        let mut new = Error::new(ErrorCode::UndefinedFunction, format!("function {name} does not exist"));
+        if let Some(near) = rest.split("Did you mean '").nth(1).and_then(|rest| rest.split('\'').next()) {
+            new.hint = Some(format!("Did you mean \"{near}\"?"));
+        }
+        return new;
+    }
+    if let Some(rest) = text.strip_prefix("table '") {
+        let name = rest.split('\'').next().unwrap_or_default();
+        let name = name.split_once('.').map_or(name, |(_, name)| name);
+        return Error::new(ErrorCode::UndefinedTable, format!("table \"{name}\" does not exist"));
+    }
+    let code = if text.contains("No function matches") || text.contains("Failed to coerce arguments") {
+        ErrorCode::UndefinedFunction
+    } else if text.contains("must appear in the GROUP BY clause") || text.contains("Column in SELECT must be in GROUP BY") {
+        ErrorCode::GroupingError
+    } else if text.contains("Cannot infer common argument type") || text.contains("Cannot get result type") || text.contains("Cannot coerce arithmetic") {
+        // PostgreSQL: operator does not exist.
+        ErrorCode::UndefinedFunction
+    } else if text.contains("Union") && text.contains("columns") || text.contains("UNION queries have different number of columns") {
+        ErrorCode::SyntaxError
+    } else if text.contains("coerce") || text.contains("type mismatch") || text.contains("Unsupported CAST") {
+        ErrorCode::DatatypeMismatch
+    } else if text.contains("verflow") {
+        ErrorCode::NumericValueOutOfRange
+    } else if text.contains("duplicate") || text.contains("same name") {
+        ErrorCode::DuplicateColumn
+    } else {
+        ErrorCode::InvalidStatement
+    };
+    Error::new(code, lower_first(text))
+}
+
+fn arrow_error(error: &ArrowError) -> Error {
+    match error {
+        ArrowError::DivideByZero => Error::new(ErrorCode::DivisionByZero, "division by zero"),
+        ArrowError::ArithmeticOverflow(text) => {
+            Error::new(ErrorCode::NumericValueOutOfRange, "value out of range").with_detail(full_sentence(text))
+        }
+        ArrowError::CastError(text) | ArrowError::ParseError(text) => value_error(text),
+        ArrowError::ExternalError(inner) => external_error(inner.as_ref()),
+        ArrowError::IoError(_, io) => io_error(io),
+        ArrowError::NotYetImplemented(text) => Error::unsupported(lower_first(text)),
+        ArrowError::MemoryError(text) => Error::new(ErrorCode::OutOfMemory, "out of memory").with_detail(full_sentence(text)),
+        ArrowError::ComputeError(text) | ArrowError::InvalidArgumentError(text) => execution_error(text),
+        other => execution_error(&other.to_string()),
+    }
+}
+
+fn value_error(text: &str) -> Error {
+    // arrow: Cannot cast string 'abc' to value of Int32 type
+    if let Some(rest) = text.strip_prefix("Cannot cast string '")
+        && let Some((value, rest)) = rest.rsplit_once("' to value of ")
+    {
+        let arrow_type = rest.strip_suffix(" type").unwrap_or(rest);
+        let (code, name) = match arrow_type {
+            "Boolean" => (ErrorCode::InvalidTextRepresentation, "boolean"),
+            "Int8" | "Int16" | "UInt8" => (ErrorCode::InvalidTextRepresentation, "smallint"),
+            "Int32" | "UInt16" => (ErrorCode::InvalidTextRepresentation, "integer"),
+            "Int64" | "UInt32" | "UInt64" => (ErrorCode::InvalidTextRepresentation, "bigint"),
+            "Float32" => (ErrorCode::InvalidTextRepresentation, "real"),
+            "Float64" => (ErrorCode::InvalidTextRepresentation, "double precision"),
+            "Date32" | "Date64" => (ErrorCode::InvalidDatetimeFormat, "date"),
+            other if other.starts_with("Timestamp") => (ErrorCode::InvalidDatetimeFormat, "timestamp"),
+            other if other.starts_with("Decimal") => (ErrorCode::InvalidTextRepresentation, "numeric"),
+            other => (ErrorCode::InvalidTextRepresentation, other),
+        };
+        return Error::new(code, format!("invalid input syntax for type {name}: \"{value}\""));
+    }
+    if text.contains("too large to store") || text.contains("out of range") || text.contains("Can't cast value") || text.contains("verflow") {
+        return Error::new(ErrorCode::NumericValueOutOfRange, lower_first(text));
+    }
+    if text.contains("parsing timestamp") || text.contains("parsing date") || text.contains("Timestamp") || text.contains("Date") {
+        return Error::new(ErrorCode::InvalidDatetimeFormat, lower_first(text));
+    }
+    Error::new(ErrorCode::InvalidTextRepresentation, lower_first(text))
+}
+
+fn execution_error(text: &str) -> Error {
+    let lower = text.to_lowercase();
+    if lower.contains("division by zero") || lower.contains("divide by zero") {
+        return Error::new(ErrorCode::DivisionByZero, "division by zero");
+    }
+    let code = if lower.contains("overflow") || lower.contains("out of range") {
+        ErrorCode::NumericValueOutOfRange
+    } else if lower.contains("regular expression") || lower.contains("regex") {
+        ErrorCode::InvalidRegularExpression
+    } else if lower.contains("cannot parse") || lower.contains("error parsing") || lower.contains("parse error") {
+        ErrorCode::InvalidTextRepresentation
+    } else {
+        ErrorCode::DataException
+    };
+    Error::new(code, lower_first(text))
+}
+
+fn io_error(error: &std::io::Error) -> Error {
+    use std::io::ErrorKind;
+    let code = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ErrorCode::DiskFull,
+        ErrorKind::PermissionDenied => ErrorCode::InsufficientPrivilege,
+        ErrorKind::NotFound => ErrorCode::UndefinedFile,
+        _ => ErrorCode::IoError,
+    };
+    Error::new(code, lower_first(&error.to_string()))
+}
+
+/// PostgreSQL's primary messages begin in lower case and have no full stop.
+fn lower_first(text: &str) -> String {
+    let text = text.trim().trim_end_matches('.');
+    let mut chars = text.chars();
+    match (chars.next(), chars.clone().next()) {
+        // An acronym stays as it is.
+        (Some(first), Some(second)) if first.is_uppercase() && !second.is_uppercase() => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// Details are sentences.
+fn full_sentence(text: &str) -> String {
+    let text = text.trim().trim_end_matches('.');
+    format!("{text}.")
+}
+
+/// The name of `names` that is most like `name`, if any is near enough to be meant.
+pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (name.chars().count() / 3).max(1);
+    names
+        .map(|candidate| (datafusion::common::utils::datafusion_strsim::levenshtein(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= limit && *candidate != name)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use datafusion::common::{exec_datafusion_err, plan_datafusion_err};
+
+    use super::*;
+
+    #[test]
+    fn errors_get_their_codes() {
+        let cases: Vec<(DataFusionError, &str, &str)> = vec![
+            (ArrowError::DivideByZero.into(), "22012", "division by zero"),
+            (
+                ArrowError::CastError("Cannot cast string 'it's' to value of Int32 type".into()).into(),
+                "22P02",
+                "invalid input syntax for type integer: \"it's\"",
+            ),
+            (plan_datafusion_err!("Invalid function 'foo'.\nDid you mean 'floor'?"), "42883", "function foo does not exist"),
+            (exec_datafusion_err!("Divide by zero error"), "22012", "division by zero"),
+            (DataFusionError::ResourcesExhausted("x".into()), "53200", "out of memory"),
+            (to_datafusion(Error::syntax("mine")).context("outer"), "42601", "mine"),
+            (
+                ArrowError::ExternalError(Box::new(to_datafusion(Error::syntax("deep")))).into(),
+                "42601",
+                "deep",
+            ),
+            (DataFusionError::NotImplemented("Unsupported thing.".into()), "0A000", "unsupported thing"),
+        ];
+        for (error, sqlstate, message) in cases {
+            let new = Error::from(error);
+            assert_eq!((new.code.sqlstate(), new.message.as_str()), (sqlstate, message));
+        }
+    }
+
+    #[test]
+    fn near_names_are_offered() {
+        assert_eq!(nearest("ordrs", ["orders", "lineitem"].into_iter()), Some("orders"));
+        assert_eq!(nearest("xyz", ["orders", "lineitem"].into_iter()), None);
+    }
+}

@@ -1,0 +1,191 @@
+//! [`QueryPool`]: the memory one query may reserve, under the limit that all queries share.
+//!
+//! ```text
+//! server limit ── query 1: at most its share ── operators that can spill: at most 4/5 of it
+//!             └── query 2: ...             └── operators that can't (hash join builds): all of it
+//! ```
+//! An operator that is refused spills, if it can; if it can't, its query fails alone with SQLSTATE 53200. Spilling
+//! operators leave a fifth to the others, since those have no way out.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use datafusion::common::resources_datafusion_err;
+use datafusion::error::Result;
+use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
+
+use super::QueryStats;
+
+/// What all queries of an engine hold together.
+#[derive(Debug)]
+pub struct GlobalMemory {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl GlobalMemory {
+    /// At most `limit` bytes.
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, used: AtomicUsize::new(0) })
+    }
+
+    /// Bytes reserved now.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// The limit.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    fn try_grow(&self, additional: usize) -> bool {
+        let fits = |used: usize| used.checked_add(additional).filter(|used| *used <= self.limit);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct QueryPool {
+    global: Arc<GlobalMemory>,
+    /// What this query may hold.
+    limit: usize,
+    used: AtomicUsize,
+    /// The part of `used` that operators hold which can spill.
+    spillable: AtomicUsize,
+    stats: Arc<QueryStats>,
+}
+
+impl QueryPool {
+    /// A pool of at most `limit` bytes under `global`.
+    pub fn new(global: Arc<GlobalMemory>, limit: usize, stats: Arc<QueryStats>) -> Self {
+        Self { global, limit, used: AtomicUsize::new(0), spillable: AtomicUsize::new(0), stats }
+    }
+
+    fn spillable_limit(&self) -> usize {
+        self.limit / 5 * 4
+    }
+
+    fn record(&self, used: usize) {
+        self.stats.memory_bytes.store(used as u64, Ordering::Relaxed);
+        self.stats.peak_memory_bytes.fetch_max(used as u64, Ordering::Relaxed);
+    }
+
+    fn refused(&self, reservation: &MemoryReservation, additional: usize, what: &str, limit: usize) -> datafusion::error::DataFusionError {
+        resources_datafusion_err!(
+            "{} needs {additional} bytes more and holds {}; {what} may hold {limit} bytes",
+            reservation.consumer().name(),
+            reservation.size()
+        )
+    }
+}
+
+impl fmt::Display for QueryPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "query pool of {} bytes", self.limit)
+    }
+}
+
+impl MemoryPool for QueryPool {
+    fn name(&self) -> &str {
+        "query"
+    }
+
+    /// Infallible: for what an operator holds already. It may pass the limits by one batch.
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.global.used.fetch_add(additional, Ordering::Relaxed);
+        let used = self.used.fetch_add(additional, Ordering::Relaxed) + additional;
+        if reservation.consumer().can_spill() {
+            self.spillable.fetch_add(additional, Ordering::Relaxed);
+        }
+        self.record(used);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.global.used.fetch_sub(shrink, Ordering::Relaxed);
+        let used = self.used.fetch_sub(shrink, Ordering::Relaxed) - shrink;
+        if reservation.consumer().can_spill() {
+            self.spillable.fetch_sub(shrink, Ordering::Relaxed);
+        }
+        self.record(used);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        let can_spill = reservation.consumer().can_spill();
+        if can_spill {
+            let limit = self.spillable_limit();
+            let fits = |held: usize| held.checked_add(additional).filter(|held| *held <= limit);
+            if self.spillable.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
+                return Err(self.refused(reservation, additional, "operators of one query that spill", limit));
+            }
+        }
+        let fits = |used: usize| used.checked_add(additional).filter(|used| *used <= self.limit);
+        let grown = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        let Ok(before) = grown else {
+            self.undo_spillable(can_spill, additional);
+            return Err(self.refused(reservation, additional, "one query", self.limit));
+        };
+        if !self.global.try_grow(additional) {
+            self.used.fetch_sub(additional, Ordering::Relaxed);
+            self.undo_spillable(can_spill, additional);
+            return Err(self.refused(reservation, additional, "all queries together", self.global.limit));
+        }
+        self.record(before + additional);
+        Ok(())
+    }
+
+    fn reserved(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        MemoryLimit::Finite(self.limit)
+    }
+}
+
+impl QueryPool {
+    fn undo_spillable(&self, can_spill: bool, bytes: usize) {
+        if can_spill {
+            self.spillable.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for QueryPool {
+    /// What an operator that panicked still held is the query's, and goes with it.
+    fn drop(&mut self) {
+        self.global.used.fetch_sub(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.stats.memory_bytes.store(0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use datafusion::execution::memory_pool::MemoryConsumer;
+
+    use super::*;
+
+    #[test]
+    fn limits_hold_and_everything_is_given_back() {
+        let global = GlobalMemory::new(1500);
+        let stats = Arc::new(QueryStats::default());
+        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(Arc::clone(&global), 1000, Arc::clone(&stats)));
+        let other: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(Arc::clone(&global), 1000, Arc::default()));
+        let sort = MemoryConsumer::new("sort").with_can_spill(true).register(&pool);
+        let join = MemoryConsumer::new("join").register(&pool);
+        sort.try_grow(800).unwrap();
+        assert!(sort.try_grow(1).is_err(), "a spilling operator leaves a fifth");
+        join.try_grow(200).unwrap();
+        assert!(join.try_grow(1).is_err(), "the query's own limit");
+        let elsewhere = MemoryConsumer::new("join").register(&other);
+        elsewhere.try_grow(500).unwrap();
+        let error = elsewhere.try_grow(1).unwrap_err().to_string();
+        assert!(error.contains("all queries together"), "{error}");
+        assert_eq!(stats.peak_memory_bytes.load(Ordering::Relaxed), 1000);
+        drop((sort, join, elsewhere, pool, other));
+        assert_eq!(global.used(), 0);
+    }
+}

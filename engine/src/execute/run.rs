@@ -1,0 +1,142 @@
+//! [`QueryRun`]: one query's own stores, memory and reports; and how its plan becomes a stream of batches.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use arrow::array::RecordBatch;
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::execution::TaskContext;
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::stream::{Stream, StreamExt};
+use object_store::ObjectStore;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::runtime::{AbortOnDrop, catch_panic};
+use super::{CpuRuntime, QueryContext, QueryStats};
+use crate::scan::report::ScanReport;
+use crate::scan::store::QueryStores;
+use crate::scan::table::count_report;
+use crate::{Error, ErrorCode, Result};
+
+/// Batches that wait for a slow client: with those inside operators the bound on a query's unsent rows.
+const BATCHES_AHEAD: usize = 2;
+
+/// The stream of a query's batches.
+pub(crate) type BatchStream = futures::stream::BoxStream<'static, Result<RecordBatch>>;
+
+/// What belongs to one query and ends with it.
+#[derive(Debug)]
+pub struct QueryRun {
+    /// The QueryExecution's id.
+    pub query_id: String,
+    /// Stops it.
+    pub cancel: CancellationToken,
+    /// What it costs.
+    pub stats: Arc<QueryStats>,
+    /// The stores its scans may read.
+    pub stores: Arc<QueryStores>,
+    reports: Mutex<Vec<Arc<ScanReport>>>,
+    scan_count: AtomicUsize,
+}
+
+impl QueryRun {
+    /// A run for one execution.
+    pub fn new(context: QueryContext) -> Arc<Self> {
+        Arc::new(Self {
+            query_id: context.query_id,
+            cancel: context.cancel,
+            stats: context.stats,
+            stores: Arc::default(),
+            reports: Mutex::default(),
+            scan_count: AtomicUsize::new(0),
+        })
+    }
+
+    /// Opens `store` for one scan, under a URL of its own, and keeps its report.
+    pub(crate) fn register_scan(&self, store: Arc<dyn ObjectStore>, report: ScanReport) -> datafusion::error::Result<ObjectStoreUrl> {
+        let number = self.scan_count.fetch_add(1, Ordering::Relaxed);
+        let url = ObjectStoreUrl::parse(format!("scan{number}://lake"))?;
+        self.stores.register_store(url.as_ref(), store);
+        count_report(self, &report);
+        self.reports.lock().push(Arc::new(report));
+        Ok(url)
+    }
+
+    /// What the scans pruned and read so far.
+    pub fn reports(&self) -> Vec<Arc<ScanReport>> {
+        self.reports.lock().clone()
+    }
+}
+
+/// Runs `plan` on the CPU runtime and hands its batches over, a few ahead of the reader. Dropping the stream, or
+/// cancelling the run, drops the plan's own streams and with them the query.
+pub(crate) fn run_plan(
+    runtime: &CpuRuntime,
+    run: &Arc<QueryRun>,
+    plan: Arc<dyn ExecutionPlan>,
+    task: Arc<TaskContext>,
+) -> BatchStream {
+    let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+    let own_run = Arc::clone(run);
+    let produce = async move {
+        let result = catch_panic(produce(plan, task, &own_run, &sender)).await;
+        if let Err(error) = result {
+            // The reader may be gone: then nobody wants to know.
+            let _ = sender.send(Err(error)).await;
+        }
+    };
+    let task = AbortOnDrop(runtime.spawn(produce));
+    Received { receiver, _task: task }.boxed()
+}
+
+async fn produce(
+    plan: Arc<dyn ExecutionPlan>,
+    task: Arc<TaskContext>,
+    run: &QueryRun,
+    sender: &mpsc::Sender<Result<RecordBatch>>,
+) -> Result<()> {
+    let mut stream = execute_stream(plan, task)?;
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = run.cancel.cancelled() => return Err(canceled()),
+            next = stream.next() => next,
+        };
+        let Some(batch) = next else {
+            return Ok(());
+        };
+        let batch = batch?;
+        QueryStats::add(&run.stats.rows_produced, batch.num_rows() as u64);
+        if batch.num_rows() > 0 && sender.send(Ok(batch)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// The error of a cancelled query. The door replaces the text by the reason (user request, timeout, shutdown).
+pub(crate) fn canceled() -> Error {
+    Error::new(ErrorCode::QueryCanceled, "canceling statement due to user request")
+}
+
+/// A stream of one batch that is at hand.
+pub(crate) fn single_batch(batch: RecordBatch) -> BatchStream {
+    futures::stream::once(async move { Ok(batch) }).boxed()
+}
+
+struct Received {
+    receiver: mpsc::Receiver<Result<RecordBatch>>,
+    _task: AbortOnDrop<()>,
+}
+
+impl Stream for Received {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.receiver.poll_recv(cx)
+    }
+}

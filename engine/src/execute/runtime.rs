@@ -1,0 +1,91 @@
+//! [`CpuRuntime`]: the threads that plan and execute, apart from those that serve connections.
+//!
+//! A decoder or a join that keeps a thread busy delays other queries, but no accept, no cancel and no health check.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+use crate::limits::WORKER_STACK_BYTES;
+use crate::{Error, Result};
+
+/// See the module. Dropping it stops its threads without waiting.
+#[derive(Debug)]
+pub struct CpuRuntime {
+    runtime: Option<Runtime>,
+}
+
+impl CpuRuntime {
+    /// A runtime of `threads` workers with stacks deep enough for the nesting that [`crate::limits`] allows.
+    ///
+    /// # Errors
+    /// When the operating system gives no threads.
+    pub fn new(threads: usize) -> Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
+            .thread_name("limnos-cpu")
+            .thread_stack_size(WORKER_STACK_BYTES)
+            .enable_all()
+            .build()
+            .map_err(|error| Error::new(crate::ErrorCode::IoError, format!("could not start worker threads: {error}")))?;
+        Ok(Self { runtime: Some(runtime) })
+    }
+
+    /// Starts a task there.
+    pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.runtime.as_ref().expect("it is there until drop").spawn(task)
+    }
+
+    /// Runs a task there to its end. Its panic becomes an internal error; dropping the returned future aborts it.
+    ///
+    /// # Errors
+    /// The task's own, or [`crate::ErrorCode::Internal`].
+    pub async fn run<T: Send + 'static>(&self, task: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        let handle = AbortOnDrop(self.spawn(catch_panic(task)));
+        let mut handle = handle;
+        match (&mut handle.0).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(crate::ErrorCode::QueryCanceled, "canceling statement because the server stops")),
+        }
+    }
+}
+
+impl Drop for CpuRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Dropping a runtime inside another one panics, and an engine is dropped inside the server's.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Aborts its task when dropped.
+#[derive(Debug)]
+pub(crate) struct AbortOnDrop<T>(pub(crate) JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// `task`, whose panic is an internal error: it ends one query, not the server.
+pub(crate) async fn catch_panic<T>(task: impl Future<Output = Result<T>>) -> Result<T> {
+    match AssertUnwindSafe(task).catch_unwind().await {
+        Ok(result) => result,
+        Err(panic) => Err(panic_error(panic.as_ref())),
+    }
+}
+
+fn panic_error(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without text".to_owned());
+    tracing::error!(panic = %text, "query panicked");
+    Error::internal(text)
+}

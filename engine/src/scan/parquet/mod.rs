@@ -1,0 +1,11 @@
+//! Parquet: footers, cached and checked before they are decoded; the reader; schema drift; statistics.
+
+mod adapter;
+mod footer;
+mod reader;
+mod statistics;
+
+pub use adapter::CaseInsensitiveAdapterFactory;
+pub use footer::{FileKey, Footers};
+pub use reader::{ReaderFactory, SmallFiles};
+pub(crate) use statistics::{RowGroupStatistics, file_statistics};

@@ -1,0 +1,167 @@
+//! What footers tell: exact statistics per file, and the bounds of every row group for pruning.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, UInt64Array, new_null_array};
+use arrow::compute::{cast_with_options, concat, CastOptions};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::common::pruning::PruningStatistics;
+use datafusion::common::{Column, ColumnStatistics, ScalarValue, Statistics};
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::error::Result;
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use parquet::arrow::parquet_to_arrow_schema;
+use parquet::file::metadata::ParquetMetaData;
+
+use super::adapter::file_positions;
+
+fn file_schema(metadata: &ParquetMetaData) -> Result<SchemaRef> {
+    let file = metadata.file_metadata();
+    Ok(Arc::new(parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())?))
+}
+
+/// Whether bounds of `file_type` hold, cast, for a column declared `table_type`: the cast must keep the order and lose
+/// nothing. Text and numbers, for one, sort differently.
+fn keeps_order(file_type: &DataType, table_type: &DataType) -> bool {
+    use DataType::{Date32, Decimal128, Float32, Float64, LargeUtf8, Timestamp, Utf8, Utf8View};
+    let text = |data_type: &DataType| matches!(data_type, Utf8 | LargeUtf8 | Utf8View);
+    match (file_type, table_type) {
+        (a, b) if a == b => true,
+        (a, b) if text(a) && text(b) => true,
+        (a, b) if a.is_integer() && b.is_integer() => true,
+        (a, Decimal128(..)) if a.is_integer() => true,
+        (Float32, Float64) | (Date32, Timestamp(..)) => true,
+        (Decimal128(_, a), Decimal128(_, b)) => a <= b,
+        (Timestamp(_, a), Timestamp(_, b)) => a.is_some() == b.is_some(),
+        _ => false,
+    }
+}
+
+/// The statistics of one file for the table's file columns. Columns whose type in the file is another are unknown: their
+/// values reach the query only after a cast.
+pub(crate) fn file_statistics(metadata: &ParquetMetaData, table_schema: &Schema) -> Result<Statistics> {
+    let file_schema = file_schema(metadata)?;
+    let positions = file_positions(table_schema, &file_schema);
+    // DataFusion finds columns by exact name and takes one it doesn't find for NULL in every row, so it must be asked
+    // with the file's own names.
+    let named: Vec<_> = table_schema
+        .fields()
+        .iter()
+        .zip(&positions)
+        .map(|(field, position)| match position {
+            Some(position) => Arc::new(field.as_ref().clone().with_name(file_schema.field(*position).name())),
+            None => Arc::clone(field),
+        })
+        .collect();
+    let mut statistics = DFParquetMetadata::statistics_from_parquet_metadata(metadata, &Arc::new(Schema::new(named)))?;
+    for (index, (field, position)) in table_schema.fields().iter().zip(&positions).enumerate() {
+        if let Some(position) = position
+            && !same_values(file_schema.field(*position).data_type(), field.data_type())
+        {
+            statistics.column_statistics[index] = ColumnStatistics::new_unknown();
+        }
+    }
+    Ok(statistics)
+}
+
+/// Whether the file's values are the table's, with no cast but between the layouts of text and of bytes.
+fn same_values(file_type: &DataType, table_type: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, LargeBinary, LargeUtf8, Utf8, Utf8View};
+    let text = |data_type: &DataType| matches!(data_type, Utf8 | LargeUtf8 | Utf8View);
+    let bytes = |data_type: &DataType| matches!(data_type, Binary | LargeBinary | BinaryView);
+    file_type == table_type || (text(file_type) && text(table_type)) || (bytes(file_type) && bytes(table_type))
+}
+
+/// The bounds of every row group of many files, one container per row group in file order, for one evaluation of a
+/// pruning predicate.
+pub(crate) struct RowGroupStatistics<'a> {
+    files: &'a [Arc<ParquetMetaData>],
+    table_schema: &'a Schema,
+    file_schemas: Vec<SchemaRef>,
+    row_group_count: usize,
+}
+
+impl<'a> RowGroupStatistics<'a> {
+    /// Over `files`, for the file columns in `table_schema`.
+    pub(crate) fn new(files: &'a [Arc<ParquetMetaData>], table_schema: &'a Schema) -> Result<Self> {
+        let file_schemas = files.iter().map(|metadata| file_schema(metadata)).collect::<Result<Vec<_>>>()?;
+        let row_group_count = files.iter().map(|metadata| metadata.num_row_groups()).sum();
+        Ok(Self { files, table_schema, file_schemas, row_group_count })
+    }
+
+    /// One array over all files from what `get` says of each; nulls (unknown) where a file can't say.
+    fn gather(
+        &self,
+        column: &Column,
+        wanted: Option<&DataType>,
+        get: impl Fn(&StatisticsConverter<'_>, &ParquetMetaData) -> parquet::errors::Result<ArrayRef>,
+    ) -> Option<ArrayRef> {
+        let field = self.table_schema.field_with_name(&column.name).ok()?;
+        let wanted = wanted.unwrap_or(field.data_type());
+        let single = Schema::new(vec![field.clone()]);
+        let parts: Vec<ArrayRef> = self
+            .files
+            .iter()
+            .zip(&self.file_schemas)
+            .map(|(metadata, file_schema)| {
+                let unknown = || new_null_array(wanted, metadata.num_row_groups());
+                let Some(position) = file_positions(&single, file_schema)[0] else {
+                    return unknown();
+                };
+                let file_field = file_schema.field(position);
+                if !keeps_order(file_field.data_type(), field.data_type()) {
+                    return unknown();
+                }
+                let descriptor = metadata.file_metadata().schema_descr();
+                let values = StatisticsConverter::try_new(file_field.name(), file_schema, descriptor)
+                    .and_then(|converter| get(&converter, metadata));
+                match values {
+                    Ok(values) if values.data_type() == wanted => values,
+                    Ok(values) => {
+                        let options = CastOptions { safe: true, ..CastOptions::default() };
+                        cast_with_options(&values, wanted, &options).unwrap_or_else(|_| unknown())
+                    }
+                    Err(_) => unknown(),
+                }
+            })
+            .collect();
+        let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+        concat(&parts).ok()
+    }
+}
+
+impl PruningStatistics for RowGroupStatistics<'_> {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.gather(column, None, |converter, metadata| converter.row_group_mins(metadata.row_groups()))
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.gather(column, None, |converter, metadata| converter.row_group_maxes(metadata.row_groups()))
+    }
+
+    fn num_containers(&self) -> usize {
+        self.row_group_count
+    }
+
+    fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
+        self.gather(column, Some(&DataType::UInt64), |converter, metadata| {
+            let counts: UInt64Array = converter.row_group_null_counts(metadata.row_groups())?;
+            Ok(Arc::new(counts))
+        })
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        let counts: UInt64Array = self
+            .files
+            .iter()
+            .flat_map(|metadata| metadata.row_groups())
+            .map(|row_group| u64::try_from(row_group.num_rows()).ok())
+            .collect();
+        Some(Arc::new(counts))
+    }
+
+    fn contained(&self, _column: &Column, _values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
+    }
+}

@@ -1,0 +1,57 @@
+//! [`ScanReport`]: what one scan of a query pruned and read, for EXPLAIN, history and metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::store::StoreCounters;
+
+/// Filled by planning, counted on while the query runs.
+#[derive(Debug, Default)]
+pub struct ScanReport {
+    /// `default.orders`
+    pub table: String,
+    /// Partitions of the table; 0 when it isn't partitioned.
+    pub partitions_total: u64,
+    /// Those that the predicate doesn't exclude.
+    pub partitions_kept: u64,
+    /// Files listed in the kept partitions.
+    pub files_total: u64,
+    /// Files that statistics don't exclude.
+    pub files_kept: u64,
+    /// Row groups of the listed files whose footers were read.
+    pub row_groups_total: u64,
+    /// Those that statistics don't exclude.
+    pub row_groups_kept: u64,
+    /// Files whose footers were not read when planning (there were too many), so that their row groups aren't counted.
+    pub files_unread: u64,
+    /// Size of the kept files.
+    pub bytes_kept: u64,
+    /// Requests and bytes of this scan, planning included.
+    pub counters: Arc<StoreCounters>,
+}
+
+impl ScanReport {
+    /// The lines that EXPLAIN shows: name and text.
+    pub fn lines(&self) -> Vec<String> {
+        let requests = self.counters.requests.load(Ordering::Relaxed);
+        let bytes = self.counters.bytes.load(Ordering::Relaxed);
+        let mut lines = vec![format!("Scan of {}", self.table)];
+        if self.partitions_total > 0 {
+            lines.push(format!("  Partitions: {} of {}", self.partitions_kept, self.partitions_total));
+        }
+        lines.push(format!("  Files: {} of {} ({} bytes)", self.files_kept, self.files_total, self.bytes_kept));
+        if self.row_groups_total > 0 {
+            lines.push(format!("  Row groups: {} of {}", self.row_groups_kept, self.row_groups_total));
+        }
+        if self.files_unread > 0 {
+            lines.push(format!("  Footers not read when planning: {}", self.files_unread));
+        }
+        lines.push(format!("  Requests: {requests}, bytes read: {bytes}"));
+        lines
+    }
+}
+
+/// Adds `count` to a counter.
+pub(crate) fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
+}

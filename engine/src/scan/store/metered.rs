@@ -1,0 +1,192 @@
+//! [`MeteredStore`]: a store that counts what one scan asks of it, and does not take a short or stalled body for a whole one.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+};
+
+use crate::execute::QueryStats;
+
+/// Longest wait for the next byte of a body. `object_store`'s own timeout is for the whole request and would cut long
+/// bodies; this one only cuts stalled ones.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Keys in one page of an S3 listing: what one LIST request can answer.
+const LIST_PAGE_KEYS: u64 = 1000;
+
+/// What one scan asked of its store.
+#[derive(Debug, Default)]
+pub struct StoreCounters {
+    /// GET, HEAD and LIST requests.
+    pub requests: AtomicU64,
+    /// Bytes of the bodies that arrived.
+    pub bytes: AtomicU64,
+}
+
+/// Counts into the scan's counters and the query's.
+#[derive(Debug, Clone)]
+struct Meter {
+    scan: Arc<StoreCounters>,
+    query: Arc<QueryStats>,
+}
+
+impl Meter {
+    fn requests(&self, count: u64) {
+        self.scan.requests.fetch_add(count, Ordering::Relaxed);
+        self.query.requests.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn bytes(&self, count: usize) {
+        self.scan.bytes.fetch_add(count as u64, Ordering::Relaxed);
+        self.query.bytes_scanned.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct MeteredStore {
+    inner: Arc<dyn ObjectStore>,
+    meter: Meter,
+}
+
+impl MeteredStore {
+    /// Counts what goes to `inner`.
+    pub fn new(inner: Arc<dyn ObjectStore>, scan: Arc<StoreCounters>, query: Arc<QueryStats>) -> Self {
+        Self { inner, meter: Meter { scan, query } }
+    }
+}
+
+impl fmt::Display for MeteredStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for MeteredStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.meter.requests(1);
+        self.inner.put_opts(location, payload, opts).await
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.meter.requests(1);
+        self.inner.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.meter.requests(1);
+        let head = options.head;
+        let result = self.inner.get_opts(location, options).await?;
+        if head {
+            return Ok(result);
+        }
+        let GetResult { meta, range, attributes, .. } = &result;
+        let (meta, range, attributes) = (meta.clone(), range.clone(), attributes.clone());
+        // A `File` payload would be read with blocking calls on a worker thread; a stream is read on the blocking pool.
+        let body = whole_body(result.into_stream(), location.clone(), range.end - range.start, self.meter.clone());
+        Ok(GetResult { payload: GetResultPayload::Stream(body), meta, range, attributes })
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let parts = self.inner.get_ranges(location, ranges).await?;
+        self.meter.requests(parts.len() as u64);
+        for (part, range) in parts.iter().zip(ranges) {
+            self.meter.bytes(part.len());
+            if part.len() as u64 != range.end - range.start {
+                return Err(short_body(location, range.end - range.start, part.len() as u64));
+            }
+        }
+        Ok(parts)
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.meter.requests(1);
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.meter.requests(1);
+        let meter = self.meter.clone();
+        let mut keys = 0_u64;
+        self.inner
+            .list(prefix)
+            .inspect(move |_| {
+                keys += 1;
+                if keys > LIST_PAGE_KEYS && keys % LIST_PAGE_KEYS == 1 {
+                    meter.requests(1);
+                }
+            })
+            .boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let result = self.inner.list_with_delimiter(prefix).await?;
+        let keys = (result.objects.len() + result.common_prefixes.len()) as u64;
+        self.meter.requests(keys.div_ceil(LIST_PAGE_KEYS).max(1));
+        Ok(result)
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.meter.requests(1);
+        self.inner.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.meter.requests(1);
+        self.inner.rename_opts(from, to, options).await
+    }
+}
+
+/// `body`, counted; an error at its end if fewer bytes than `expected` came (a chunked body that was cut ends cleanly,
+/// and a gzip or CSV reader would take the part for the whole), or after [`STALL_TIMEOUT`] without a byte.
+fn whole_body(
+    body: BoxStream<'static, Result<Bytes>>,
+    location: Path,
+    expected: u64,
+    meter: Meter,
+) -> BoxStream<'static, Result<Bytes>> {
+    futures::stream::unfold(Some((body, 0_u64)), move |state| {
+        let (location, meter) = (location.clone(), meter.clone());
+        async move {
+            let (mut body, received) = state?;
+            match tokio::time::timeout(STALL_TIMEOUT, body.next()).await {
+                Err(_) => {
+                    let source = format!("no byte arrived for {} s", STALL_TIMEOUT.as_secs()).into();
+                    Some((Err(object_store::Error::Generic { store: "body", source }), None))
+                }
+                Ok(None) if received < expected => Some((Err(short_body(&location, expected, received)), None)),
+                Ok(None) => None,
+                Ok(Some(Err(error))) => Some((Err(error), None)),
+                Ok(Some(Ok(bytes))) => {
+                    meter.bytes(bytes.len());
+                    let received = received + bytes.len() as u64;
+                    Some((Ok(bytes), Some((body, received))))
+                }
+            }
+        }
+    })
+    .boxed()
+}
+
+fn short_body(location: &Path, expected: u64, received: u64) -> object_store::Error {
+    object_store::Error::Generic {
+        store: "body",
+        source: format!("\"{location}\" ended after {received} of {expected} bytes").into(),
+    }
+}
+
+/// A GET of one range of exactly the version `e_tag` names.
+pub(crate) fn range_of_version(range: Range<u64>, e_tag: Option<String>) -> GetOptions {
+    GetOptions { range: Some(GetRange::Bounded(range)), if_match: e_tag, ..GetOptions::default() }
+}

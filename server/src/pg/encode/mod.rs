@@ -1,0 +1,161 @@
+//! Record batches -> DataRow messages, written straight into the connection's output buffer: no row, no cell is
+//! allocated. [`cells`] takes Arrow apart, [`text`], [`binary`] and [`json`] write values.
+
+pub(crate) mod binary;
+pub(crate) mod calendar;
+pub(crate) mod cells;
+pub(crate) mod json;
+pub(crate) mod text;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use bytes::{BufMut, BytesMut};
+use limnos_engine::{Error, ErrorCode};
+
+use self::cells::{Cells, OutOfRange, Value};
+pub(crate) use self::text::Zone;
+use crate::pg::types::{PgType, Scalar, Shape};
+
+/// How one value is represented on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Format {
+    #[default]
+    Text,
+    Binary,
+}
+
+impl Format {
+    /// The protocol's code.
+    pub(crate) fn code(self) -> i16 {
+        match self {
+            Self::Text => 0,
+            Self::Binary => 1,
+        }
+    }
+}
+
+/// What a column's values are written with, chosen once per result.
+#[derive(Debug, Clone, Copy)]
+struct Column {
+    shape: Shape,
+    format: Format,
+}
+
+/// Writes the rows of one result.
+#[derive(Debug)]
+pub(crate) struct RowEncoder {
+    columns: Vec<Column>,
+    zone: Zone,
+}
+
+/// A batch taken apart, to be written row by row.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    cells: Vec<Cells>,
+    next: usize,
+    count: usize,
+}
+
+impl Rows {
+    /// Whether all rows are written.
+    pub(crate) fn is_done(&self) -> bool {
+        self.next == self.count
+    }
+}
+
+impl RowEncoder {
+    /// An encoder for results of `schema`; `format` gives each column's format.
+    pub(crate) fn new(schema: &Schema, format: impl Fn(usize) -> Format, zone: Zone) -> Self {
+        let column = |(index, field): (usize, &std::sync::Arc<arrow::datatypes::Field>)| Column {
+            shape: PgType::of(field).shape,
+            format: format(index),
+        };
+        Self { columns: schema.fields().iter().enumerate().map(column).collect(), zone }
+    }
+
+    /// Takes a batch apart.
+    ///
+    /// # Errors
+    /// When the batch is not of the encoder's schema.
+    pub(crate) fn rows(&self, batch: &RecordBatch) -> Result<Rows, Error> {
+        if batch.num_columns() != self.columns.len() {
+            let counts = format!("{} columns promised, {} received", self.columns.len(), batch.num_columns());
+            return Err(Error::internal(counts));
+        }
+        let cells = batch.columns().iter().map(Cells::new).collect::<Result<_, _>>();
+        let cells = cells.map_err(|error| Error::internal(error.to_string()))?;
+        Ok(Rows { cells, next: 0, count: batch.num_rows() })
+    }
+
+    /// Writes rows until `out` holds `bytes_max` or `rows_max` are written; gives how many were.
+    ///
+    /// # Errors
+    /// When a value is outside its PostgreSQL type; the row is not written.
+    pub(crate) fn write(&self, rows: &mut Rows, out: &mut BytesMut, rows_max: u64, bytes_max: usize) -> Result<u64, Error> {
+        let mut written = 0;
+        while rows.next < rows.count && written < rows_max && out.len() < bytes_max {
+            let start = out.len();
+            if let Err(error) = self.row(&rows.cells, rows.next, out) {
+                out.truncate(start);
+                return Err(error.into());
+            }
+            if out.len() - start > i32::MAX as usize {
+                out.truncate(start);
+                return Err(Error::new(ErrorCode::ProgramLimitExceeded, "row is larger than 2 GB"));
+            }
+            patch_length(out, start + 1);
+            // Unlike a field's, a message's length counts itself.
+            let length = i32::from_be_bytes([out[start + 1], out[start + 2], out[start + 3], out[start + 4]]) + 4;
+            out[start + 1..start + 5].copy_from_slice(&length.to_be_bytes());
+            rows.next += 1;
+            written += 1;
+        }
+        Ok(written)
+    }
+
+    fn row(&self, cells: &[Cells], row: usize, out: &mut BytesMut) -> Result<(), OutOfRange> {
+        out.put_u8(b'D');
+        out.put_i32(0);
+        out.put_i16(self.columns.len() as i16);
+        for (column, cells) in self.columns.iter().zip(cells) {
+            let Some(value) = cells.value(row)? else {
+                out.put_i32(-1);
+                continue;
+            };
+            let length_at = out.len();
+            out.put_i32(0);
+            column.write(value, self.zone, out)?;
+            patch_length(out, length_at);
+        }
+        Ok(())
+    }
+}
+
+impl Column {
+    #[inline]
+    fn write(self, value: Value<'_>, zone: Zone, out: &mut BytesMut) -> Result<(), OutOfRange> {
+        match (self.format, self.shape, value) {
+            (Format::Text, Shape::Scalar(Scalar::Uuid), Value::Bytes(bytes)) => {
+                text::uuid(bytes, out);
+                Ok(())
+            }
+            (Format::Text, Shape::Scalar(_), value) => text::write(value, zone, out),
+            (Format::Binary, Shape::Scalar(scalar), value) => binary::write(value, scalar, zone, out),
+            (Format::Text, Shape::Array(_), Value::List(cells, start, end)) => text::array(cells, start, end, zone, out),
+            (Format::Text, Shape::Vector(_), Value::List(cells, start, end)) => text::vector(cells, start, end, zone, out),
+            (Format::Binary, Shape::Array(scalar), Value::List(cells, start, end)) => {
+                binary::array((cells, start, end), scalar, 1, zone, out)
+            }
+            (Format::Binary, Shape::Vector(scalar), Value::List(cells, start, end)) => {
+                binary::array((cells, start, end), scalar, 0, zone, out)
+            }
+            (_, Shape::Json | Shape::Array(_) | Shape::Vector(_), value) => json::write(value, zone, out),
+        }
+    }
+}
+
+/// Writes the count of bytes after the four at `at` into them.
+fn patch_length(out: &mut BytesMut, at: usize) {
+    let length = (out.len() - at - 4) as i32;
+    out[at..at + 4].copy_from_slice(&length.to_be_bytes());
+}

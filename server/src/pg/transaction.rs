@@ -1,0 +1,138 @@
+//! A connection's transaction block, as ReadyForQuery's status byte tells it. The snapshot that a block reads is the
+//! engine's affair.
+//!
+//! ```text
+//!   Idle --BEGIN--> Open --error--> Failed
+//!    ^               |  <--ROLLBACK TO--|
+//!    +---COMMIT, ROLLBACK---------------+
+//! ```
+
+use limnos_engine::parse::Statement;
+use pgwire::messages::response::TransactionStatus;
+
+use super::error::PgError;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    #[default]
+    Idle,
+    Open,
+    Failed,
+}
+
+/// The block and its savepoints.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    state: State,
+    savepoints: Vec<String>,
+}
+
+impl Transaction {
+    pub(crate) fn status(&self) -> TransactionStatus {
+        match self.state {
+            State::Idle => TransactionStatus::Idle,
+            State::Open => TransactionStatus::Transaction,
+            State::Failed => TransactionStatus::Error,
+        }
+    }
+
+    /// Outside a block portals live until Sync, inside until its end.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state == State::Idle
+    }
+
+    pub(crate) fn is_failed(&self) -> bool {
+        self.state == State::Failed
+    }
+
+    /// Whether `statement` may run now.
+    ///
+    /// # Errors
+    /// `25P02` in a failed block, `25P01` and `3B001` for savepoints that can't be.
+    pub(crate) fn check(&self, statement: &Statement) -> Result<(), PgError> {
+        let leaves = matches!(statement, Statement::Commit | Statement::Rollback | Statement::RollbackTo { .. });
+        if self.is_failed() && !leaves && !matches!(statement, Statement::Empty) {
+            let message = "current transaction is aborted, commands ignored until end of transaction block";
+            return Err(PgError::new("25P02", message));
+        }
+        let (word, name) = match statement {
+            Statement::Savepoint { .. } => ("SAVEPOINT", None),
+            Statement::Release { name } => ("RELEASE SAVEPOINT", Some(name)),
+            Statement::RollbackTo { name } => ("ROLLBACK TO SAVEPOINT", Some(name)),
+            _ => return Ok(()),
+        };
+        if self.is_idle() {
+            return Err(PgError::new("25P01", format!("{word} can only be used in transaction blocks")));
+        }
+        match name {
+            Some(name) if !self.savepoints.contains(name) => {
+                Err(PgError::new("3B001", format!("savepoint \"{name}\" does not exist")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// After `statement` succeeded. Gives whether a block ended.
+    pub(crate) fn succeeded(&mut self, statement: &Statement) -> bool {
+        match statement {
+            Statement::Begin if self.is_idle() => self.state = State::Open,
+            Statement::Commit | Statement::Rollback => {
+                self.state = State::Idle;
+                self.savepoints.clear();
+                return true;
+            }
+            Statement::Savepoint { name } => self.savepoints.push(name.clone()),
+            Statement::Release { name } => self.forget_from(name, 0),
+            Statement::RollbackTo { name } => {
+                self.forget_from(name, 1);
+                self.state = State::Open;
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// Drops the youngest savepoint of this name (`keep` 0, or all but it with 1) and those after it.
+    fn forget_from(&mut self, name: &str, keep: usize) {
+        if let Some(index) = self.savepoints.iter().rposition(|savepoint| savepoint == name) {
+            self.savepoints.truncate(index + keep);
+        }
+    }
+
+    /// After an error.
+    pub(crate) fn failed(&mut self) {
+        if self.state == State::Open {
+            self.state = State::Failed;
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn savepoint(name: &str) -> Statement {
+        Statement::Savepoint { name: name.to_owned() }
+    }
+
+    #[test]
+    fn a_failed_block_takes_only_its_end() {
+        let mut transaction = Transaction::default();
+        transaction.failed();
+        assert!(transaction.is_idle(), "an error outside a block leaves nothing behind");
+        transaction.succeeded(&Statement::Begin);
+        transaction.succeeded(&savepoint("a"));
+        transaction.failed();
+        assert_eq!(transaction.check(&savepoint("b")).unwrap_err().sqlstate, "25P02");
+        let back = |name: &str| Statement::RollbackTo { name: name.to_owned() };
+        assert_eq!(transaction.check(&back("b")).unwrap_err().sqlstate, "3B001");
+        assert!(transaction.check(&back("a")).is_ok());
+        transaction.succeeded(&back("a"));
+        assert_eq!(transaction.status(), TransactionStatus::Transaction);
+        transaction.failed();
+        assert!(transaction.check(&Statement::Commit).is_ok());
+        assert!(transaction.succeeded(&Statement::Commit));
+        assert_eq!(transaction.check(&savepoint("a")).unwrap_err().sqlstate, "25P01");
+    }
+}
