@@ -192,7 +192,7 @@ fn wrong_tables() {
             ),
             ("CREATE OR REPLACE EXTERNAL TABLE IF NOT EXISTS t (a int)", "42601: syntax error at or near \"IF\" @34"),
             ("CREATE EXTERNAL TABLE t (a int NOT NULL)", "42601: syntax error at or near \"NOT\" @32"),
-            ("CREATE EXTERNAL TABLE t (a array<int)", "42601: syntax error at end of input @38"),
+            ("CREATE EXTERNAL TABLE t (a array<int)", "42704: expected \">\" but found \")\", at character 10 of type \"array<int)\" @28"),
             ("CREATE EXTERNAL TABLE t (a int) OPTIONS ('x' 'y')", "42601: syntax error at or near \"OPTIONS\" @33"),
             ("CREATE EXTERNAL TABLE a.b.c.d (a int)", "42601: improper qualified name (too many dotted names): a.b.c.d @23"),
             ("CREATE EXTERNAL TABLE \"\" (a int)", "42601: zero-length delimited identifier @23"),

