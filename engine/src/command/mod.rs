@@ -1,1 +1,223 @@
-//! command
+//! Carries out our own statements against the catalog: DDL, SHOW, DESCRIBE, settings, transactions.
+//!
+//! In come a [`Statement`], the session and a snapshot; out goes a [`CommandAnswer`]: a tag, perhaps rows, perhaps notices.
+//! Every change is one [`Catalog::commit`], so a statement happens whole or not at all. Queries, EXPLAIN, PREPARE,
+//! EXECUTE, DEALLOCATE and KILL are not for here: the engine and the server do those.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::sql::sqlparser::ast::Query;
+use limnos_catalog::{Catalog, Change, Column, Snapshot, Table, TableKind, TableName};
+
+use crate::parse::{ObjectName, Statement};
+use crate::scan::store::Stores;
+use crate::{CommandTag, Error, ErrorCode, Notice, Result, Session};
+
+mod answer;
+mod crawl;
+mod database;
+mod describe;
+mod partition;
+mod pattern;
+mod repair;
+mod setting;
+mod show;
+mod show_create;
+mod table;
+
+pub use show_create::create_statement;
+pub use table::VIEW_DIALECT;
+
+/// Tells the columns of a view's query. The planner does; commands only ask.
+#[async_trait]
+pub trait ViewPlanner: Send + Sync {
+    /// The columns of `query`, its names resolved as `session` resolves them.
+    async fn columns(&self, session: &Session, query: &Query) -> Result<Vec<Column>>;
+}
+
+/// What commands work on.
+pub struct CommandContext<'a> {
+    pub catalog: &'a Arc<Catalog>,
+    /// What the statement sees.
+    pub snapshot: Arc<Snapshot>,
+    pub stores: &'a Arc<Stores>,
+    pub planner: &'a dyn ViewPlanner,
+}
+
+/// The answer of a command.
+#[derive(Debug, Clone)]
+pub struct CommandAnswer {
+    pub tag: CommandTag,
+    /// The rows of SHOW and the like, with the columns that [`schema`] told.
+    pub batch: Option<RecordBatch>,
+    pub notices: Vec<Notice>,
+}
+
+impl CommandAnswer {
+    fn tag(tag: &str) -> Self {
+        Self { tag: CommandTag::Plain(tag.to_owned()), batch: None, notices: Vec::new() }
+    }
+
+    fn rows(batch: RecordBatch, tag: &'static str) -> Self {
+        Self { tag: CommandTag::Rows(tag), batch: Some(batch), notices: Vec::new() }
+    }
+
+    fn with_notices(mut self, notices: Vec<Notice>) -> Self {
+        self.notices.extend(notices);
+        self
+    }
+}
+
+/// Carries out `statement`.
+///
+/// # Errors
+/// Names that don't exist or do already, locations that are not allowed, settings that can't be set, and so on.
+pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement: &Statement) -> Result<CommandAnswer> {
+    match statement {
+        Statement::CreateDatabase { name, comment, location, mode } => {
+            database::create(context, session, name, comment.clone(), location.as_deref(), *mode).await
+        }
+        Statement::DropDatabase { name, if_exists, cascade } => {
+            database::drop(context, session, name, *if_exists, *cascade).await
+        }
+        Statement::CreateTable(create) => table::create(context, session, create).await,
+        Statement::CreateView(create) => table::create_view(context, session, create).await,
+        Statement::Drop { view, names, if_exists } => table::drop(context, session, *view, names, *if_exists).await,
+        Statement::RenameTable { name, to } => table::rename(context, session, name, to).await,
+        Statement::AddPartitions { table, partitions, if_not_exists } => {
+            partition::add(context, session, table, partitions, *if_not_exists).await
+        }
+        Statement::DropPartitions { table, partitions, if_exists } => {
+            partition::drop(context, session, table, partitions, *if_exists).await
+        }
+        Statement::RepairTable { table, add, drop } => repair::repair(context, session, table, *add, *drop).await,
+        Statement::Crawl { location, database } => crawl::crawl(context, session, location, database.as_deref()).await,
+        Statement::ShowDatabases { pattern } => show::databases(context, session, pattern.as_ref()),
+        Statement::ShowTables { database, pattern, views_only } => {
+            show::tables(context, session, database.as_deref(), pattern.as_ref(), *views_only)
+        }
+        Statement::ShowColumns { table } => show::columns(context, session, table),
+        Statement::ShowPartitions { table } => show::partitions(context, session, table),
+        Statement::ShowCreate { table } => show::create(context, session, table),
+        Statement::ShowTableProperties { table } => show::properties(context, session, table),
+        Statement::Describe { table, extended } => describe::describe(context, session, table, *extended),
+        Statement::Use { database } => setting::use_database(context, session, database),
+        Statement::Set { name, values, local } => setting::set(context, session, name, values.as_deref(), *local),
+        Statement::Reset { name } => setting::reset(context, session, name.as_deref()),
+        Statement::Show { name } => setting::show(session, name.as_deref()),
+        Statement::SetTransaction { modes, session: of_session } => {
+            setting::set_transaction(session, modes, *of_session)
+        }
+        Statement::Begin(modes) => setting::begin(context, session, modes),
+        Statement::Commit => setting::commit(context, session),
+        Statement::Rollback => setting::rollback(context, session),
+        // Nothing that a savepoint could take back happens inside a block.
+        Statement::Savepoint { .. } => Ok(CommandAnswer::tag("SAVEPOINT")),
+        Statement::Release { .. } => Ok(CommandAnswer::tag("RELEASE")),
+        Statement::RollbackTo { .. } => Ok(CommandAnswer::tag("ROLLBACK")),
+        Statement::Discard { what } => setting::discard(context, session, what),
+        Statement::NoOp { tag } => Ok(CommandAnswer::tag(tag)),
+        Statement::Empty
+        | Statement::Query(_)
+        | Statement::Explain(_)
+        | Statement::Prepare { .. }
+        | Statement::Execute { .. }
+        | Statement::Deallocate { .. }
+        | Statement::Kill { .. } => Err(Error::internal(format!("not a command: {statement:?}"))),
+    }
+}
+
+/// The columns of a command's answer, without running it; `None` when it answers with a tag only.
+pub fn schema(statement: &Statement) -> Option<SchemaRef> {
+    let names: &[&str] = match statement {
+        Statement::Crawl { .. } => return Some(answer::crawl_schema()),
+        Statement::ShowDatabases { .. } => answer::SHOW_DATABASES,
+        Statement::ShowTables { .. } => answer::SHOW_TABLES,
+        Statement::ShowColumns { .. } => answer::SHOW_COLUMNS,
+        Statement::ShowPartitions { .. } => answer::SHOW_PARTITIONS,
+        Statement::ShowCreate { .. } => answer::SHOW_CREATE,
+        Statement::ShowTableProperties { .. } => answer::SHOW_PROPERTIES,
+        Statement::Describe { .. } => answer::DESCRIBE,
+        Statement::Show { name: None } => answer::SHOW_ALL,
+        Statement::Show { name: Some(name) } => {
+            let name = crate::session::Settings::canonical_name(name);
+            return Some(answer::text_schema(&[name.as_str()]));
+        }
+        _ => return None,
+    };
+    Some(answer::text_schema(names))
+}
+
+/// The catalog's name of a database as a user wrote it: in the `postgres` dialect `public` is `default`.
+pub fn resolve_database_name(session: &Session, name: &str) -> String {
+    let name = name.to_lowercase();
+    match session.settings.dialect() {
+        crate::parse::Dialect::Postgres if name == "public" => "default".to_owned(),
+        _ => name,
+    }
+}
+
+/// The full name of a table as a user wrote it: unqualified names are the session's database's.
+pub fn resolve_table_name(session: &Session, name: &ObjectName) -> TableName {
+    match &name.database {
+        Some(database) => TableName::new(&resolve_database_name(session, database), &name.name),
+        None => TableName::new(&session.database, &name.name),
+    }
+}
+
+/// A table or view that must be there.
+fn find<'a>(context: &'a CommandContext<'_>, session: &Session, name: &ObjectName) -> Result<&'a Arc<Table>> {
+    Ok(context.snapshot.table(&resolve_table_name(session, name))?)
+}
+
+/// A table with files that must be there; a view is an error.
+fn find_external<'a>(
+    context: &'a CommandContext<'_>,
+    session: &Session,
+    name: &ObjectName,
+) -> Result<(&'a Arc<Table>, &'a limnos_catalog::StorageDescriptor)> {
+    let table = find(context, session, name)?;
+    match &table.kind {
+        TableKind::External(storage) => Ok((table, storage)),
+        TableKind::View { .. } => {
+            Err(Error::new(ErrorCode::WrongObjectType, format!("\"{}\" is a view, not a table", table.name)))
+        }
+    }
+}
+
+/// A table with partition keys that must be there.
+fn find_partitioned<'a>(
+    context: &'a CommandContext<'_>,
+    session: &Session,
+    name: &ObjectName,
+) -> Result<(&'a Arc<Table>, &'a limnos_catalog::StorageDescriptor)> {
+    let (table, storage) = find_external(context, session, name)?;
+    if table.partition_keys.is_empty() {
+        let message = format!("table \"{}\" is not partitioned", table.name);
+        return Err(Error::new(ErrorCode::WrongObjectType, message));
+    }
+    Ok((table, storage))
+}
+
+/// Commits off the caller's thread: the store waits for the disk.
+async fn commit(context: &CommandContext<'_>, session: &mut Session, changes: Vec<Change>) -> Result<Vec<Notice>> {
+    let catalog = Arc::clone(context.catalog);
+    let committed = tokio::task::spawn_blocking(move || catalog.commit(changes));
+    let snapshot = committed.await.map_err(|error| Error::internal(format!("commit stopped: {error}")))??;
+    let Some(pinned) = &mut session.pinned else { return Ok(Vec::new()) };
+    // A block sees what it did itself, and is told that it can't be taken back.
+    *pinned = snapshot;
+    Ok(vec![Notice::warning("changes to the catalog take effect at once; ROLLBACK does not take them back")])
+}
+
+/// `relation "x" already exists, skipping` and the like.
+fn skipping(message: &str, sqlstate: &'static str) -> Notice {
+    Notice { severity: "NOTICE", sqlstate, message: format!("{message}, skipping") }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::dialect::{self as sqlparser_dialect, GenericDialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 
 use crate::parse::Dialect;
 
@@ -41,6 +42,29 @@ impl LimnosDialect {
         Self { dialect, budget: Cell::new(100_000 + 50 * token_count as u64) }
     }
 }
+
+/// Words of PostgreSQL and Trino that are reserved in both and begin no expression.
+const RESERVED: &[Keyword] = &[
+    Keyword::FROM,
+    Keyword::WHERE,
+    Keyword::GROUP,
+    Keyword::HAVING,
+    Keyword::ORDER,
+    Keyword::UNION,
+    Keyword::INTERSECT,
+    Keyword::EXCEPT,
+    Keyword::ON,
+    Keyword::USING,
+    Keyword::JOIN,
+    Keyword::AND,
+    Keyword::OR,
+    Keyword::AS,
+    Keyword::WHEN,
+    Keyword::THEN,
+    Keyword::ELSE,
+    Keyword::INTO,
+    Keyword::IN,
+];
 
 /// Answers of one boolean method each.
 macro_rules! yes {
@@ -92,7 +116,14 @@ impl sqlparser_dialect::Dialect for LimnosDialect {
         PostgreSqlDialect {}.prec_value(precedence)
     }
 
-    fn parse_prefix(&self, _parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+    fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+        // sqlparser would take these for names of columns, and then report an error far behind the real one.
+        let next = parser.peek_token_ref();
+        if let Token::Word(Word { quote_style: None, keyword, .. }) = &next.token
+            && RESERVED.contains(keyword)
+        {
+            return Some(parser.expected_ref("an expression", next));
+        }
         match self.budget.get().checked_sub(1) {
             Some(budget) => {
                 self.budget.set(budget);
@@ -100,6 +131,14 @@ impl sqlparser_dialect::Dialect for LimnosDialect {
             }
             None => Some(Err(ParserError::RecursionLimitExceeded)),
         }
+    }
+
+    fn parse_infix(&self, parser: &mut Parser<'_>, expr: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
+        // sqlparser takes COLLATE only right after an operand, not after a cast: `x::text COLLATE "C"`.
+        parser.parse_keyword(Keyword::COLLATE).then(|| {
+            let collation = parser.parse_object_name(false)?;
+            Ok(Expr::Collate { expr: Box::new(expr.clone()), collation })
+        })
     }
 
     fn supports_lambda_functions(&self) -> bool {
@@ -128,7 +167,6 @@ impl sqlparser_dialect::Dialect for LimnosDialect {
         supports_notnull_operator,
         supports_interval_options,
         supports_comma_separated_trim,
-        supports_select_wildcard_with_alias,
         supports_named_fn_args_with_rarrow_operator,
         supports_named_fn_args_with_assignment_operator,
         supports_empty_projections,

@@ -261,6 +261,8 @@ fn lex(sql: &str, offset: Offset, rules: &Rules) -> Lexed {
         {
             text.push_str(more);
             last.end = end.byte;
+        } else if let Some(signs) = trailing_signs(&token.token) {
+            split_operator(token, signs, start, &mut lexemes);
         } else {
             lexemes.push(Lexeme { token, start: start.byte, end: end.byte, position: start.character + 1 });
         }
@@ -291,6 +293,42 @@ fn lex(sql: &str, offset: Offset, rules: &Rules) -> Lexed {
         Error::syntax(message).at(start.character + 1)
     });
     Lexed { lexemes, error }
+}
+
+/// How many signs at the end of an operator are not part of it. PostgreSQL (4.1.3): an operator of several characters
+/// can't end in `+` or `-` unless it has one of `~ ! @ # % ^ & | \` ?`; so `1>-1` is `1 > -1`.
+fn trailing_signs(token: &Token) -> Option<usize> {
+    let Token::CustomBinaryOperator(operator) = token else { return None };
+    if operator.contains(['~', '!', '@', '#', '%', '^', '&', '|', '`', '?']) {
+        return None;
+    }
+    let signs = operator.len() - operator.trim_end_matches(['+', '-']).len();
+    // The first character is the operator's, whatever it is.
+    let signs = signs.min(operator.len() - 1);
+    (signs > 0).then_some(signs)
+}
+
+fn split_operator(token: TokenWithSpan, signs: usize, start: Offset, lexemes: &mut Vec<Lexeme>) {
+    let text = token.token.to_string();
+    let (operator, signs) = text.split_at(text.len() - signs);
+    let location = token.span.start;
+    let mut push = |token: Token, at: usize, length: usize| {
+        let column = |at: usize| Location::new(location.line, location.column + at as u64);
+        lexemes.push(Lexeme {
+            token: TokenWithSpan::new(token, column(at).span_to(column(at + length))),
+            start: start.byte + at,
+            end: start.byte + at + length,
+            position: start.character + at + 1,
+        });
+    };
+    // Read alone, it is the operator that sqlparser knows by that name, if there is one.
+    let dialect = LimnosDialect::new(Dialect::Athena);
+    let known = Tokenizer::new(&dialect, operator).tokenize().ok().filter(|tokens| tokens.len() == 1);
+    let known = known.and_then(|mut tokens| tokens.pop());
+    push(known.unwrap_or_else(|| Token::CustomBinaryOperator(operator.to_owned())), 0, operator.len());
+    for (index, sign) in signs.chars().enumerate() {
+        push(if sign == '-' { Token::Minus } else { Token::Plus }, operator.len() + index, 1);
+    }
 }
 
 /// Turns sqlparser's lines and columns into offsets. Asked in ascending order, it walks the text once.

@@ -75,7 +75,7 @@ impl Transaction {
     /// After `statement` succeeded. Gives whether a block ended.
     pub(crate) fn succeeded(&mut self, statement: &Statement) -> bool {
         match statement {
-            Statement::Begin if self.is_idle() => self.state = State::Open,
+            Statement::Begin(_) if self.is_idle() => self.state = State::Open,
             Statement::Commit | Statement::Rollback => {
                 self.state = State::Idle;
                 self.savepoints.clear();
@@ -121,7 +121,7 @@ mod tests {
         let mut transaction = Transaction::default();
         transaction.failed();
         assert!(transaction.is_idle(), "an error outside a block leaves nothing behind");
-        transaction.succeeded(&Statement::Begin);
+        transaction.succeeded(&Statement::Begin(Default::default()));
         transaction.succeeded(&savepoint("a"));
         transaction.failed();
         assert_eq!(transaction.check(&savepoint("b")).unwrap_err().sqlstate, "25P02");

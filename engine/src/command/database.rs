@@ -1,0 +1,46 @@
+//! CREATE and DROP DATABASE.
+
+use limnos_catalog::{Change, CreateMode};
+
+use super::{CommandAnswer, CommandContext, commit, resolve_database_name, skipping};
+use crate::{Result, Session};
+
+pub(super) async fn create(
+    context: &CommandContext<'_>,
+    session: &mut Session,
+    name: &str,
+    comment: Option<String>,
+    location: Option<&str>,
+    mode: CreateMode,
+) -> Result<CommandAnswer> {
+    let name = resolve_database_name(session, name);
+    let answer = CommandAnswer::tag("CREATE SCHEMA");
+    if mode == CreateMode::IfNotExists && context.snapshot.find_database(&name).is_some() {
+        let notice = skipping(&format!("schema \"{name}\" already exists"), "42P06");
+        return Ok(answer.with_notices(vec![notice]));
+    }
+    let location = location.map(|location| context.stores.resolve(location)).transpose()?.map(|location| location.url);
+    let notices = commit(context, session, vec![Change::CreateDatabase { name, comment, location, mode }]).await?;
+    Ok(answer.with_notices(notices))
+}
+
+pub(super) async fn drop(
+    context: &CommandContext<'_>,
+    session: &mut Session,
+    name: &str,
+    if_exists: bool,
+    cascade: bool,
+) -> Result<CommandAnswer> {
+    let name = resolve_database_name(session, name);
+    let answer = CommandAnswer::tag("DROP SCHEMA");
+    if if_exists && context.snapshot.find_database(&name).is_none() {
+        let notice = skipping(&format!("schema \"{name}\" does not exist"), "00000");
+        return Ok(answer.with_notices(vec![notice]));
+    }
+    let notices =
+        commit(context, session, vec![Change::DropDatabase { name: name.clone(), if_exists, cascade }]).await?;
+    if session.database == name {
+        "default".clone_into(&mut session.database);
+    }
+    Ok(answer.with_notices(notices))
+}
