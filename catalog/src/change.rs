@@ -10,7 +10,7 @@ pub enum CreateMode {
     /// Leave what is there untouched.
     IfNotExists,
     /// Put the new definition in the old one's place; the table keeps its id and gets a new version. Partitions are
-    /// dropped when the partition keys differ.
+    /// dropped when the names of the partition keys or their order differ.
     OrReplace,
 }
 
@@ -18,19 +18,75 @@ pub enum CreateMode {
 #[derive(Debug, Clone)]
 pub enum Change {
     /// Makes a database.
-    CreateDatabase { name: String, comment: Option<String>, location: Option<String>, mode: CreateMode },
+    CreateDatabase {
+        /// Its name.
+        name: String,
+        /// The text of `COMMENT`.
+        comment: Option<String>,
+        /// Where its tables' files go.
+        location: Option<String>,
+        /// What to do if it is there; [`CreateMode::OrReplace`] changes its comment and location.
+        mode: CreateMode,
+    },
     /// Drops a database; with `cascade` its tables too, else it must be empty. `default` can't be dropped.
-    DropDatabase { name: String, if_exists: bool, cascade: bool },
-    /// Makes a table or a view.
-    CreateTable { name: TableName, definition: TableDefinition, mode: CreateMode },
-    /// Gives a table a new definition; it must exist and be of the same kind. Partitions stay unless the keys differ.
-    AlterTable { name: TableName, definition: TableDefinition },
+    DropDatabase {
+        /// Its name.
+        name: String,
+        /// Whether it may be absent.
+        if_exists: bool,
+        /// Whether its tables and views go with it.
+        cascade: bool,
+    },
+    /// Makes a table or a view. They share their names: [`CreateMode::IfNotExists`] leaves whatever has the name, and
+    /// [`CreateMode::OrReplace`] refuses one of the other kind.
+    CreateTable {
+        /// Its name; the database must exist.
+        name: TableName,
+        /// What it is.
+        definition: TableDefinition,
+        /// What to do if the name is taken.
+        mode: CreateMode,
+    },
+    /// Gives a table a new definition; it must exist and be of the same kind. Partitions stay unless the keys' names or
+    /// their order differ.
+    AlterTable {
+        /// Its name.
+        name: TableName,
+        /// What it is to be.
+        definition: TableDefinition,
+    },
     /// Drops a table (`view: false`) or a view (`view: true`); the wrong kind is an error that says so.
-    DropTable { name: TableName, view: bool, if_exists: bool },
+    DropTable {
+        /// Its name.
+        name: TableName,
+        /// Whether it is meant to be a view.
+        view: bool,
+        /// Whether it may be absent.
+        if_exists: bool,
+    },
     /// Renames a table or view within or across databases.
-    RenameTable { from: TableName, to: TableName },
+    RenameTable {
+        /// Its name.
+        from: TableName,
+        /// Its new name, which must be free.
+        to: TableName,
+    },
     /// Adds partitions. One that is there already is an error unless `if_not_exists`, which leaves it.
-    AddPartitions { table: TableName, partitions: Vec<Partition>, if_not_exists: bool },
+    AddPartitions {
+        /// A table with partition keys.
+        table: TableName,
+        /// What to add.
+        partitions: Vec<Partition>,
+        /// Whether some may be there.
+        if_not_exists: bool,
+    },
     /// Drops partitions by their values. One that is not there is an error unless `if_exists`.
-    DropPartitions { table: TableName, values: Vec<Vec<Option<String>>>, if_exists: bool },
+    DropPartitions {
+        /// A table with partition keys.
+        table: TableName,
+        /// The values of each partition to drop, as in [`Partition::values`].
+        values: Vec<Vec<Option<String>>>,
+        /// Whether some may be absent.
+        if_exists: bool,
+    },
 }

@@ -9,22 +9,56 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// `kind` is `database`, `table`, `view` or `partition`.
     #[error("{kind} \"{name}\" does not exist")]
-    NotFound { kind: &'static str, name: String, hint: Option<String> },
+    NotFound {
+        /// What was looked for.
+        kind: &'static str,
+        /// Its full name.
+        name: String,
+        /// Near names.
+        hint: Option<String>,
+    },
     /// The name is taken.
     #[error("{kind} \"{name}\" already exists")]
-    AlreadyExists { kind: &'static str, name: String },
+    AlreadyExists {
+        /// What has the name.
+        kind: &'static str,
+        /// The full name.
+        name: String,
+    },
     /// `DROP TABLE` of a view and the like.
     #[error("\"{name}\" is not a {expected}")]
-    WrongKind { name: String, expected: &'static str, hint: Option<String> },
+    WrongKind {
+        /// The full name of what is there.
+        name: String,
+        /// What the statement is for.
+        expected: &'static str,
+        /// The statement that fits.
+        hint: Option<String>,
+    },
     /// `DROP DATABASE` without `CASCADE`.
     #[error("cannot drop database \"{name}\" because it is not empty")]
-    NotEmpty { name: String, table_count: usize },
+    NotEmpty {
+        /// The database.
+        name: String,
+        /// How many tables and views it holds.
+        table_count: usize,
+    },
     /// A definition that can't be: duplicate columns, bad type text, wrong count of partition values.
     #[error("{message}")]
-    Invalid { message: String, hint: Option<String> },
-    /// The catalog file is damaged or from a newer version.
+    Invalid {
+        /// What is wrong with it.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The catalog file is damaged, not ours, from a newer version, or in use by another process.
     #[error("catalog \"{path}\" cannot be opened: {reason}")]
-    Unusable { path: String, reason: String },
+    Unusable {
+        /// The file.
+        path: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The store failed.
     #[error("catalog store failed: {0}")]
     Store(#[from] rusqlite::Error),

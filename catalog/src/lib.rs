@@ -8,10 +8,13 @@
 //!
 //! This crate knows no query, no network and no DataFusion. Records on disk ([`record`]) are never the runtime types.
 
+#![warn(missing_docs)]
+
 pub mod catalog;
 pub mod change;
 pub mod data_type;
 pub mod database;
+mod draft;
 pub mod error;
 pub mod name;
 mod near;

@@ -1,1 +1,378 @@
-//! serve
+//! The server's life: [`start`] opens the catalog, the engine and the listeners; [`RunningServer::shutdown`] closes them
+//! again, in the order that loses nobody's answer:
+//!
+//! ```text
+//! signal -> /healthz says 503, PostgreSQL takes no connections -> running queries end, up to the deadline
+//!        -> what still runs is cancelled (57P01) -> HTTP ends -> the process ends
+//! ```
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use limnos_catalog::Catalog;
+use limnos_engine::clock::SystemClock;
+use limnos_engine::scan::store::StoreOptions;
+use limnos_engine::{Engine, EngineConfig};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{AuthMethod, Users};
+use crate::config::{Auth, Config};
+use crate::http::metrics::Metrics;
+use crate::http::{self, HttpOptions};
+use crate::pg::{self, PgOptions};
+use crate::query::QueryService;
+
+/// The role of those who come without a login: HTTP and the command line.
+pub const DEFAULT_USER: &str = "limnos";
+
+/// The catalog's file in the data directory.
+const CATALOG_FILE: &str = "catalog.sqlite";
+
+/// The spill folder in the data directory. The engine empties it at start.
+const SPILL_FOLDER: &str = "spill";
+
+/// The part of the memory limit that Parquet footers may take, and the most of it.
+const FOOTER_CACHE_SHARE: u64 = 16;
+const FOOTER_CACHE_MAX: u64 = 1 << 30;
+
+/// How long connections may take to close once no query runs.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What a server is started with.
+#[derive(Clone)]
+pub struct ServeOptions {
+    /// Where the catalog and the spill folder are.
+    pub data_dir: PathBuf,
+    /// The engine's own.
+    pub engine: EngineConfig,
+    /// Where PostgreSQL clients connect; port 0 takes a free one.
+    pub pg: SocketAddr,
+    /// Where HTTP clients connect; port 0 takes a free one.
+    pub http: SocketAddr,
+    /// `current_database()`.
+    pub catalog_name: String,
+    /// How PostgreSQL clients prove who they are.
+    pub auth: AuthMethod,
+    /// Who may log in.
+    pub users: Users,
+    /// Most PostgreSQL connections.
+    pub max_connections: usize,
+    /// `None` is never.
+    pub statement_timeout: Option<Duration>,
+    /// How long a shutdown waits for running queries.
+    pub shutdown_deadline: Duration,
+}
+
+/// Why a server didn't start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The catalog's file can't be opened.
+    #[error(transparent)]
+    Catalog(#[from] limnos_catalog::Error),
+    /// A root or the spill folder can't be opened.
+    #[error(transparent)]
+    Engine(#[from] limnos_engine::Error),
+    /// The port is taken, or not ours to take.
+    #[error("could not listen on {address}: {source}")]
+    Listen {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
+    /// The data directory.
+    #[error("data directory \"{path}\" cannot be used: {source}")]
+    DataDir { path: PathBuf, source: std::io::Error },
+    /// Another server has it.
+    #[error("data directory \"{0}\" is in use by another limnos")]
+    Busy(PathBuf),
+    /// A user's password or verifier.
+    #[error("{0}")]
+    Users(String),
+}
+
+impl ServeError {
+    /// What to do, a full sentence.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Catalog(error) => error.hint().map(str::to_owned),
+            Self::Engine(error) => error.hint.clone(),
+            Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+                Some("Is another server running? Choose other ports with --pg and --http.".to_owned())
+            }
+            Self::Busy(_) => Some("Stop it, or choose another --data-dir.".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl ServeOptions {
+    /// The options that `config` asks for.
+    ///
+    /// # Errors
+    /// A password that is empty or a verifier that isn't one.
+    pub fn from_config(config: &Config) -> Result<Self, ServeError> {
+        let secrets = config
+            .users
+            .iter()
+            .map(|(name, secret)| (name.as_str(), secret.as_str()));
+        Ok(Self {
+            engine: engine_config(config),
+            data_dir: config.data_dir.clone(),
+            pg: config.pg,
+            http: config.http,
+            catalog_name: config.catalog_name.clone(),
+            auth: match config.auth {
+                Auth::Trust => AuthMethod::Trust,
+                Auth::ScramSha256 => AuthMethod::ScramSha256,
+            },
+            users: Users::from_secrets(secrets).map_err(ServeError::Users)?,
+            max_connections: config.max_connections,
+            statement_timeout: config.statement_timeout,
+            shutdown_deadline: config.shutdown_deadline,
+        })
+    }
+
+    /// A small server on free ports of loopback that trusts everyone.
+    pub fn for_tests(data_dir: impl Into<PathBuf>, roots: Vec<String>) -> Self {
+        let data_dir = data_dir.into();
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            engine: EngineConfig {
+                stores: StoreOptions {
+                    roots,
+                    ..StoreOptions::default()
+                },
+                memory_limit_bytes: 512 << 20,
+                spill_dir: data_dir.join(SPILL_FOLDER),
+                spill_limit_bytes: 1 << 30,
+                threads: 2,
+                footer_cache_bytes: 16 << 20,
+            },
+            data_dir,
+            pg: loopback,
+            http: loopback,
+            catalog_name: "lake".to_owned(),
+            auth: AuthMethod::Trust,
+            users: Users::default(),
+            max_connections: 100,
+            statement_timeout: None,
+            shutdown_deadline: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The engine's part of a configuration.
+pub fn engine_config(config: &Config) -> EngineConfig {
+    EngineConfig {
+        stores: StoreOptions {
+            roots: config.roots.clone(),
+            s3: config.s3.clone(),
+        },
+        memory_limit_bytes: config.memory_limit.0,
+        spill_dir: config.data_dir.join(SPILL_FOLDER),
+        spill_limit_bytes: config.spill_limit.0,
+        threads: config.threads,
+        footer_cache_bytes: (config.memory_limit.0 / FOOTER_CACHE_SHARE).min(FOOTER_CACHE_MAX),
+    }
+}
+
+/// A data directory that is ours alone, with its catalog and engine.
+pub struct OpenLake {
+    /// The one door.
+    pub service: Arc<QueryService>,
+    /// Held while we live: two processes on one spill folder would empty it under each other.
+    _lock: std::fs::File,
+}
+
+/// Opens a data directory: the catalog, the engine, the one door. `limnos query --data-dir` ends here, a server goes on.
+///
+/// # Errors
+/// Another process has it; the catalog is damaged; a root can't be opened.
+pub fn open(data_dir: &std::path::Path, engine: EngineConfig) -> Result<OpenLake, ServeError> {
+    let unusable = |source| ServeError::DataDir {
+        path: data_dir.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(data_dir).map_err(unusable)?;
+    let lock = std::fs::File::create(data_dir.join("lock")).map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => return Err(ServeError::Busy(data_dir.to_owned())),
+        Err(std::fs::TryLockError::Error(source)) => return Err(unusable(source)),
+    }
+    let catalog = Catalog::open(&data_dir.join(CATALOG_FILE))?;
+    let engine = Engine::new(catalog, engine, Arc::new(SystemClock))?;
+    Ok(OpenLake {
+        service: QueryService::new(engine),
+        _lock: lock,
+    })
+}
+
+/// A server that takes connections.
+pub struct RunningServer {
+    /// Where PostgreSQL clients connect.
+    pub pg_address: SocketAddr,
+    /// Where HTTP clients connect.
+    pub http_address: SocketAddr,
+    /// The one door, for those in the same process.
+    pub service: Arc<QueryService>,
+    lake: OpenLake,
+    /// Cancelled when PostgreSQL connections are no longer taken.
+    accepting: CancellationToken,
+    /// Cancelled when PostgreSQL connections that are still busy end.
+    terminating: CancellationToken,
+    /// Cancelled when HTTP ends.
+    serving: CancellationToken,
+    draining: Arc<AtomicBool>,
+    shutdown_deadline: Duration,
+    pg_task: JoinHandle<()>,
+    http_task: JoinHandle<()>,
+}
+
+/// Opens everything and takes connections; the caller's runtime carries their I/O, the engine brings threads of its own
+/// for queries.
+///
+/// # Errors
+/// As [`open`]; a port that is taken.
+pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
+    // Before the catalog: a second start with the same ports fails at once, having touched nothing.
+    let pg_listener = listen(options.pg).await?;
+    let http_listener = listen(options.http).await?;
+    let lake = open(&options.data_dir, options.engine.clone())?;
+    let service = Arc::clone(&lake.service);
+    service.set_statement_timeout(options.statement_timeout);
+    let accepting = CancellationToken::new();
+    let serving = CancellationToken::new();
+    let draining = Arc::new(AtomicBool::new(false));
+
+    let sampled = Arc::clone(&service);
+    let http_options = HttpOptions {
+        catalog_name: options.catalog_name.clone(),
+        user: DEFAULT_USER.to_owned(),
+        query_enabled: options.auth == AuthMethod::Trust,
+        metrics: Arc::new(Metrics::new(move || sampled.sample())),
+        draining: Arc::clone(&draining),
+    };
+    let terminating = CancellationToken::new();
+    let pg_options = PgOptions {
+        catalog_name: options.catalog_name.clone(),
+        auth: options.auth,
+        users: Arc::new(options.users.clone()),
+        connections_max: options.max_connections,
+        ..PgOptions::new(terminating.clone())
+    };
+    let (pg_address, http_address) = (
+        address_of(&pg_listener, options.pg),
+        address_of(&http_listener, options.http),
+    );
+    let pg_serving = pg::serve(pg_listener, Arc::clone(&service), pg_options, accepting.clone());
+    let pg_task = tokio::spawn(pg_serving);
+    let http_serving = http::serve(http_listener, Arc::clone(&service), http_options, serving.clone());
+    let http_task = tokio::spawn(async move {
+        if let Err(error) = http_serving.await {
+            tracing::error!(%error, "http listener failed");
+        }
+    });
+    tracing::info!(%pg_address, %http_address, data_dir = %options.data_dir.display(), "server started");
+    let shutdown_deadline = options.shutdown_deadline;
+    Ok(RunningServer {
+        pg_address,
+        http_address,
+        service,
+        lake,
+        accepting,
+        terminating,
+        serving,
+        draining,
+        shutdown_deadline,
+        pg_task,
+        http_task,
+    })
+}
+
+impl RunningServer {
+    /// Stops taking connections, waits for running queries up to the deadline, cancels the rest, closes.
+    pub async fn shutdown(self) {
+        let deadline = self.shutdown_deadline;
+        self.stop(deadline).await;
+    }
+
+    /// Serves until SIGTERM or SIGINT, then shuts down; a second signal cancels what still runs at once.
+    ///
+    /// # Errors
+    /// When signals can't be listened to.
+    pub async fn serve_until_signalled(self) -> std::io::Result<()> {
+        let mut signals = Signals::new()?;
+        let signal = signals.next().await;
+        let deadline_s = self.shutdown_deadline.as_secs();
+        tracing::info!(signal, deadline_s, "shutdown began, running queries may end");
+        let hurry = Arc::clone(&self.service);
+        let stopping = self.shutdown();
+        tokio::pin!(stopping);
+        loop {
+            tokio::select! {
+                () = &mut stopping => break,
+                signal = signals.next() => {
+                    tracing::warn!(signal, "second signal, running queries are cancelled");
+                    hurry.drain(Duration::ZERO).await;
+                }
+            }
+        }
+        tracing::info!("server stopped");
+        Ok(())
+    }
+
+    async fn stop(self, deadline: Duration) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.accepting.cancel();
+        self.service.drain(deadline).await;
+        self.terminating.cancel();
+        self.serving.cancel();
+        for mut task in [self.pg_task, self.http_task] {
+            if tokio::time::timeout(CLOSE_DEADLINE, &mut task).await.is_err() {
+                // A client that doesn't read its answer can't hold the process.
+                task.abort();
+            }
+        }
+        drop(self.lake);
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Listen { address, source })
+}
+
+/// The address with the port that the system chose for 0.
+fn address_of(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(asked)
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The next one's name.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

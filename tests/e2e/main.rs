@@ -1,1 +1,24 @@
+//! End-to-end tests: a real server, real clients, S3 over HTTP. What SQL can say is in `sql/slt/` instead, and [`slt`] runs
+//! it. Every error is asserted by its SQLSTATE and by the object it must name.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
+mod concurrency;
+mod durability;
+mod errors;
+mod hostile;
+mod memory;
+mod monitoring;
+mod paths;
+mod protocol;
+mod pruning;
+mod s3_faults;
+mod slt;
+mod staleness;
+mod tpch;
+mod types;
+
+/// Not a test: what [`limnos_tests::process::ServerProcess`] runs in a process of its own. Over at once otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn child_server() {
+    limnos_tests::process::serve_if_child().await.unwrap();
+}

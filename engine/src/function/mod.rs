@@ -1,1 +1,106 @@
-//! function
+//! SQL functions that DataFusion lacks, or means differently than PostgreSQL does.
+//!
+//! [`SessionFunctions`] are those that answer from the catalog or the session (`current_user`, `format_type`,
+//! `pg_get_viewdef`, ...), built for one session over one snapshot. [`shared_functions`] are the same for everyone and
+//! replace DataFusion's of the same name. [`analyzer_rules`] keep arithmetic and sizes within bounds.
+
+mod bounds;
+mod catalog;
+mod identifier;
+mod overflow;
+mod privilege;
+mod row_function;
+mod session;
+mod sleep;
+mod sum;
+mod text;
+mod to_char;
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableFunctionImpl;
+use datafusion::common::Result;
+use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::optimizer::AnalyzerRule;
+use limnos_catalog::Snapshot;
+
+use crate::plan::pg_catalog::{SessionInfo, SnapshotTables};
+
+/// What session functions answer from.
+pub(crate) struct FunctionContext {
+    pub(crate) session: SessionInfo,
+    pub(crate) tables: Arc<SnapshotTables>,
+}
+
+/// The functions of one session over one snapshot.
+pub struct SessionFunctions {
+    functions: Vec<ScalarUDF>,
+}
+
+impl SessionFunctions {
+    /// Captures what they answer from.
+    pub fn new(snapshot: &Arc<Snapshot>, session: &SessionInfo) -> Self {
+        let context = Arc::new(FunctionContext { session: session.clone(), tables: SnapshotTables::of(snapshot, session) });
+        let mut functions = Vec::new();
+        functions.extend(catalog::functions(&context));
+        functions.extend(identifier::functions(&context));
+        functions.extend(privilege::functions(&context));
+        functions.extend(session::functions(&context));
+        let functions = functions.into_iter().map(row_function::RowFunction::into_udf).collect();
+        Self { functions }
+    }
+
+    /// The functions.
+    pub fn scalar(&self) -> &[ScalarUDF] {
+        &self.functions
+    }
+}
+
+/// Functions that are the same in every session and replace DataFusion's of the same name.
+pub fn shared_functions() -> Vec<ScalarUDF> {
+    let mut functions: Vec<ScalarUDF> = text::functions().into_iter().map(row_function::RowFunction::into_udf).collect();
+    functions.push(to_char::function());
+    functions.push(text::pg_typeof());
+    functions.push(sleep::function());
+    functions
+}
+
+/// Aggregates that replace DataFusion's of the same name.
+pub fn shared_aggregates() -> Vec<AggregateUDF> {
+    vec![sum::function()]
+}
+
+/// Table functions that DataFusion lacks.
+///
+/// # Errors
+/// When the built-in catalog data can't be read.
+pub fn table_functions() -> Result<Vec<(&'static str, Arc<dyn TableFunctionImpl>)>> {
+    let tables = datafusion_pg_catalog::pg_catalog::PgCatalogStaticTables::try_new()?;
+    Ok(vec![("pg_get_keywords", tables.pg_get_keywords)])
+}
+
+/// Rules to run after DataFusion's own analyzer rules, types being settled.
+pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    vec![Arc::new(bounds::BoundConstantArguments), Arc::new(overflow::CheckedIntegerArithmetic::default())]
+}
+
+/// Registers all of it in `registry`, which must hold DataFusion's functions already: some of ours wrap them.
+///
+/// # Errors
+/// When the registry refuses.
+pub fn register_all(registry: &mut dyn FunctionRegistry, session: &SessionFunctions) -> Result<()> {
+    for function in bounds::bounded_functions(registry) {
+        registry.register_udf(Arc::new(function))?;
+    }
+    for function in shared_functions().into_iter().chain(session.scalar().iter().cloned()) {
+        registry.register_udf(Arc::new(function))?;
+    }
+    for function in shared_aggregates() {
+        registry.register_udaf(Arc::new(function))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

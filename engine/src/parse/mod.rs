@@ -1,136 +1,88 @@
 //! SQL text -> [`Statement`]s.
+//!
+//! The life of a text:
+//! 1. [`lexer`]: the text, bounded in size, becomes tokens that know where they stand; semicolons split it.
+//! 2. [`complexity`]: nesting and chains are bounded on the tokens, before anything recursive sees them.
+//! 3. The first words decide. Statements that are ours go to [`ddl`] and [`session`], small recursive-descent parsers over
+//!    a [`cursor`]; so `CREATE EXTERNAL TABLE`, `COPY` or `SET datafusion.*` never reach DataFusion.
+//! 4. Queries go to [`query`]: sqlparser with our own [`dialect`], then [`rewrite`] on the tree.
 
-use limnos_catalog::{Column, CreateMode, FileFormat};
+use crate::{Error, Result};
 
-use crate::Result;
+pub mod complexity;
+pub mod cursor;
+pub mod ddl;
+pub mod dialect;
+pub mod lexer;
+pub mod query;
+pub mod rewrite;
+pub mod session;
+pub mod statement;
+mod unsupported;
 
-/// A name as written: `name` or `database.name`, unquoted parts lower-cased, not yet resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ObjectName {
-    pub database: Option<String>,
-    pub name: String,
+pub use statement::{
+    CreateTable, CreateView, Dialect, Explain, NamePattern, ObjectName, ParsedStatement, PartitionSpec, Statement, TransactionModes,
+};
+
+use crate::limits;
+use crate::parse::cursor::Cursor;
+
+/// The database part of the name that a file path in table position gets: `FROM 'data/*.parquet'` is parsed as the
+/// two-part quoted name `"file"."data/*.parquet"`, so that the planner sees a table name like any other. No catalog
+/// database can be reached by it: the path part is never a valid table name.
+pub const FILE_TABLE_DATABASE: &str = "file";
+
+/// Parses a text of zero or more statements separated by semicolons. Either all of it parses or none of it is returned,
+/// as in PostgreSQL. A text without any statement gives one [`Statement::Empty`].
+///
+/// # Errors
+/// `54001` beyond the limits, `42601` with a position for syntax, `0A000` for statements that are known but not built.
+pub fn parse(sql: &str, dialect: Dialect) -> Result<Vec<ParsedStatement>> {
+    if sql.len() > limits::SQL_BYTES_MAX {
+        return Err(Error::new(crate::ErrorCode::StatementTooComplex, "statement is too complex").with_detail(format!(
+            "The text has {} bytes; at most {} are allowed.",
+            sql.len(),
+            limits::SQL_BYTES_MAX
+        )));
+    }
+    if let Some(position) = sql.chars().position(|character| character == '\0') {
+        return Err(Error::syntax("invalid character in the statement: zero byte").at(position + 1));
+    }
+    let mut statements = Vec::new();
+    for part in lexer::split(sql, dialect)? {
+        complexity::check(&part.lexemes)?;
+        let statement = parse_one(&mut Cursor::new(sql, &part, dialect))?;
+        statements.push(ParsedStatement { statement, sql: part.text(sql).to_owned() });
+    }
+    if statements.is_empty() {
+        statements.push(ParsedStatement { statement: Statement::Empty, sql: String::new() });
+    }
+    Ok(statements)
 }
 
-/// One statement of a text.
-#[derive(Debug, Clone)]
-pub struct ParsedStatement {
-    pub statement: Statement,
-    /// Its own part of the text, without the semicolon.
-    pub sql: String,
+/// Parses the one statement that a cursor stands before, to its end.
+pub(crate) fn parse_one(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    let statement = match cursor.peek_word().as_deref() {
+        None if cursor.at_end() => return Err(cursor.unexpected()),
+        None => query::statement(cursor)?,
+        Some("SELECT" | "WITH" | "VALUES" | "TABLE") => query::statement(cursor)?,
+        Some("EXPLAIN") => query::explain(cursor)?,
+        Some("CREATE") => ddl::create(cursor)?,
+        Some("DROP") => ddl::drop(cursor)?,
+        Some("ALTER") => ddl::alter(cursor)?,
+        Some("MSCK") => ddl::repair(cursor)?,
+        Some("CRAWL") => ddl::crawl(cursor)?,
+        Some("DESCRIBE" | "DESC") => ddl::describe(cursor)?,
+        Some("SHOW") => ddl::show(cursor)?,
+        Some(word) => match session::statement(word, cursor)? {
+            Some(statement) => statement,
+            None => return Err(unsupported::error(cursor)),
+        },
+    };
+    cursor.expect_end()?;
+    Ok(statement)
 }
 
-/// What a client asks for. Statements that are ours have a variant each; all that DataFusion plans is `Query`.
-#[derive(Debug, Clone)]
-pub enum Statement {
-    /// Nothing but white space and comments.
-    Empty,
-    /// SELECT, VALUES, WITH, TABLE.
-    Query(Box<datafusion::sql::sqlparser::ast::Query>),
-    /// EXPLAIN of a query.
-    Explain(Explain),
-    CreateDatabase { name: String, comment: Option<String>, location: Option<String>, mode: CreateMode },
-    DropDatabase { name: String, if_exists: bool, cascade: bool },
-    CreateTable(CreateTable),
-    CreateView(CreateView),
-    /// DROP TABLE or DROP VIEW, of one or several.
-    Drop { view: bool, names: Vec<ObjectName>, if_exists: bool },
-    RenameTable { name: ObjectName, to: ObjectName },
-    AddPartitions { table: ObjectName, partitions: Vec<PartitionSpec>, if_not_exists: bool },
-    DropPartitions { table: ObjectName, partitions: Vec<PartitionSpec>, if_exists: bool },
-    /// MSCK REPAIR TABLE t [ADD|DROP|SYNC PARTITIONS].
-    RepairTable { table: ObjectName, add: bool, drop: bool },
-    /// CRAWL 'location' [INTO DATABASE d].
-    Crawl { location: String, database: Option<String> },
-    ShowDatabases { pattern: Option<String> },
-    ShowTables { database: Option<String>, pattern: Option<String>, views_only: bool },
-    ShowColumns { table: ObjectName },
-    ShowPartitions { table: ObjectName },
-    ShowCreate { table: ObjectName },
-    ShowTableProperties { table: ObjectName },
-    Describe { table: ObjectName, extended: bool },
-    /// USE d.
-    Use { database: String },
-    /// SET [LOCAL] name = value, ...; `None` is DEFAULT.
-    Set { name: String, values: Option<Vec<String>>, local: bool },
-    /// RESET name; `None` is ALL.
-    Reset { name: Option<String> },
-    /// SHOW name; `None` is ALL.
-    Show { name: Option<String> },
-    Begin,
-    Commit,
-    Rollback,
-    Savepoint { name: String },
-    Release { name: String },
-    RollbackTo { name: String },
-    /// DISCARD ALL | PLANS | SEQUENCES | TEMP.
-    Discard { what: String },
-    /// SQL-level PREPARE; the server keeps it in the session's statement store.
-    Prepare { name: String, parameter_types: Vec<limnos_catalog::DataType>, statement: Box<ParsedStatement> },
-    /// SQL-level EXECUTE, its arguments as SQL text of constants.
-    Execute { name: String, arguments: Vec<String> },
-    /// DEALLOCATE name; `None` is ALL.
-    Deallocate { name: Option<String> },
-    /// KILL [QUERY] 'id': cancels a running query.
-    Kill { query_id: String },
-    /// CHECKPOINT, LISTEN, UNLISTEN, LOCK and the like that do nothing here: accepted, with this tag.
-    NoOp { tag: &'static str },
-}
-
-/// EXPLAIN and its options.
-#[derive(Debug, Clone)]
-pub struct Explain {
-    pub analyze: bool,
-    pub verbose: bool,
-    pub query: Box<datafusion::sql::sqlparser::ast::Query>,
-}
-
-/// CREATE EXTERNAL TABLE in Hive's words.
-#[derive(Debug, Clone)]
-pub struct CreateTable {
-    pub name: ObjectName,
-    pub mode: CreateMode,
-    /// Empty: to be read from the files (allowed for self-describing formats).
-    pub columns: Vec<Column>,
-    pub partition_keys: Vec<Column>,
-    pub comment: Option<String>,
-    pub location: Option<String>,
-    pub format: FileFormat,
-    pub serde: Option<String>,
-    /// SERDEPROPERTIES, and what ROW FORMAT DELIMITED said under the same names.
-    pub serde_properties: std::collections::BTreeMap<String, String>,
-    /// TBLPROPERTIES.
-    pub parameters: std::collections::BTreeMap<String, String>,
-}
-
-/// CREATE VIEW.
-#[derive(Debug, Clone)]
-pub struct CreateView {
-    pub name: ObjectName,
-    pub mode: CreateMode,
-    pub columns: Vec<String>,
-    pub comment: Option<String>,
-    pub query: Box<datafusion::sql::sqlparser::ast::Query>,
-    /// The query's own text.
-    pub sql: String,
-}
-
-/// PARTITION (k = v, ...) [LOCATION '...'].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartitionSpec {
-    /// Key names, lower case, and values as text; `None` is NULL.
-    pub values: Vec<(String, Option<String>)>,
-    pub location: Option<String>,
-}
-
-/// Which dialect's meaning holds where the two conflict (setting `dialect`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Dialect {
-    #[default]
-    Postgres,
-    Athena,
-}
-
-/// Parses a text of zero or more statements separated by semicolons.
-pub fn parse(_sql: &str, _dialect: Dialect) -> Result<Vec<ParsedStatement>> {
-    todo!()
-}
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

@@ -14,7 +14,6 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -137,20 +136,20 @@ impl CatalogTable {
         store: &Arc<dyn ObjectStore>,
         store_url: &Arc<str>,
         files: &[File],
-        small_files: &SmallFiles,
+        small_files: &Arc<SmallFiles>,
     ) -> Result<Vec<Option<Arc<ParquetMetaData>>>> {
         let read_all = files.len() <= PLAN_FOOTERS_MAX;
-        stream::iter(files)
-            .map(|file| async move {
-                let key = FileKey::new(store_url, &file.meta);
-                if !read_all && !self.context.footers.contains(&key) {
+        let reads = files.iter().map(|file| {
+            let (meta, store, footers) = (file.meta.clone(), Arc::clone(store), Arc::clone(&self.context.footers));
+            let (key, small_files) = (FileKey::new(store_url, &file.meta), Arc::clone(small_files));
+            async move {
+                if !read_all && !footers.contains(&key) {
                     return Ok(None);
                 }
-                self.context.footers.get(&key, store, &file.meta, small_files).await.map(Some)
-            })
-            .buffered(FOOTER_CONCURRENCY)
-            .try_collect()
-            .await
+                footers.get(&key, &store, &meta, &small_files).await.map(Some)
+            }
+        });
+        stream::iter(reads.collect::<Vec<_>>()).buffered(FOOTER_CONCURRENCY).try_collect().await
     }
 
     async fn plan(

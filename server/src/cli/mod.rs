@@ -1,1 +1,188 @@
-//! cli
+//! The command line, one file per subcommand. In: arguments. Out: an exit code: 0, 1 when what was asked failed, 2 when
+//! it could not be understood or must not be.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is where the program talks to people"
+)]
+
+mod crawl;
+mod demo;
+mod output;
+mod query;
+mod remote;
+mod report;
+mod serve;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError};
+use crate::telemetry;
+
+/// A folder or bucket of files as a SQL database: crawl it, query it, open it with any PostgreSQL client
+#[derive(Parser)]
+#[command(name = "limnos", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Start with `limnos demo`, then `psql -h 127.0.0.1 -p 5439 -U limnos lake`.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+// One value, made once: the size of the largest doesn't matter.
+#[allow(clippy::large_enum_variant, reason = "made once")]
+enum Command {
+    /// Make a demo lake (TPC-H and logs), catalog it and serve it
+    Demo(demo::Demo),
+    /// Serve lakes to PostgreSQL and HTTP clients
+    Serve(serve::Serve),
+    /// Run SQL here, with no server: on a data directory, or directly on files
+    Query(query::QueryCommand),
+    /// Find tables under a folder or prefix and put them in the catalog
+    Crawl(crawl::Crawl),
+}
+
+/// How a command ends when it doesn't succeed.
+enum Failure {
+    /// Told already, or not worth a word (a closed pipe).
+    Silent(ExitCode),
+    /// To be told.
+    Told {
+        code: ExitCode,
+        message: String,
+        hint: Option<String>,
+    },
+}
+
+type CommandResult = Result<(), Failure>;
+
+impl Failure {
+    fn new(error: impl std::fmt::Display, hint: Option<String>) -> Self {
+        Self::Told {
+            code: ExitCode::FAILURE,
+            message: error.to_string(),
+            hint,
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Told {
+            code: ExitCode::from(2),
+            message: error.message,
+            hint: error.hint,
+        }
+    }
+}
+
+impl From<crate::serve::ServeError> for Failure {
+    fn from(error: crate::serve::ServeError) -> Self {
+        Self::new(&error, error.hint())
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(format!("{error:#}"), None)
+    }
+}
+
+/// Reads the arguments and does what they say.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::from_arg_matches(&command().get_matches()) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    let outcome = match arguments.command {
+        Command::Demo(command) => command.run(),
+        Command::Serve(command) => command.run(),
+        Command::Query(command) => command.run(),
+        Command::Crawl(command) => command.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Silent(code)) => code,
+        Err(Failure::Told { code, message, hint }) => {
+            eprintln!("limnos: {message}");
+            if let Some(hint) = hint {
+                eprintln!("HINT:  {hint}");
+            }
+            code
+        }
+    }
+}
+
+/// Settings of listeners: a configuration file may have them, but commands without listeners don't offer them.
+const LISTENER_SETTINGS: [&str; 7] = [
+    "pg",
+    "http",
+    "max_connections",
+    "statement_timeout",
+    "shutdown_deadline",
+    "auth",
+    "users_file",
+];
+
+fn command() -> clap::Command {
+    let hide = |command: clap::Command| {
+        command.mut_args(|argument| {
+            let is_listener = LISTENER_SETTINGS.contains(&argument.get_id().as_str());
+            if is_listener { argument.hide(true) } else { argument }
+        })
+    };
+    Arguments::command()
+        .mut_subcommand("query", hide)
+        .mut_subcommand("crawl", hide)
+}
+
+/// The runtime for I/O; queries compute on the engine's own.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    use anyhow::Context as _;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("could not start the I/O runtime")
+}
+
+fn start_logs(config: &Config) -> CommandResult {
+    telemetry::start(&config.log_level, config.log_format).map_err(|error| Failure::Told {
+        code: ExitCode::from(2),
+        message: format!("log level \"{}\" is not valid: {error}", config.log_level),
+        hint: Some("Use error, warn, info, debug, trace, or a filter such as limnos_engine=debug,info.".to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn arguments_are_consistent() {
+        super::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_without_listeners_offer_none() {
+        for (name, expected) in [("serve", true), ("demo", true), ("query", false), ("crawl", false)] {
+            let mut command = super::command();
+            let help = command
+                .find_subcommand_mut(name)
+                .expect("it is there")
+                .render_long_help()
+                .to_string();
+            assert_eq!(help.contains("--pg "), expected, "{name}");
+            assert!(help.contains("--memory-limit <SIZE>"), "{name}");
+            // Flattened structs have docs of their own, which must not become the command's.
+            let about = command
+                .find_subcommand(name)
+                .and_then(|command| command.get_about())
+                .map(ToString::to_string);
+            assert!(
+                about.is_some_and(|about| !about.to_lowercase().contains("setting")),
+                "{name}"
+            );
+        }
+    }
+}

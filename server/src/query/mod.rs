@@ -53,6 +53,22 @@ impl QueryService {
         todo!()
     }
 
+    /// Ends the service: new executions are refused (`57P01`), running ones may end until `deadline` has passed, then
+    /// they are cancelled (`57P01`). Returns when none runs. Called again it shortens the deadline.
+    pub async fn drain(&self, _deadline: std::time::Duration) {
+        todo!()
+    }
+
+    /// `statement_timeout` of sessions that didn't set their own; `None` is never. What RESET goes back to.
+    pub fn set_statement_timeout(&self, _timeout: Option<std::time::Duration>) {
+        todo!()
+    }
+
+    /// Figures for `/metrics`.
+    pub fn sample(&self) -> crate::http::metrics::Sample {
+        todo!()
+    }
+
     /// Splits and parses a text, within the limits.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ pub(super) struct RootedLocal {
 impl RootedLocal {
     /// `roots` are canonical folders.
     pub(super) fn new(roots: Vec<PathBuf>) -> Self {
-        Self { inner: Arc::new(LocalFileSystem::new().with_fsync(true)), roots }
+        Self { inner: Arc::new(LocalFileSystem::new()), roots }
     }
 
     /// Refuses what leads out of the roots through a link, and what is not a regular file (a FIFO or a device would

@@ -21,6 +21,7 @@ use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use parking_lot::Mutex;
 
+pub(crate) use metered::range_of_version;
 pub use metered::{MeteredStore, StoreCounters};
 pub use registry::QueryStores;
 
@@ -82,7 +83,7 @@ pub struct Stores {
     roots: Vec<Root>,
     local: Arc<dyn ObjectStore>,
     s3: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
-    s3_options: BTreeMap<AmazonS3ConfigKey, String>,
+    s3_options: Vec<(AmazonS3ConfigKey, String)>,
     /// The runtime that does network I/O; the one `new` was called on.
     io: Option<tokio::runtime::Handle>,
 }
@@ -94,13 +95,13 @@ impl Stores {
     /// A root that is not a folder or not a URL we know; an S3 option that doesn't exist.
     pub fn new(options: &StoreOptions) -> Result<Self> {
         let roots = options.roots.iter().map(|root| Root::open(root)).collect::<Result<Vec<_>>>()?;
-        let mut s3_options = BTreeMap::new();
+        let mut s3_options = Vec::new();
         for (name, value) in &options.s3 {
             let key = name.to_lowercase().parse::<AmazonS3ConfigKey>().map_err(|_| {
                 Error::new(ErrorCode::UndefinedParameter, format!("unrecognized S3 option \"{name}\""))
                     .with_hint("Options are named as the AWS_* environment variables, without the prefix.")
             })?;
-            s3_options.insert(key, value.clone());
+            s3_options.push((key, value.clone()));
         }
         let local_roots = roots.iter().filter_map(Root::local_folder).map(PathBuf::from).collect();
         Ok(Self {

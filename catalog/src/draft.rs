@@ -1,0 +1,310 @@
+//! [`Draft`]: the next snapshot while it is being made. [`Change`]s go in one by one, each into the copied snapshot and
+//! into the open transaction alike; a new [`Snapshot`] comes out, or an error and nothing has happened.
+
+use std::sync::Arc;
+
+use crate::name::{DEFAULT_DATABASE, validate_database_name, validate_table_name};
+use crate::partition::{HIVE_DEFAULT_PARTITION, hive_path};
+use crate::store::sqlite::Transaction;
+use crate::{Change, CreateMode, Database, Error, Partition, Result, Snapshot, Table, TableDefinition, TableKind, TableName};
+
+/// A snapshot in the making.
+#[derive(Debug)]
+pub(crate) struct Draft<'a> {
+    snapshot: Snapshot,
+    transaction: Transaction<'a>,
+    now_ms: i64,
+    next_id: i64,
+    is_changed: bool,
+}
+
+impl<'a> Draft<'a> {
+    /// Begins with a copy of `base`; `transaction` makes the version after it.
+    pub(crate) fn new(base: &Snapshot, transaction: Transaction<'a>, now_ms: i64, next_id: i64) -> Self {
+        let mut snapshot = base.clone();
+        snapshot.version += 1;
+        Self { snapshot, transaction, now_ms, next_id, is_changed: false }
+    }
+
+    /// Makes it durable and returns it with the next free id; `None` if nothing has changed, and then nothing is written.
+    /// Snapshots older than `oldest_version` are no longer held by anyone.
+    pub(crate) fn commit(self, oldest_version: i64) -> Result<Option<(Snapshot, i64)>> {
+        if !self.is_changed {
+            return Ok(None);
+        }
+        self.transaction.purge(oldest_version)?;
+        self.transaction.commit(self.next_id)?;
+        Ok(Some((self.snapshot, self.next_id)))
+    }
+
+    /// Does one change, or refuses it.
+    pub(crate) fn apply(&mut self, change: Change) -> Result<()> {
+        match change {
+            Change::CreateDatabase { name, comment, location, mode } => {
+                self.create_database(&name, comment, location, mode)
+            }
+            Change::DropDatabase { name, if_exists, cascade } => self.drop_database(&name, if_exists, cascade),
+            Change::CreateTable { name, definition, mode } => self.create_table(&name, definition, mode),
+            Change::AlterTable { name, definition } => self.alter_table(&name, definition),
+            Change::DropTable { name, view, if_exists } => self.drop_table(&name, view, if_exists),
+            Change::RenameTable { from, to } => self.rename_table(&from, &to),
+            Change::AddPartitions { table, partitions, if_not_exists } => {
+                self.add_partitions(&table, partitions, if_not_exists)
+            }
+            Change::DropPartitions { table, values, if_exists } => self.drop_partitions(&table, values, if_exists),
+        }
+    }
+
+    fn create_database(
+        &mut self,
+        name: &str,
+        comment: Option<String>,
+        location: Option<String>,
+        mode: CreateMode,
+    ) -> Result<()> {
+        validate_database_name(name)?;
+        let name = name.to_lowercase();
+        let id = match (self.snapshot.find_database(&name), mode) {
+            (Some(_), CreateMode::Create) => return Err(Error::AlreadyExists { kind: "database", name }),
+            (Some(_), CreateMode::IfNotExists) => return Ok(()),
+            (Some(existing), CreateMode::OrReplace) => existing.id,
+            (None, _) => self.take_id(),
+        };
+        let database = Database { id, name, comment, location };
+        self.transaction.put_database(&database)?;
+        self.snapshot.databases.insert(database.name.clone(), Arc::new(database));
+        self.is_changed = true;
+        Ok(())
+    }
+
+    fn drop_database(&mut self, name: &str, if_exists: bool, cascade: bool) -> Result<()> {
+        let database = match self.snapshot.database(name) {
+            Ok(database) => Arc::clone(database),
+            Err(_) if if_exists => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if database.name == DEFAULT_DATABASE {
+            return Err(Error::Invalid {
+                message: format!("cannot drop database \"{DEFAULT_DATABASE}\" because it is required by the system"),
+                hint: Some("Drop its tables one by one.".to_owned()),
+            });
+        }
+        let tables: Vec<Arc<Table>> = self.snapshot.tables_in(&database.name).cloned().collect();
+        if !tables.is_empty() && !cascade {
+            return Err(Error::NotEmpty { name: database.name.clone(), table_count: tables.len() });
+        }
+        for table in &tables {
+            self.remove(table)?;
+        }
+        self.transaction.delete_database(database.id)?;
+        self.snapshot.databases.remove(&database.name);
+        self.is_changed = true;
+        Ok(())
+    }
+
+    fn create_table(&mut self, name: &TableName, definition: TableDefinition, mode: CreateMode) -> Result<()> {
+        let name = TableName::new(&name.database, &name.name);
+        self.snapshot.database(&name.database)?;
+        if let Some(existing) = self.snapshot.find_table(&name).cloned() {
+            return match mode {
+                CreateMode::Create => Err(already_exists(&existing)),
+                CreateMode::IfNotExists => Ok(()),
+                CreateMode::OrReplace => self.redefine(&existing, definition),
+            };
+        }
+        validate_table_name(&name.name)?;
+        let definition = checked(definition)?;
+        let id = self.take_id();
+        self.put(Table {
+            id,
+            name,
+            version: 1,
+            partitions_version: self.snapshot.version,
+            partition_count: 0,
+            created_at_ms: self.now_ms,
+            updated_at_ms: self.now_ms,
+            definition: Arc::new(definition),
+        })
+    }
+
+    fn alter_table(&mut self, name: &TableName, definition: TableDefinition) -> Result<()> {
+        let Some(existing) = self.snapshot.find_table(name).cloned() else {
+            return Err(self.snapshot.table_not_found(name, definition.kind.noun()));
+        };
+        self.redefine(&existing, definition)
+    }
+
+    /// Gives an existing table a new definition of the same kind.
+    fn redefine(&mut self, existing: &Table, definition: TableDefinition) -> Result<()> {
+        let (is, wanted) = (existing.kind.noun(), definition.kind.noun());
+        if is != wanted {
+            return Err(Error::WrongKind {
+                name: existing.name.to_string(),
+                expected: wanted,
+                hint: Some(format!("Drop the {is} first, or choose another name.")),
+            });
+        }
+        let mut table =
+            Table { version: existing.version + 1, definition: Arc::new(checked(definition)?), ..existing.clone() };
+        // A partition is its values in the keys' order and, mostly, a path made of the keys' names. Other types for the same
+        // names leave both as they are.
+        let keys = |table: &Table| -> Vec<String> { table.partition_keys.iter().map(|key| key.name.clone()).collect() };
+        if keys(existing) != keys(&table) {
+            self.transaction.drop_all_partitions(table.id)?;
+            table.partition_count = 0;
+            table.partitions_version = self.snapshot.version;
+        }
+        self.put(table)
+    }
+
+    fn drop_table(&mut self, name: &TableName, view: bool, if_exists: bool) -> Result<()> {
+        let expected = if view { "view" } else { "table" };
+        let Some(table) = self.snapshot.find_table(name).cloned() else {
+            return if if_exists { Ok(()) } else { Err(self.snapshot.table_not_found(name, expected)) };
+        };
+        let is = table.kind.noun();
+        if is != expected {
+            let hint = Some(format!("Use DROP {} to remove a {is}.", is.to_uppercase()));
+            return Err(Error::WrongKind { name: table.name.to_string(), expected, hint });
+        }
+        self.remove(&table)
+    }
+
+    fn rename_table(&mut self, from: &TableName, to: &TableName) -> Result<()> {
+        let table = Arc::clone(self.snapshot.table(from)?);
+        let to = TableName::new(&to.database, &to.name);
+        validate_table_name(&to.name)?;
+        self.snapshot.database(&to.database)?;
+        if let Some(taken) = self.snapshot.find_table(&to) {
+            return Err(already_exists(taken));
+        }
+        self.snapshot.tables.remove(&table.name);
+        self.put(Table { name: to, ..(*table).clone() })
+    }
+
+    fn add_partitions(&mut self, name: &TableName, mut partitions: Vec<Partition>, if_not_exists: bool) -> Result<()> {
+        let table = self.partitioned(name)?;
+        for partition in &mut partitions {
+            check_values(&table, &partition.values)?;
+            normalise(&mut partition.values);
+        }
+        let added_count = self.transaction.add_partitions(table.id, &partitions, |partition| {
+            if if_not_exists {
+                return Ok(());
+            }
+            Err(Error::AlreadyExists { kind: "partition", name: partition_name(&table, &partition.values) })
+        })?;
+        self.count_partitions(&table, added_count, table.partition_count + added_count)
+    }
+
+    fn drop_partitions(
+        &mut self,
+        name: &TableName,
+        mut values: Vec<Vec<Option<String>>>,
+        if_exists: bool,
+    ) -> Result<()> {
+        let table = self.partitioned(name)?;
+        for values in &mut values {
+            check_values(&table, values)?;
+            normalise(values);
+        }
+        let dropped_count = self.transaction.drop_partitions(table.id, &values, |values| {
+            if if_exists {
+                return Ok(());
+            }
+            Err(Error::NotFound { kind: "partition", name: partition_name(&table, values), hint: None })
+        })?;
+        self.count_partitions(&table, dropped_count, table.partition_count - dropped_count)
+    }
+
+    fn count_partitions(&mut self, table: &Table, changed_count: u64, partition_count: u64) -> Result<()> {
+        if changed_count == 0 {
+            return Ok(());
+        }
+        self.put(Table { partition_count, partitions_version: self.snapshot.version, ..table.clone() })
+    }
+
+    /// The table called `name`, if it can have partitions.
+    fn partitioned(&self, name: &TableName) -> Result<Arc<Table>> {
+        let table = self.snapshot.table(name)?;
+        if matches!(table.kind, TableKind::View { .. }) {
+            let hint = Some("A view has no partitions of its own.".to_owned());
+            return Err(Error::WrongKind { name: table.name.to_string(), expected: "table", hint });
+        }
+        if table.partition_keys.is_empty() {
+            return Err(Error::Invalid {
+                message: format!("table \"{}\" is not partitioned", table.name),
+                hint: Some("Partition keys are declared with PARTITIONED BY.".to_owned()),
+            });
+        }
+        Ok(Arc::clone(table))
+    }
+
+    /// Puts a new or changed table under its name.
+    fn put(&mut self, table: Table) -> Result<()> {
+        let table = Table { updated_at_ms: self.now_ms, ..table };
+        let database_id = self.snapshot.database(&table.name.database)?.id;
+        self.transaction.put_table(database_id, &table)?;
+        self.snapshot.tables.insert(table.name.clone(), Arc::new(table));
+        self.is_changed = true;
+        Ok(())
+    }
+
+    fn remove(&mut self, table: &Table) -> Result<()> {
+        self.transaction.drop_all_partitions(table.id)?;
+        self.transaction.delete_table(table.id)?;
+        self.snapshot.tables.remove(&table.name);
+        self.is_changed = true;
+        Ok(())
+    }
+
+    fn take_id(&mut self) -> i64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+}
+
+/// A definition that may be stored, its names in lower case.
+fn checked(mut definition: TableDefinition) -> Result<TableDefinition> {
+    definition.validate()?;
+    for column in definition.columns.iter_mut().chain(&mut definition.partition_keys) {
+        column.name = column.name.to_lowercase();
+    }
+    Ok(definition)
+}
+
+fn check_values(table: &Table, values: &[Option<String>]) -> Result<()> {
+    let keys: Vec<&str> = table.partition_keys.iter().map(|key| key.name.as_str()).collect();
+    if values.len() == keys.len() {
+        return Ok(());
+    }
+    let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    Err(Error::Invalid {
+        message: format!(
+            "partition has {}, but table \"{}\" has {}",
+            count(values.len(), "value"),
+            table.name,
+            count(keys.len(), "partition key")
+        ),
+        hint: Some(format!("Give one value for each of ({}), in this order.", keys.join(", "))),
+    })
+}
+
+/// Hive's word for NULL is NULL, also when it comes as a value.
+fn normalise(values: &mut [Option<String>]) {
+    for value in values {
+        value.take_if(|value| value == HIVE_DEFAULT_PARTITION);
+    }
+}
+
+/// `sales.orders/year=2024/month=01`.
+fn partition_name(table: &Table, values: &[Option<String>]) -> String {
+    let keys = table.partition_keys.iter().map(|key| key.name.as_str());
+    let path = hive_path(keys.zip(values.iter().map(Option::as_deref)));
+    format!("{}/{}", table.name, path.trim_end_matches('/'))
+}
+
+fn already_exists(table: &Table) -> Error {
+    Error::AlreadyExists { kind: table.kind.noun(), name: table.name.to_string() }
+}

@@ -1,0 +1,153 @@
+//! Integer arithmetic that overflows is an error, not a wrapped number: `+`, `-` and `*` on integers become functions over
+//! Arrow's checked kernels.
+//!
+//! DataFusion's own `BinaryExpr` has a checked mode, but its planner never turns it on, and every optimizer pass that
+//! rebuilds an expression plans it anew; a function survives them all. Operands that can't overflow (`DATE`, decimals,
+//! floating point) keep their operators, and so their pruning and interval analysis.
+
+use std::sync::Arc;
+
+use arrow::array::Datum;
+use arrow::compute::kernels::numeric::{add, mul, sub};
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result, ScalarValue, exec_err};
+use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::row_function::failure;
+use crate::{Error, ErrorCode};
+
+/// Puts the checked functions in the place of the operators.
+#[derive(Debug)]
+pub(super) struct CheckedIntegerArithmetic {
+    add: Arc<ScalarUDF>,
+    subtract: Arc<ScalarUDF>,
+    multiply: Arc<ScalarUDF>,
+}
+
+impl Default for CheckedIntegerArithmetic {
+    fn default() -> Self {
+        let function = |operation| {
+            Arc::new(ScalarUDF::from(Checked { operation, signature: Signature::any(2, Volatility::Immutable) }))
+        };
+        Self {
+            add: function(Operation::Add),
+            subtract: function(Operation::Subtract),
+            multiply: function(Operation::Multiply),
+        }
+    }
+}
+
+impl AnalyzerRule for CheckedIntegerArithmetic {
+    fn name(&self) -> &str {
+        "checked_integer_arithmetic"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|plan| self.rewrite_plan(plan)).map(|transformed| transformed.data)
+    }
+}
+
+impl CheckedIntegerArithmetic {
+    fn rewrite_plan(&self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        let mut schema = merge_schema(&plan.inputs());
+        if let LogicalPlan::TableScan(scan) = &plan {
+            schema.merge(&scan.projected_schema);
+        }
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let rewritten = expr.transform_up(|expr| self.rewrite_expr(expr, &schema))?;
+            Ok(if rewritten.transformed { rewritten.update_data(|expr| name.restore(expr)) } else { rewritten })
+        })
+    }
+
+    fn rewrite_expr(&self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &expr else { return Ok(Transformed::no(expr)) };
+        let function = match op {
+            Operator::Plus => &self.add,
+            Operator::Minus => &self.subtract,
+            Operator::Multiply => &self.multiply,
+            _ => return Ok(Transformed::no(expr)),
+        };
+        // Types that can't be told here (outer references of a subquery) keep the operator.
+        let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else {
+            return Ok(Transformed::no(expr));
+        };
+        if !left_type.is_integer() || left_type != right_type {
+            return Ok(Transformed::no(expr));
+        }
+        let args = vec![left.as_ref().clone(), right.as_ref().clone()];
+        Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), args))))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Operation {
+    Add,
+    Subtract,
+    Multiply,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Checked {
+    operation: Operation,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Checked {
+    fn name(&self) -> &str {
+        match self.operation {
+            Operation::Add => "checked_add",
+            Operation::Subtract => "checked_subtract",
+            Operation::Multiply => "checked_multiply",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        Ok(arg_types[0].clone())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [left, right] = args.args.as_slice() else { return exec_err!("{} takes two arguments", self.name()) };
+        let kernel: fn(&dyn Datum, &dyn Datum) -> Result<arrow::array::ArrayRef, ArrowError> = match self.operation {
+            Operation::Add => add,
+            Operation::Subtract => sub,
+            Operation::Multiply => mul,
+        };
+        let constant = matches!((left, right), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
+        let result = match (left, right) {
+            (ColumnarValue::Array(left), ColumnarValue::Array(right)) => kernel(left, right),
+            (ColumnarValue::Array(left), ColumnarValue::Scalar(right)) => kernel(left, &right.to_scalar()?),
+            (ColumnarValue::Scalar(left), ColumnarValue::Array(right)) => kernel(&left.to_scalar()?, right),
+            (ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)) => kernel(&left.to_array()?, &right.to_array()?),
+        };
+        let array = result.map_err(|error| match error {
+            ArrowError::ArithmeticOverflow(_) => failure(out_of_range(args.return_field.data_type())),
+            other => other.into(),
+        })?;
+        Ok(if constant { ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?) } else { ColumnarValue::Array(array) })
+    }
+}
+
+fn out_of_range(data_type: &DataType) -> Error {
+    let name = match data_type {
+        DataType::Int8 | DataType::Int16 | DataType::UInt8 => "smallint",
+        DataType::Int32 | DataType::UInt16 => "integer",
+        _ => "bigint",
+    };
+    Error::new(ErrorCode::NumericValueOutOfRange, format!("{name} out of range"))
+}

@@ -1,0 +1,85 @@
+//! ALTER TABLE ... ADD | DROP PARTITION.
+
+use datafusion::sql::sqlparser::tokenizer::{Token, Word};
+
+use crate::parse::cursor::Cursor;
+use crate::parse::{ObjectName, PartitionSpec, Statement};
+use crate::{Error, Result};
+
+/// After ALTER TABLE name; `None` when it is about something else.
+pub(super) fn alter(cursor: &mut Cursor<'_>, table: &ObjectName) -> Result<Option<Statement>> {
+    let table = table.clone();
+    if cursor.peek_words("ADD PARTITION") || cursor.peek_words("ADD IF NOT EXISTS PARTITION") {
+        cursor.expect_words("ADD")?;
+        let if_not_exists = cursor.if_not_exists();
+        let mut partitions = Vec::new();
+        while cursor.take_words("PARTITION") {
+            let values = spec(cursor)?;
+            let location = if cursor.take_words("LOCATION") { Some(cursor.string()?) } else { None };
+            partitions.push(PartitionSpec { values, location });
+            cursor.take_token(&Token::Comma);
+        }
+        if partitions.is_empty() {
+            return Err(cursor.unexpected());
+        }
+        return Ok(Some(Statement::AddPartitions { table, partitions, if_not_exists }));
+    }
+    if cursor.peek_words("DROP PARTITION") || cursor.peek_words("DROP IF EXISTS PARTITION") {
+        cursor.expect_words("DROP")?;
+        let if_exists = cursor.if_exists();
+        let partitions = cursor.comma_separated(|cursor| {
+            cursor.expect_words("PARTITION")?;
+            Ok(PartitionSpec { values: spec(cursor)?, location: None })
+        })?;
+        cursor.take_words("PURGE");
+        return Ok(Some(Statement::DropPartitions { table, partitions, if_exists }));
+    }
+    Ok(None)
+}
+
+/// `(key = constant, ...)`
+fn spec(cursor: &mut Cursor<'_>) -> Result<Vec<(String, Option<String>)>> {
+    cursor.parenthesized(|cursor| {
+        let key = cursor.identifier()?;
+        if matches!(
+            cursor.peek().map(|lexeme| &lexeme.token.token),
+            Some(Token::Lt | Token::Gt | Token::LtEq | Token::GtEq | Token::Neq)
+        ) {
+            return Err(Error::unsupported("only \"=\" is supported in PARTITION (...)")
+                .with_hint("Name each partition by the values of its keys."));
+        }
+        cursor.expect_token(&Token::Eq)?;
+        Ok((key, constant(cursor)?))
+    })
+}
+
+/// A constant's text: `'a'`, `2024`, `-1`, `1.5`, `DATE '2024-01-01'`, `true`, `NULL`.
+fn constant(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
+    for word in ["DATE", "TIMESTAMP"] {
+        if cursor.peek_words(word) && cursor.peek_nth(1).is_some() {
+            cursor.advance();
+            return cursor.string().map(Some);
+        }
+    }
+    if cursor.take_words("NULL") {
+        return Ok(None);
+    }
+    if let Some(text) = cursor.peek_string() {
+        cursor.advance();
+        return Ok(Some(text));
+    }
+    let sign = if cursor.take_token(&Token::Minus) { "-" } else { "" };
+    match cursor.peek().map(|lexeme| &lexeme.token.token) {
+        Some(Token::Number(number, _)) => {
+            cursor.advance();
+            Ok(Some(format!("{sign}{number}")))
+        }
+        Some(Token::Word(Word { value, quote_style: None, .. }))
+            if sign.is_empty() && (value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false")) =>
+        {
+            cursor.advance();
+            Ok(Some(value.to_lowercase()))
+        }
+        _ => Err(cursor.unexpected()),
+    }
+}

@@ -1,0 +1,198 @@
+//! ROW FORMAT and STORED AS -> a [`FileFormat`] and reader properties.
+//!
+//! A SerDe's class decides the format before STORED AS does, as in Hive. Properties are made explicit here, under the names
+//! that the readers know (`field.delim`, `quoteChar`, `escapeChar`, ...), so that a reader needs no table of SerDes:
+//!
+//! | said | format | properties, unless given |
+//! |---|---|---|
+//! | nothing, TEXTFILE, DELIMITED, LazySimpleSerDe | Csv | `field.delim` = `\u{1}`, Hive's default |
+//! | STORED AS CSV | Csv | `field.delim` = `,`, `quoteChar` = `"` |
+//! | OpenCSVSerde | Csv | `field.delim` = `separatorChar` or `,`, `quoteChar` = `"`, `escapeChar` = `\` |
+//! | JsonSerDe (Hive's and OpenX's), STORED AS JSON | Json | |
+
+use std::collections::BTreeMap;
+
+use datafusion::sql::sqlparser::tokenizer::Token;
+use limnos_catalog::FileFormat;
+
+use crate::parse::cursor::Cursor;
+use crate::{Error, Result};
+
+/// What ROW FORMAT says.
+pub(super) struct RowFormat {
+    pub(super) serde: Option<String>,
+    pub(super) delimited: bool,
+    pub(super) properties: BTreeMap<String, String>,
+}
+
+impl RowFormat {
+    /// After ROW FORMAT.
+    pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Self> {
+        if cursor.take_words("SERDE") {
+            let serde = Some(cursor.string()?);
+            let properties =
+                if cursor.take_words("WITH SERDEPROPERTIES") { super::properties(cursor)? } else { BTreeMap::new() };
+            return Ok(Self { serde, delimited: false, properties });
+        }
+        cursor.expect_words("DELIMITED")?;
+        let mut properties = BTreeMap::new();
+        loop {
+            let name = if cursor.take_words("FIELDS TERMINATED BY") {
+                "field.delim"
+            } else if cursor.take_words("ESCAPED BY") {
+                "escape.delim"
+            } else if cursor.take_words("COLLECTION ITEMS TERMINATED BY") {
+                "collection.delim"
+            } else if cursor.take_words("MAP KEYS TERMINATED BY") {
+                "mapkey.delim"
+            } else if cursor.take_words("LINES TERMINATED BY") {
+                "line.delim"
+            } else if cursor.take_words("NULL DEFINED AS") {
+                "serialization.null.format"
+            } else {
+                return Ok(Self { serde: None, delimited: true, properties });
+            };
+            properties.insert(name.to_owned(), cursor.string()?);
+        }
+    }
+}
+
+/// What STORED AS says.
+pub(super) enum Stored {
+    /// A format's name, upper case.
+    Format(String),
+    /// The class of an INPUTFORMAT.
+    Input(String),
+}
+
+impl Stored {
+    /// After STORED AS.
+    pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Self> {
+        if cursor.take_words("INPUTFORMAT") {
+            let input = cursor.string()?;
+            cursor.expect_words("OUTPUTFORMAT")?;
+            cursor.string()?;
+            return Ok(Self::Input(input));
+        }
+        match cursor.peek().map(|lexeme| &lexeme.token.token) {
+            Some(Token::Word(word)) => {
+                cursor.advance();
+                Ok(Self::Format(word.value.to_uppercase()))
+            }
+            _ => Err(cursor.unexpected()),
+        }
+    }
+}
+
+/// What both say together.
+pub(super) struct Storage {
+    pub(super) format: FileFormat,
+    pub(super) serde: Option<String>,
+    pub(super) properties: BTreeMap<String, String>,
+}
+
+/// Decides the format.
+pub(super) fn resolve(row_format: Option<RowFormat>, stored: Option<Stored>) -> Result<Storage> {
+    let (serde, delimited, mut properties) = match row_format {
+        Some(row_format) => (row_format.serde, row_format.delimited, row_format.properties),
+        None => (None, false, BTreeMap::new()),
+    };
+    let stored_reader = stored.as_ref().map(stored_reader).transpose()?;
+    let reader = match &serde {
+        Some(class) => serde_reader(class)?,
+        None => match stored_reader {
+            Some(reader) if !delimited || reader.format() == FileFormat::Csv => {
+                // DELIMITED says how a text file is laid out, also when it is called CSV.
+                reader
+            }
+            Some(_) => {
+                return Err(Error::syntax("ROW FORMAT DELIMITED is for text files only"));
+            }
+            None => Reader::Delimited,
+        },
+    };
+    let mut default = |name: &str, value: &str| {
+        properties.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+    };
+    match reader {
+        Reader::Delimited => default("field.delim", "\u{1}"),
+        Reader::Csv => {
+            default("field.delim", ",");
+            default("quoteChar", "\"");
+        }
+        Reader::OpenCsv => {
+            default("quoteChar", "\"");
+            default("escapeChar", "\\");
+            let separator = properties.get("separatorChar").cloned().unwrap_or_else(|| ",".to_owned());
+            properties.entry("field.delim".to_owned()).or_insert(separator);
+        }
+        Reader::Other(_) => {}
+    }
+    Ok(Storage { format: reader.format(), serde, properties })
+}
+
+/// How a file is read.
+#[derive(Clone, Copy)]
+enum Reader {
+    /// Hive's LazySimpleSerDe.
+    Delimited,
+    Csv,
+    OpenCsv,
+    Other(FileFormat),
+}
+
+impl Reader {
+    fn format(self) -> FileFormat {
+        match self {
+            Self::Delimited | Self::Csv | Self::OpenCsv => FileFormat::Csv,
+            Self::Other(format) => format,
+        }
+    }
+}
+
+fn stored_reader(stored: &Stored) -> Result<Reader> {
+    match stored {
+        Stored::Format(name) => Ok(match name.as_str() {
+            "PARQUET" => Reader::Other(FileFormat::Parquet),
+            "TEXTFILE" => Reader::Delimited,
+            "CSV" => Reader::Csv,
+            "JSON" | "JSONFILE" | "NDJSON" => Reader::Other(FileFormat::Json),
+            "ARROW" => Reader::Other(FileFormat::Arrow),
+            "ORC" => Reader::Other(FileFormat::Orc),
+            "AVRO" => Reader::Other(FileFormat::Avro),
+            _ => {
+                return Err(Error::unsupported(format!("file format \"{}\" is not supported", name.to_lowercase()))
+                    .with_hint("Formats are PARQUET, TEXTFILE, CSV, JSON, ARROW, ORC and AVRO."));
+            }
+        }),
+        Stored::Input(class) => {
+            let name = class.rsplit('.').next().unwrap_or(class);
+            Ok(match name {
+                "TextInputFormat" => Reader::Delimited,
+                "MapredParquetInputFormat" | "DeprecatedParquetInputFormat" => Reader::Other(FileFormat::Parquet),
+                "OrcInputFormat" => Reader::Other(FileFormat::Orc),
+                "AvroContainerInputFormat" => Reader::Other(FileFormat::Avro),
+                _ => return Err(Error::unsupported(format!("input format \"{class}\" is not supported"))),
+            })
+        }
+    }
+}
+
+fn serde_reader(class: &str) -> Result<Reader> {
+    let lower = class.to_lowercase();
+    let name = lower.rsplit('.').next().unwrap_or(&lower);
+    Ok(match name {
+        "lazysimpleserde" => Reader::Delimited,
+        "opencsvserde" | "csvserde" => Reader::OpenCsv,
+        "jsonserde" => Reader::Other(FileFormat::Json),
+        "parquethiveserde" => Reader::Other(FileFormat::Parquet),
+        "orcserde" => Reader::Other(FileFormat::Orc),
+        "avroserde" => Reader::Other(FileFormat::Avro),
+        _ => {
+            return Err(Error::unsupported(format!("SerDe \"{class}\" is not supported")).with_hint(
+                "Supported are LazySimpleSerDe, OpenCSVSerde, JsonSerDe (Hive's and OpenX's), ParquetHiveSerDe, OrcSerde \
+                 and AvroSerDe.",
+            ));
+        }
+    })
+}

@@ -1,0 +1,293 @@
+//! A pass over a query's tree that puts our meaning into words DataFusion's planner knows.
+//!
+//! - Names: the catalog's names are lower case, and so are the columns that scans give. A quoted name with upper-case
+//!   letters is lower-cased (`"IMDB Rating"` finds the column `imdb rating`), unless the statement itself defines it as an
+//!   alias or the name of a WITH query: those keep their spelling, so a client sees the heading it asked for.
+//! - `FETCH FIRST n ROWS ONLY` becomes LIMIT.
+//! - `FROM 'path'` becomes the table `"file"."path"` (see [`FILE_TABLE_DATABASE`]).
+//! - What DataFusion would ignore silently is refused: `FOR UPDATE`, `SELECT INTO`, data changes inside WITH.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Cte, Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint,
+    JoinOperator, LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor,
+    VisitorMut, WindowType,
+};
+
+use crate::parse::FILE_TABLE_DATABASE;
+use crate::{Error, Result};
+
+/// Rewrites a query in place.
+///
+/// # Errors
+/// `0A000` for what can't be carried out, `42601` for clauses that contradict each other.
+pub fn rewrite(query: &mut Query) -> Result<()> {
+    let mut defined = Defined::default();
+    let _: ControlFlow<()> = Visit::visit(query, &mut defined);
+    match VisitMut::visit(query, &mut Rewriter { defined: defined.names }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(*error),
+    }
+}
+
+/// The quoted names with upper-case letters that a statement defines.
+#[derive(Default)]
+struct Defined {
+    names: HashSet<String>,
+}
+
+impl Defined {
+    fn add(&mut self, ident: &Ident) {
+        if ident.quote_style.is_some() && ident.value.chars().any(char::is_uppercase) {
+            self.names.insert(ident.value.clone());
+        }
+    }
+
+    fn add_alias(&mut self, alias: &TableAlias) {
+        self.add(&alias.name);
+        for column in &alias.columns {
+            self.add(&column.name);
+        }
+    }
+}
+
+impl Visitor for Defined {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        if let Some(with) = &query.with {
+            for Cte { alias, .. } in &with.cte_tables {
+                self.add_alias(alias);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        for item in &select.projection {
+            if let SelectItem::ExprWithAlias { alias, .. } = item {
+                self.add(alias);
+            }
+        }
+        for window in &select.named_window {
+            self.add(&window.0);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let Some(alias) = factor_alias(factor) {
+            self.add_alias(alias);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Lambda(lambda) = expr {
+            for parameter in &lambda.params {
+                self.add(&parameter.name);
+            }
+        }
+        if let Expr::Named { name, .. } = expr {
+            self.add(name);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn factor_alias(factor: &TableFactor) -> Option<&TableAlias> {
+    match factor {
+        TableFactor::Table { alias, .. }
+        | TableFactor::Derived { alias, .. }
+        | TableFactor::TableFunction { alias, .. }
+        | TableFactor::Function { alias, .. }
+        | TableFactor::UNNEST { alias, .. }
+        | TableFactor::JsonTable { alias, .. }
+        | TableFactor::NestedJoin { alias, .. }
+        | TableFactor::Pivot { alias, .. }
+        | TableFactor::Unpivot { alias, .. } => alias.as_ref(),
+        _ => None,
+    }
+}
+
+struct Rewriter {
+    defined: HashSet<String>,
+}
+
+impl Rewriter {
+    fn ident(&self, ident: &mut Ident) {
+        if ident.quote_style.is_some()
+            && ident.value.chars().any(char::is_uppercase)
+            && !self.defined.contains(&ident.value)
+        {
+            ident.value = ident.value.to_lowercase();
+        }
+    }
+
+    fn object_name(&self, name: &mut ObjectName) {
+        for part in &mut name.0 {
+            if let ObjectNamePart::Identifier(ident) = part {
+                self.ident(ident);
+            }
+        }
+    }
+
+    fn joins(&self, joins: &mut [Join]) {
+        for join in joins {
+            let (JoinOperator::Join(constraint)
+            | JoinOperator::Inner(constraint)
+            | JoinOperator::Left(constraint)
+            | JoinOperator::LeftOuter(constraint)
+            | JoinOperator::Right(constraint)
+            | JoinOperator::RightOuter(constraint)
+            | JoinOperator::FullOuter(constraint)
+            | JoinOperator::CrossJoin(constraint)
+            | JoinOperator::Semi(constraint)
+            | JoinOperator::LeftSemi(constraint)
+            | JoinOperator::RightSemi(constraint)
+            | JoinOperator::Anti(constraint)
+            | JoinOperator::LeftAnti(constraint)
+            | JoinOperator::RightAnti(constraint)) = &mut join.join_operator
+            else {
+                continue;
+            };
+            if let JoinConstraint::Using(names) = constraint {
+                names.iter_mut().for_each(|name| self.object_name(name));
+            }
+        }
+    }
+
+    fn arguments(&self, arguments: &mut FunctionArguments) {
+        let FunctionArguments::List(list) = arguments else { return };
+        for argument in &mut list.args {
+            let (FunctionArg::Unnamed(value)
+            | FunctionArg::Named { arg: value, .. }
+            | FunctionArg::ExprNamed { arg: value, .. }) = argument;
+            if let FunctionArgExpr::QualifiedWildcard(name) = value {
+                self.object_name(name);
+            }
+        }
+    }
+}
+
+type Step = ControlFlow<Box<Error>>;
+
+fn refuse(error: Error) -> Step {
+    ControlFlow::Break(Box::new(error))
+}
+
+impl VisitorMut for Rewriter {
+    type Break = Box<Error>;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> Step {
+        if let Some(lock) = query.locks.first() {
+            return refuse(
+                Error::unsupported(format!("FOR {} is not supported", lock.lock_type))
+                    .with_hint("Queries read one unchanging snapshot; no rows need to be locked."),
+            );
+        }
+        let changes = match query.body.as_ref() {
+            SetExpr::Insert(_) => Some("INSERT"),
+            SetExpr::Update(_) => Some("UPDATE"),
+            SetExpr::Delete(_) => Some("DELETE"),
+            SetExpr::Merge(_) => Some("MERGE"),
+            _ => None,
+        };
+        if let Some(name) = changes {
+            return refuse(Error::unsupported(format!("{name} is not supported yet")));
+        }
+        match query.fetch.take() {
+            Some(fetch) => fetch_to_limit(query, fetch),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> Step {
+        if select.into.is_some() {
+            return refuse(Error::unsupported("SELECT INTO is not supported yet"));
+        }
+        for item in &mut select.projection {
+            if let SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) = item {
+                self.object_name(name);
+            }
+        }
+        for TableWithJoins { joins, .. } in &mut select.from {
+            self.joins(joins);
+        }
+        for window in &mut select.named_window {
+            if let NamedWindowExpr::NamedWindow(name) = &mut window.1 {
+                self.ident(name);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> Step {
+        if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
+            self.joins(&mut table_with_joins.joins);
+        }
+        if let TableFactor::Table { name, args: None, .. } = factor
+            && let [ObjectNamePart::Identifier(Ident { value, quote_style: Some('\''), span })] = name.0.as_slice()
+        {
+            let span = *span;
+            let quoted = |value: &str| {
+                let ident = Ident { value: value.to_owned(), quote_style: Some('"'), span };
+                ObjectNamePart::Identifier(ident)
+            };
+            *name = ObjectName(vec![quoted(FILE_TABLE_DATABASE), quoted(value)]);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, name: &mut ObjectName) -> Step {
+        // A path keeps its spelling.
+        let is_file = matches!(
+            name.0.as_slice(),
+            [ObjectNamePart::Identifier(Ident { value, quote_style: Some(_), .. }), _] if value == FILE_TABLE_DATABASE
+        );
+        if !is_file {
+            self.object_name(name);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> Step {
+        match expr {
+            Expr::Identifier(ident) => self.ident(ident),
+            Expr::CompoundIdentifier(idents) => idents.iter_mut().for_each(|ident| self.ident(ident)),
+            Expr::QualifiedWildcard(name, _) => self.object_name(name),
+            Expr::Function(function) => {
+                self.object_name(&mut function.name);
+                self.arguments(&mut function.args);
+                if let Some(WindowType::NamedWindow(name)) = &mut function.over {
+                    self.ident(name);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// `FETCH FIRST n ROWS ONLY` -> `LIMIT n`.
+fn fetch_to_limit(query: &mut Query, fetch: Fetch) -> Step {
+    if fetch.with_ties {
+        return refuse(Error::unsupported("FETCH FIRST ... WITH TIES is not supported yet"));
+    }
+    if fetch.percent {
+        return refuse(Error::unsupported("FETCH FIRST ... PERCENT is not supported"));
+    }
+    let quantity = fetch.quantity.unwrap_or_else(|| Expr::value(Value::Number("1".to_owned(), false)));
+    match &mut query.limit_clause {
+        None => {
+            query.limit_clause =
+                Some(LimitClause::LimitOffset { limit: Some(quantity), offset: None, limit_by: Vec::new() });
+        }
+        Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = Some(quantity),
+        Some(_) => return refuse(Error::syntax("multiple LIMIT clauses not allowed")),
+    }
+    ControlFlow::Continue(())
+}

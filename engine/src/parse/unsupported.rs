@@ -1,0 +1,96 @@
+//! Statements that are known but not built: told apart from syntax errors, by name.
+
+use crate::Error;
+use crate::parse::cursor::Cursor;
+
+/// First words and the name that errors use. The longest match counts, so the longer come first.
+const KNOWN: &[(&str, &str)] = &[
+    ("CREATE OR REPLACE FUNCTION", "CREATE FUNCTION"),
+    ("CREATE OR REPLACE PROCEDURE", "CREATE PROCEDURE"),
+    ("CREATE OR REPLACE TABLE", "CREATE TABLE"),
+    ("CREATE OR REPLACE", "CREATE OR REPLACE"),
+    ("CREATE UNIQUE INDEX", "CREATE INDEX"),
+    ("CREATE MATERIALIZED VIEW", "CREATE MATERIALIZED VIEW"),
+    ("CREATE RECURSIVE VIEW", "CREATE RECURSIVE VIEW"),
+    ("CREATE PROTECTED VIEW", "CREATE PROTECTED VIEW"),
+    ("CREATE GLOBAL", "CREATE TEMPORARY TABLE"),
+    ("CREATE LOCAL", "CREATE TEMPORARY TABLE"),
+    ("CREATE TEMP VIEW", "CREATE TEMPORARY VIEW"),
+    ("CREATE TEMPORARY VIEW", "CREATE TEMPORARY VIEW"),
+    ("CREATE TEMP", "CREATE TEMPORARY TABLE"),
+    ("CREATE TEMPORARY", "CREATE TEMPORARY TABLE"),
+    ("CREATE UNLOGGED", "CREATE UNLOGGED TABLE"),
+    ("CREATE FOREIGN TABLE", "CREATE FOREIGN TABLE"),
+    ("CREATE EVENT TRIGGER", "CREATE EVENT TRIGGER"),
+    ("CREATE TEXT SEARCH", "CREATE TEXT SEARCH"),
+    ("INSERT", "INSERT"),
+    ("UPDATE", "UPDATE"),
+    ("DELETE", "DELETE"),
+    ("MERGE", "MERGE"),
+    ("TRUNCATE", "TRUNCATE"),
+    ("COPY", "COPY"),
+    ("UNLOAD", "UNLOAD"),
+    ("OPTIMIZE", "OPTIMIZE"),
+    ("VACUUM", "VACUUM"),
+    ("ANALYZE", "ANALYZE"),
+    ("ANALYSE", "ANALYZE"),
+    ("CLUSTER", "CLUSTER"),
+    ("REINDEX", "REINDEX"),
+    ("REFRESH MATERIALIZED VIEW", "REFRESH MATERIALIZED VIEW"),
+    ("COMMENT", "COMMENT"),
+    ("GRANT", "GRANT"),
+    ("REVOKE", "REVOKE"),
+    ("REASSIGN", "REASSIGN OWNED"),
+    ("SECURITY LABEL", "SECURITY LABEL"),
+    ("IMPORT", "IMPORT"),
+    ("EXPORT", "EXPORT"),
+    ("LOAD", "LOAD"),
+    ("CALL", "CALL"),
+    ("DO", "DO"),
+    ("DECLARE", "DECLARE CURSOR"),
+    ("FETCH", "FETCH"),
+    ("MOVE", "MOVE"),
+    ("CLOSE", "CLOSE"),
+];
+
+/// The name of the known statement that a cursor stands before.
+pub(crate) fn name(cursor: &Cursor<'_>) -> Option<String> {
+    if let Some((_, name)) = KNOWN.iter().find(|(words, _)| cursor.peek_words(words)) {
+        return Some((*name).to_owned());
+    }
+    // CREATE, DROP, ALTER and SHOW of something.
+    let verb = cursor.peek_word()?;
+    if !matches!(verb.as_str(), "CREATE" | "DROP" | "ALTER" | "SHOW") {
+        return None;
+    }
+    let object = cursor.peek_nth(1)?.word()?;
+    matches!(
+        object.as_str(),
+        "ACCESS" | "AGGREGATE" | "CAST" | "CATALOG" | "CATALOGS" | "COLLATION" | "CONVERSION" | "DATABASE" | "DOMAIN"
+            | "EVENT" | "EXTENSION" | "EXTERNAL" | "FOREIGN" | "FUNCTION" | "FUNCTIONS" | "GRANTS" | "GROUP" | "INDEX" | "LANGUAGE"
+            | "MATERIALIZED" | "OPERATOR" | "OWNED" | "POLICY" | "PROCEDURE" | "PUBLICATION" | "ROLE" | "ROLES" | "ROUTINE"
+            | "RULE" | "SCHEMA" | "SEQUENCE" | "SERVER" | "STATISTICS" | "STATS" | "SUBSCRIPTION" | "SYSTEM" | "TABLE"
+            | "TABLESPACE" | "TRIGGER" | "TYPE" | "USER" | "VIEW"
+    )
+    .then(|| format!("{verb} {object}"))
+}
+
+/// `0A000` for a known statement, a syntax error for any other.
+pub(crate) fn error(cursor: &Cursor<'_>) -> Error {
+    match name(cursor) {
+        Some(name) => {
+            let error = Error::unsupported(format!("{name} is not supported yet"));
+            match name.as_str() {
+                "DECLARE CURSOR" | "FETCH" | "MOVE" | "CLOSE" => error
+                    .with_hint("Rows are streamed; clients that fetch by portal (JDBC's fetch size) need no cursor."),
+                "COPY" => error.with_hint("Use CREATE EXTERNAL TABLE or CRAWL to query files in place."),
+                _ => error,
+            }
+        }
+        None => match cursor.peek_word().as_deref() {
+            // The verb is known; what follows is not.
+            Some("CREATE" | "DROP" | "ALTER") => cursor.unexpected_nth(1),
+            _ => cursor.unexpected(),
+        },
+    }
+}

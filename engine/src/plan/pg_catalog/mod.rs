@@ -1,0 +1,143 @@
+//! What makes PostgreSQL clients believe that they talk to PostgreSQL 15: the schema `pg_catalog`, its functions, and the
+//! rewriting of what its clients write into what DataFusion plans.
+//!
+//! In comes a catalog [`Snapshot`] and a [`SessionInfo`]; out go
+//! - [`PgCatalogSchema`], the tables, to be registered as schema `pg_catalog` ([`relations`] their shape, [`statics`] and
+//!   [`tables`] their rows, [`index`] the OIDs);
+//! - [`rewrite::rewrite_query`], applied to a parsed query before it is planned;
+//! - [`output_name`], the names PostgreSQL gives the columns of an answer.
+//!
+//! The functions are in [`crate::function`].
+
+mod correlated;
+mod index;
+pub mod output_name;
+mod pg_type;
+mod relations;
+pub mod rewrite;
+mod session_info;
+mod statics;
+mod tables;
+mod value;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, LazyLock, Weak};
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
+use datafusion::common::Result;
+use limnos_catalog::Snapshot;
+use parking_lot::Mutex;
+
+pub(crate) use index::CatalogIndex;
+pub(crate) use pg_type::{arrow_column_type, format_type, oid_of_sql_name, type_info};
+pub(crate) use relations::{RELATIONS, SystemRelation, arrow_field, relation};
+pub use session_info::{RoleInfo, SessionInfo, Setting, SystemTable, shown_schema};
+pub(crate) use statics::{PROCEDURES, PROCEDURES_BY_NAME};
+pub(crate) use tables::{comment_of, view_definition};
+pub(crate) use value::{Rows, Value, array_of, values_of};
+
+/// The metadata key of an Arrow field that says which PostgreSQL type the column has where the Arrow type alone doesn't:
+/// `oid`, `name`, `char`, `regclass`, `int2vector`, `aclitem[]`, ...
+pub const PG_TYPE_METADATA: &str = "pg_type";
+
+/// How many snapshots' catalogs are kept built. Readers hold at most a few: the newest, and what open transactions pin.
+const SNAPSHOT_TABLES_MAX: usize = 8;
+
+/// The catalogs of one snapshot, each table built when it is first read.
+pub(crate) struct SnapshotTables {
+    pub(crate) index: CatalogIndex,
+    built: Mutex<HashMap<&'static str, RecordBatch>>,
+}
+
+struct Cached {
+    snapshot: Weak<Snapshot>,
+    roles: Vec<RoleInfo>,
+    user: String,
+    system_tables: Vec<SystemTable>,
+    tables: Arc<SnapshotTables>,
+}
+
+static CACHE: LazyLock<Mutex<VecDeque<Cached>>> = LazyLock::new(|| Mutex::new(VecDeque::new()));
+
+impl SnapshotTables {
+    /// The catalogs of `snapshot`, built once for all sessions that see the same roles and system tables.
+    pub(crate) fn of(snapshot: &Arc<Snapshot>, session: &SessionInfo) -> Arc<Self> {
+        let mut cache = CACHE.lock();
+        cache.retain(|cached| cached.snapshot.strong_count() > 0);
+        let found = cache.iter().find(|cached| {
+            std::ptr::eq(cached.snapshot.as_ptr(), Arc::as_ptr(snapshot))
+                && cached.roles == session.roles
+                && cached.user == session.user
+                && cached.system_tables == session.system_tables
+        });
+        if let Some(found) = found {
+            return Arc::clone(&found.tables);
+        }
+        let tables = Arc::new(Self { index: CatalogIndex::new(snapshot, session), built: Mutex::default() });
+        cache.push_back(Cached {
+            snapshot: Arc::downgrade(snapshot),
+            roles: session.roles.clone(),
+            user: session.user.clone(),
+            system_tables: session.system_tables.clone(),
+            tables: Arc::clone(&tables),
+        });
+        if cache.len() > SNAPSHOT_TABLES_MAX {
+            cache.pop_front();
+        }
+        tables
+    }
+
+    fn table(&self, relation: &'static SystemRelation) -> Result<RecordBatch> {
+        if let Some(batch) = self.built.lock().get(relation.name) {
+            return Ok(batch.clone());
+        }
+        let batch = tables::snapshot_table(relation, &self.index)?;
+        self.built.lock().insert(relation.name, batch.clone());
+        Ok(batch)
+    }
+}
+
+/// The schema `pg_catalog` as one session sees it.
+pub struct PgCatalogSchema {
+    tables: Arc<SnapshotTables>,
+    session: SessionInfo,
+}
+
+impl fmt::Debug for PgCatalogSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgCatalogSchema").field("user", &self.session.user).finish_non_exhaustive()
+    }
+}
+
+impl PgCatalogSchema {
+    /// The catalogs of `snapshot`. Cheap: tables are built when they are read, and kept with the snapshot.
+    pub fn new(snapshot: &Arc<Snapshot>, session: SessionInfo) -> Self {
+        Self { tables: SnapshotTables::of(snapshot, &session), session }
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for PgCatalogSchema {
+    fn table_names(&self) -> Vec<String> {
+        RELATIONS.iter().filter(|each| each.schema == "pg_catalog").map(|each| each.name.to_owned()).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Some(relation) = relation("pg_catalog", name) else { return Ok(None) };
+        let batch = match tables::session_table(relation, &self.tables.index, &self.session) {
+            Some(batch) => batch?,
+            None => self.tables.table(relation)?,
+        };
+        Ok(Some(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?)))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        relation("pg_catalog", name).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! [`SessionInfo`]: what the catalogs and their functions need to know of who asks.
+
+use std::net::SocketAddr;
+
+use arrow::datatypes::SchemaRef;
+
+/// A setting as `pg_settings` and `current_setting()` show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// As written in `SHOW`: `TimeZone`.
+    pub name: String,
+    /// Its value in this session.
+    pub value: String,
+    /// The value without SET.
+    pub default: String,
+    /// One sentence.
+    pub description: String,
+}
+
+/// A role as `pg_roles` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleInfo {
+    /// Never reused. 0 is the bootstrap superuser, whose OID is 10 in every PostgreSQL.
+    pub id: i64,
+    pub name: String,
+    pub superuser: bool,
+    pub login: bool,
+}
+
+/// One of our own tables outside the catalog's databases, such as those of schema `system`.
+#[derive(Debug, Clone)]
+pub struct SystemTable {
+    pub schema: String,
+    pub name: String,
+    pub columns: SchemaRef,
+    pub comment: Option<String>,
+}
+
+impl PartialEq for SystemTable {
+    fn eq(&self, other: &Self) -> bool {
+        self.schema == other.schema && self.name == other.name && self.columns == other.columns && self.comment == other.comment
+    }
+}
+
+/// Who asks, from where, with which settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionInfo {
+    /// `session_user`.
+    pub user: String,
+    /// `current_database()`.
+    pub catalog_name: String,
+    /// Our database that unqualified names are looked up in first; `default` is shown as `public`.
+    pub database: String,
+    /// `pg_backend_pid()`.
+    pub backend_pid: i32,
+    /// `inet_client_addr()`; `None` for in-process sessions.
+    pub client_address: Option<SocketAddr>,
+    /// `inet_server_addr()`.
+    pub server_address: Option<SocketAddr>,
+    /// When the server started, microseconds since 1970, for `pg_postmaster_start_time()`.
+    pub server_started_at_us: i64,
+    /// When the session started, likewise, for `pg_stat_activity`.
+    pub session_started_at_us: i64,
+    /// What `version()` says.
+    pub version: String,
+    /// All that SHOW knows.
+    pub settings: Vec<Setting>,
+    /// All roles. The session's own is added if it is missing.
+    pub roles: Vec<RoleInfo>,
+    /// Our tables outside the catalog.
+    pub system_tables: Vec<SystemTable>,
+}
+
+impl SessionInfo {
+    /// A session that knows nothing but its names.
+    pub fn new(user: impl Into<String>, catalog_name: impl Into<String>, database: impl Into<String>) -> Self {
+        Self {
+            user: user.into(),
+            catalog_name: catalog_name.into(),
+            database: database.into(),
+            backend_pid: 0,
+            client_address: None,
+            server_address: None,
+            server_started_at_us: 0,
+            session_started_at_us: 0,
+            version: concat!("PostgreSQL 15.0 (Limnos ", env!("CARGO_PKG_VERSION"), ")").to_owned(),
+            settings: Vec::new(),
+            roles: Vec::new(),
+            system_tables: Vec::new(),
+        }
+    }
+
+    /// The schema that unqualified names are looked up in first.
+    pub fn current_schema(&self) -> &str {
+        shown_schema(&self.database)
+    }
+}
+
+/// Our first database is `default`, a reserved word in PostgreSQL; its clients see `public`.
+pub fn shown_schema(database: &str) -> &str {
+    if database == "default" { "public" } else { database }
+}

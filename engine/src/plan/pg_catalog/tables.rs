@@ -1,0 +1,342 @@
+//! The catalog tables whose rows come from our catalog and the session. What isn't here and isn't in
+//! [`super::statics`] is a relation that PostgreSQL has and we have no rows for.
+
+use std::collections::BTreeSet;
+
+use arrow::array::RecordBatch;
+use datafusion::common::Result;
+
+use super::index::{BOOTSTRAP_ROLE_OID, CatalogIndex, DATABASE_OID, PG_CATALOG_OID};
+use super::pg_type::type_info;
+use super::relations::SystemRelation;
+use super::session_info::SessionInfo;
+use super::statics::{DESCRIPTIONS, static_table};
+use super::value::{Rows, Value};
+
+/// The rows of a table, which are the same for every session over one snapshot.
+pub(crate) fn snapshot_table(relation: &'static SystemRelation, index: &CatalogIndex) -> Result<RecordBatch> {
+    let rows = Rows::new(relation);
+    match relation.name {
+        "pg_namespace" => pg_namespace(rows, index),
+        "pg_class" => pg_class(rows, index),
+        "pg_attribute" => pg_attribute(rows, index),
+        "pg_description" => pg_description(rows, index),
+        "pg_authid" | "pg_roles" => pg_roles(rows, relation.name, index),
+        "pg_user" | "pg_shadow" => pg_user(rows, index),
+        "pg_tables" => pg_tables(rows, index),
+        "pg_views" => pg_views(rows, index),
+        "pg_tablespace" => pg_tablespace(rows),
+        "pg_stat_user_tables" | "pg_stat_all_tables" | "pg_stat_sys_tables" => pg_stat_tables(rows, relation.name, index),
+        "pg_shdescription" => pg_shdescription(rows),
+        name => match static_table(name)? {
+            Some(table) => Ok(table),
+            None => rows.finish(),
+        },
+    }
+}
+
+/// The rows of a table that differ from session to session; `None` for all other tables.
+pub(crate) fn session_table(
+    relation: &'static SystemRelation,
+    index: &CatalogIndex,
+    session: &SessionInfo,
+) -> Option<Result<RecordBatch>> {
+    let rows = Rows::new(relation);
+    match relation.name {
+        "pg_database" => Some(pg_database(rows, session)),
+        "pg_settings" => Some(pg_settings(rows, session)),
+        "pg_stat_activity" => Some(pg_stat_activity(rows, index, session)),
+        "pg_stat_database" => Some(pg_stat_database(rows, session)),
+        _ => None,
+    }
+}
+
+/// Whether a relation never has rows, which lets the rewrite fold subqueries over it.
+pub(crate) fn is_always_empty(name: &str) -> bool {
+    const FILLED: [&str; 18] = [
+        "pg_namespace", "pg_class", "pg_attribute", "pg_description", "pg_authid", "pg_roles", "pg_user", "pg_shadow", "pg_tables",
+        "pg_views", "pg_tablespace", "pg_stat_user_tables", "pg_stat_all_tables", "pg_stat_sys_tables", "pg_shdescription",
+        "pg_database", "pg_settings", "pg_stat_activity",
+    ];
+    !FILLED.contains(&name) && name != "pg_stat_database" && !matches!(static_table(name), Ok(Some(_)) | Err(_))
+}
+
+fn pg_namespace(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
+    for namespace in &index.namespaces {
+        rows.push([
+            ("oid", namespace.oid.into()),
+            ("nspname", namespace.name.as_str().into()),
+            ("nspowner", BOOTSTRAP_ROLE_OID.into()),
+        ]);
+    }
+    rows.finish()
+}
+
+fn pg_class(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
+    for relation in &index.relations {
+        let view = relation.kind == "v";
+        rows.push([
+            ("oid", relation.oid.into()),
+            ("relname", relation.name.as_str().into()),
+            ("relnamespace", relation.namespace.into()),
+            ("relowner", relation.owner.into()),
+            // Access method 2 is heap; views have none.
+            ("relam", i32::from(!view).wrapping_mul(2).into()),
+            ("relfilenode", if view { 0 } else { relation.oid }.into()),
+            // Never analyzed: how many rows there are isn't known without reading files.
+            ("reltuples", Value::Float(-1.0)),
+            ("relpersistence", "p".into()),
+            ("relkind", relation.kind.into()),
+            ("relnatts", i64::try_from(relation.attributes.len()).unwrap_or(i64::MAX).into()),
+            ("relhasrules", view.into()),
+            ("relispopulated", true.into()),
+            ("relreplident", if view || relation.namespace == PG_CATALOG_OID { "n" } else { "d" }.into()),
+        ]);
+    }
+    rows.finish()
+}
+
+fn pg_attribute(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
+    for relation in &index.relations {
+        for (attribute, number) in relation.attributes.iter().zip(1_i32..) {
+            let column_type = attribute.column_type;
+            let info = type_info(column_type.oid);
+            rows.push([
+                ("attrelid", relation.oid.into()),
+                ("attname", attribute.name.as_str().into()),
+                ("atttypid", column_type.oid.into()),
+                ("attstattarget", (-1).into()),
+                ("attlen", info.map_or(-1, |info| info.length).into()),
+                ("attnum", number.into()),
+                ("attndims", column_type.dimensions.into()),
+                ("attcacheoff", (-1).into()),
+                ("atttypmod", column_type.modifier.into()),
+                ("attbyval", info.is_some_and(|info| info.by_value).into()),
+                ("attalign", info.map_or("i", |info| &info.alignment).into()),
+                ("attstorage", info.map_or("x", |info| &info.storage).into()),
+                ("attnotnull", attribute.not_null.into()),
+                ("attislocal", true.into()),
+                ("attcollation", info.map_or(0, |info| info.collation).into()),
+            ]);
+        }
+    }
+    rows.finish()
+}
+
+/// The class OID of relations, in `pg_description.classoid`.
+const PG_CLASS_CLASS: i32 = 1259;
+/// The class OID of schemas.
+const PG_NAMESPACE_CLASS: i32 = 2615;
+
+fn pg_description(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
+    let mut push = |object: i32, class: i32, column: i32, text: &str| {
+        rows.push([
+            ("objoid", object.into()),
+            ("classoid", class.into()),
+            ("objsubid", column.into()),
+            ("description", text.into()),
+        ]);
+    };
+    for relation in &index.relations {
+        if let Some(comment) = &relation.comment {
+            push(relation.oid, PG_CLASS_CLASS, 0, comment);
+        }
+        for (attribute, number) in relation.attributes.iter().zip(1_i32..) {
+            if let Some(comment) = &attribute.comment {
+                push(relation.oid, PG_CLASS_CLASS, number, comment);
+            }
+        }
+    }
+    for namespace in &index.namespaces {
+        if let Some(comment) = &namespace.comment {
+            push(namespace.oid, PG_NAMESPACE_CLASS, 0, comment);
+        }
+    }
+    let built_in: BTreeSet<_> = DESCRIPTIONS.iter().filter(|((class, ..), _)| *class != PG_NAMESPACE_CLASS).collect();
+    for ((class, object, column), text) in built_in {
+        push(*object, *class, *column, text);
+    }
+    rows.finish()
+}
+
+/// The comment on an object, by class, OID and column.
+pub(crate) fn comment_of(index: &CatalogIndex, class: i32, object: i32, column: i32) -> Option<String> {
+    match class {
+        PG_CLASS_CLASS => {
+            if let Some(relation) = index.relation(object).filter(|relation| !relation.system || relation.comment.is_some()) {
+                return match usize::try_from(column).ok()? {
+                    0 => relation.comment.clone(),
+                    number => relation.attributes.get(number - 1)?.comment.clone(),
+                };
+            }
+        }
+        PG_NAMESPACE_CLASS => return index.namespace(object)?.comment.clone(),
+        _ => {}
+    }
+    DESCRIPTIONS.get(&(class, object, column)).cloned()
+}
+
+fn pg_roles(mut rows: Rows, table: &str, index: &CatalogIndex) -> Result<RecordBatch> {
+    for role in &index.roles {
+        rows.push([
+            ("oid", role.oid.into()),
+            ("rolname", role.name.as_str().into()),
+            ("rolsuper", role.superuser.into()),
+            ("rolinherit", true.into()),
+            ("rolcreaterole", role.superuser.into()),
+            ("rolcreatedb", role.superuser.into()),
+            ("rolcanlogin", role.login.into()),
+            ("rolreplication", false.into()),
+            ("rolbypassrls", role.superuser.into()),
+            ("rolconnlimit", (-1).into()),
+            // Secrets are nowhere to be read, not even by superusers.
+            ("rolpassword", if table == "pg_roles" { "********".into() } else { Value::Null }),
+        ]);
+    }
+    rows.finish()
+}
+
+fn pg_user(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
+    for role in index.roles.iter().filter(|role| role.login) {
+        rows.push([
+            ("usename", role.name.as_str().into()),
+            ("usesysid", role.oid.into()),
+            ("usecreatedb", role.superuser.into()),
+            ("usesuper", role.superuser.into()),
+            ("userepl", false.into()),
+            ("usebypassrls", role.superuser.into()),
+            ("passwd", "********".into()),
+        ]);
+    }
+    rows.finish()
+}
+
+fn pg_tables(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
+    for relation in index.relations.iter().filter(|relation| relation.kind == "r") {
+        rows.push([
+            ("schemaname", relation.schema.as_str().into()),
+            ("tablename", relation.name.as_str().into()),
+            ("tableowner", owner_name(index, relation.owner)),
+            ("hasindexes", false.into()),
+            ("hasrules", false.into()),
+            ("hastriggers", false.into()),
+            ("rowsecurity", false.into()),
+        ]);
+    }
+    rows.finish()
+}
+
+fn pg_views(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
+    for relation in index.relations.iter().filter(|relation| relation.kind == "v") {
+        rows.push([
+            ("schemaname", relation.schema.as_str().into()),
+            ("viewname", relation.name.as_str().into()),
+            ("viewowner", owner_name(index, relation.owner)),
+            ("definition", relation.view_sql.clone().map(|sql| view_definition(&sql)).into()),
+        ]);
+    }
+    rows.finish()
+}
+
+/// A view's query as PostgreSQL hands it out: with a semicolon.
+pub(crate) fn view_definition(sql: &str) -> String {
+    format!("{};", sql.trim().trim_end_matches(';').trim_end())
+}
+
+fn owner_name(index: &CatalogIndex, oid: i32) -> Value {
+    index.role(oid).map(|role| role.name.clone()).into()
+}
+
+fn pg_tablespace(mut rows: Rows) -> Result<RecordBatch> {
+    for (oid, name) in [(1663, "pg_default"), (1664, "pg_global")] {
+        rows.push([("oid", oid.into()), ("spcname", name.into()), ("spcowner", BOOTSTRAP_ROLE_OID.into())]);
+    }
+    rows.finish()
+}
+
+fn pg_shdescription(mut rows: Rows) -> Result<RecordBatch> {
+    rows.push([
+        ("objoid", DATABASE_OID.into()),
+        ("classoid", 1262.into()),
+        ("description", "the Limnos catalog".into()),
+    ]);
+    rows.finish()
+}
+
+fn pg_stat_tables(mut rows: Rows, table: &str, index: &CatalogIndex) -> Result<RecordBatch> {
+    for relation in index.relations.iter().filter(|relation| relation.kind == "r") {
+        let wanted = match table {
+            "pg_stat_user_tables" => !relation.system,
+            "pg_stat_sys_tables" => relation.system,
+            _ => true,
+        };
+        if wanted {
+            rows.push([
+                ("relid", relation.oid.into()),
+                ("schemaname", relation.schema.as_str().into()),
+                ("relname", relation.name.as_str().into()),
+            ]);
+        }
+    }
+    rows.finish()
+}
+
+fn pg_database(mut rows: Rows, session: &SessionInfo) -> Result<RecordBatch> {
+    rows.push([
+        ("oid", DATABASE_OID.into()),
+        ("datname", session.catalog_name.as_str().into()),
+        ("datdba", BOOTSTRAP_ROLE_OID.into()),
+        // 6 is UTF8.
+        ("encoding", 6.into()),
+        ("datlocprovider", "c".into()),
+        ("datallowconn", true.into()),
+        ("datconnlimit", (-1).into()),
+        ("dattablespace", 1663.into()),
+        // Strings compare by their bytes.
+        ("datcollate", "C".into()),
+        ("datctype", "C.UTF-8".into()),
+    ]);
+    rows.finish()
+}
+
+fn pg_settings(mut rows: Rows, session: &SessionInfo) -> Result<RecordBatch> {
+    for setting in &session.settings {
+        let changed = setting.value != setting.default;
+        rows.push([
+            ("name", setting.name.as_str().into()),
+            ("setting", setting.value.as_str().into()),
+            ("category", "Limnos".into()),
+            ("short_desc", setting.description.as_str().into()),
+            ("context", "user".into()),
+            ("vartype", "string".into()),
+            ("source", if changed { "session" } else { "default" }.into()),
+            ("boot_val", setting.default.as_str().into()),
+            ("reset_val", setting.default.as_str().into()),
+            ("pending_restart", false.into()),
+        ]);
+    }
+    rows.finish()
+}
+
+fn pg_stat_activity(mut rows: Rows, index: &CatalogIndex, session: &SessionInfo) -> Result<RecordBatch> {
+    let application = session.settings.iter().find(|setting| setting.name == "application_name");
+    rows.push([
+        ("datid", DATABASE_OID.into()),
+        ("datname", session.catalog_name.as_str().into()),
+        ("pid", session.backend_pid.into()),
+        ("usesysid", index.role_named(&session.user).map(|role| role.oid).into()),
+        ("usename", session.user.as_str().into()),
+        ("application_name", application.map(|setting| setting.value.clone()).into()),
+        ("client_addr", session.client_address.map(|address| address.ip().to_string()).into()),
+        ("client_port", session.client_address.map(|address| i32::from(address.port())).into()),
+        ("backend_start", Value::Timestamp(session.session_started_at_us)),
+        ("state", "active".into()),
+        ("backend_type", "client backend".into()),
+    ]);
+    rows.finish()
+}
+
+fn pg_stat_database(mut rows: Rows, session: &SessionInfo) -> Result<RecordBatch> {
+    rows.push([("datid", DATABASE_OID.into()), ("datname", session.catalog_name.as_str().into())]);
+    rows.finish()
+}

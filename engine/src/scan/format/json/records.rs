@@ -1,0 +1,409 @@
+//! [`RecordSplitter`]: a stream of JSON bytes -> the bytes of one record after another.
+//!
+//! The outer structure (an array, or one document that holds an array) is walked byte by byte and never held; what is
+//! held is one record, up to [`RECORD_BYTES_MAX`]. Strings and escapes are respected, so a bracket or a newline inside a
+//! string ends nothing. Whether a record is well-formed is for the [`super::cursor::Cursor`] to say.
+
+use super::cursor::Cursor;
+use crate::{Error, ErrorCode, Result};
+
+/// Largest record. A row is decoded from one piece of memory; a larger "row" is nearly always a file that is not what
+/// its table says, and a hostile one would be held in full.
+pub const RECORD_BYTES_MAX: usize = 64 << 20;
+
+/// How records lie in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    /// Values one after another, one a line or spread over several.
+    Lines,
+    /// One array of values.
+    Array,
+    /// One object that holds the array under this key, or that is itself the one record.
+    Document(Option<String>),
+    /// An array if the first character is `[`, else lines.
+    Detect,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Before the first character that means something.
+    Start,
+    /// `Lines`: between records.
+    Between,
+    /// In the array: an item, or its end if none came yet, is next.
+    ItemOrEnd,
+    /// In the array: an item is next.
+    Item,
+    /// In the array: a comma or the end is next.
+    CommaOrEnd,
+    /// In a record.
+    Record,
+    /// In the document: a key or its end is next.
+    KeyOrEnd,
+    /// In the document: the key's characters.
+    Key,
+    /// In the document: the colon is next.
+    Colon,
+    /// In the document: the value is next.
+    Value,
+    /// In the document: a value that isn't ours.
+    Skip,
+    /// In the document: a comma or the end is next.
+    MemberCommaOrEnd,
+    /// Everything was read; only white space may follow.
+    Done,
+}
+
+/// Cuts a stream of bytes into records.
+#[derive(Debug)]
+pub struct RecordSplitter {
+    layout: Layout,
+    state: State,
+    /// The bytes of the record, or of the document's current key.
+    held: Vec<u8>,
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+    /// Of the next byte, from 1.
+    line: u64,
+    /// Of the record's first byte.
+    record_line: u64,
+    /// Records seen, this one included.
+    record_number: u64,
+    found_array: bool,
+}
+
+impl RecordSplitter {
+    /// Starts at a file's first byte.
+    pub fn new(layout: Layout) -> Self {
+        Self {
+            layout,
+            state: State::Start,
+            held: Vec::new(),
+            depth: 0,
+            in_string: false,
+            escaped: false,
+            line: 1,
+            record_line: 1,
+            record_number: 0,
+            found_array: false,
+        }
+    }
+
+    /// The record that [`Self::push`] or [`Self::finish`] completed.
+    pub fn record(&self) -> &[u8] {
+        &self.held
+    }
+
+    /// The line of its first character, from 1.
+    pub fn record_line(&self) -> u64 {
+        self.record_line
+    }
+
+    /// Its number in the file, from 1.
+    pub fn record_number(&self) -> u64 {
+        self.record_number
+    }
+
+    /// The line being read, from 1.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// Reads on until a record is complete (then the flag is true) or `bytes` are used up. Returns how many were used.
+    ///
+    /// # Errors
+    /// Where the outer structure isn't what the layout says, and for a record that is too large. The error has no
+    /// file; the line is [`Self::line`].
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(usize, bool)> {
+        if self.state == State::Between || self.state == State::CommaOrEnd || self.state == State::Start {
+            self.held.clear();
+        }
+        let mut index = 0;
+        while index < bytes.len() {
+            if matches!(self.state, State::Record | State::Skip) {
+                let (used, complete) = self.inside(&bytes[index..])?;
+                index += used;
+                if complete && self.leave_value() {
+                    return Ok((index, true));
+                }
+            } else {
+                let byte = bytes[index];
+                if self.outside(byte)? {
+                    index += 1;
+                    if byte == b'\n' {
+                        self.line += 1;
+                    }
+                }
+            }
+        }
+        Ok((index, false))
+    }
+
+    /// Says that the file ends here; true if that completed a record.
+    ///
+    /// # Errors
+    /// A file that ends too early.
+    pub fn finish(&mut self) -> Result<bool> {
+        match self.state {
+            // An empty file has no rows, whatever its layout.
+            State::Start | State::Between | State::Done => {
+                if let (State::Done, Layout::Document(Some(key)), false) = (self.state, &self.layout, self.found_array) {
+                    return Err(malformed(&format!("the document has no array \"{key}\"")));
+                }
+                Ok(false)
+            }
+            // A bare scalar has no closing character of its own.
+            State::Record if self.depth == 0 && !self.in_string => Ok(self.leave_value()),
+            _ => Err(malformed("the file ends in the middle of a record")),
+        }
+    }
+
+    /// Takes bytes of a value up to its end. A scalar ends before the character that follows it.
+    fn inside(&mut self, bytes: &[u8]) -> Result<(usize, bool)> {
+        let mut index = 0;
+        let mut complete = false;
+        while index < bytes.len() && !complete {
+            let byte = bytes[index];
+            if byte == b'\n' {
+                self.line += 1;
+            }
+            if self.in_string {
+                if self.escaped {
+                    self.escaped = false;
+                } else if byte == b'\\' {
+                    self.escaped = true;
+                } else if byte == b'"' {
+                    self.in_string = false;
+                    complete = self.depth == 0;
+                }
+            } else {
+                match byte {
+                    b'"' => self.in_string = true,
+                    b'{' | b'[' => self.depth += 1,
+                    b'}' | b']' if self.depth > 0 => {
+                        self.depth -= 1;
+                        complete = self.depth == 0;
+                    }
+                    b' ' | b'\t' | b'\r' | b'\n' | b',' | b'}' | b']' if self.depth == 0 => {
+                        if byte == b'\n' {
+                            self.line -= 1;
+                        }
+                        complete = true;
+                        // The character belongs to what is around the value.
+                        break;
+                    }
+                    _ => (),
+                }
+            }
+            index += 1;
+        }
+        if self.state == State::Record {
+            if self.held.len() + index > RECORD_BYTES_MAX {
+                return Err(Error::new(
+                    ErrorCode::ProgramLimitExceeded,
+                    format!("a JSON record is larger than {} MB", RECORD_BYTES_MAX >> 20),
+                )
+                .with_hint("Check the property \"limnos.json.layout\": the file may hold one array or one document."));
+            }
+            self.held.extend_from_slice(&bytes[..index]);
+        }
+        Ok((index, complete))
+    }
+
+    /// Behind a value; true if it was a record.
+    fn leave_value(&mut self) -> bool {
+        let was_record = self.state == State::Record;
+        self.state = match (&self.layout, self.state) {
+            (Layout::Lines | Layout::Detect, _) => State::Between,
+            (Layout::Array, _) => State::CommaOrEnd,
+            (Layout::Document(None), _) => State::Done,
+            (Layout::Document(Some(_)), State::Record) => State::CommaOrEnd,
+            (Layout::Document(Some(_)), _) => State::MemberCommaOrEnd,
+        };
+        was_record
+    }
+
+    /// Looks at one byte outside all records; false if it has to be looked at again in the new state.
+    fn outside(&mut self, byte: u8) -> Result<bool> {
+        if self.state == State::Key {
+            if self.held.len() > RECORD_BYTES_MAX {
+                return Err(malformed("a key is too long"));
+            }
+            self.held.push(byte);
+            if self.escaped {
+                self.escaped = false;
+            } else if byte == b'\\' {
+                self.escaped = true;
+            } else if byte == b'"' {
+                self.state = State::Colon;
+            }
+            return Ok(true);
+        }
+        if byte.is_ascii_whitespace() {
+            return Ok(true);
+        }
+        match (self.state, byte) {
+            // A byte order mark.
+            (State::Start, 0xef | 0xbb | 0xbf) => Ok(true),
+            (State::Start, 0xfe | 0xff) => Err(super::super::utf16_refused()),
+            (State::Start, _) => {
+                if self.layout == Layout::Detect {
+                    self.layout = if byte == b'[' { Layout::Array } else { Layout::Lines };
+                }
+                match (&self.layout, byte) {
+                    (Layout::Array, b'[') => self.state = State::ItemOrEnd,
+                    (Layout::Array, _) => return Err(malformed("an array was expected")),
+                    (Layout::Document(Some(_)), b'{') => self.state = State::KeyOrEnd,
+                    (Layout::Document(_), found) if found != b'{' => return Err(malformed("an object was expected")),
+                    _ => {
+                        self.begin_record();
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            (State::Between, _) => {
+                self.begin_record();
+                Ok(false)
+            }
+            (State::ItemOrEnd | State::CommaOrEnd, b']') => {
+                self.state = match self.layout {
+                    Layout::Document(_) => State::MemberCommaOrEnd,
+                    _ => State::Done,
+                };
+                Ok(true)
+            }
+            (State::CommaOrEnd, b',') => {
+                self.state = State::Item;
+                Ok(true)
+            }
+            (State::ItemOrEnd | State::Item, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
+                self.begin_record();
+                Ok(false)
+            }
+            (State::KeyOrEnd, b'"') => {
+                self.held.clear();
+                self.held.push(byte);
+                self.state = State::Key;
+                Ok(true)
+            }
+            (State::KeyOrEnd | State::MemberCommaOrEnd, b'}') => {
+                self.state = State::Done;
+                Ok(true)
+            }
+            (State::MemberCommaOrEnd, b',') => {
+                self.state = State::KeyOrEnd;
+                Ok(true)
+            }
+            (State::Colon, b':') => {
+                self.state = State::Value;
+                Ok(true)
+            }
+            (State::Value, b'[') if !self.found_array && self.is_our_key() => {
+                self.found_array = true;
+                self.state = State::ItemOrEnd;
+                Ok(true)
+            }
+            (State::Value, b',' | b'}' | b']' | b':') => Err(malformed("a value was expected")),
+            (State::Value, _) => {
+                self.state = State::Skip;
+                Ok(false)
+            }
+            (State::Done, _) => Err(malformed("there is text behind the end of the document")),
+            (State::CommaOrEnd, _) => Err(malformed("a comma or a closing bracket was expected")),
+            _ => Err(malformed(&format!("\"{}\" was not expected", char::from(byte).escape_default()))),
+        }
+    }
+
+    fn begin_record(&mut self) {
+        self.held.clear();
+        self.state = State::Record;
+        self.record_line = self.line;
+        self.record_number += 1;
+    }
+
+    fn is_our_key(&self) -> bool {
+        let Layout::Document(Some(wanted)) = &self.layout else { return false };
+        std::str::from_utf8(&self.held).is_ok_and(|key| Cursor::new(key).string().is_ok_and(|key| key == *wanted))
+    }
+}
+
+/// An error in the JSON itself.
+pub fn malformed(reason: &str) -> Error {
+    Error::new(ErrorCode::DataException, format!("malformed JSON: {reason}"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// Splits `text`, handed over in pieces of `size` bytes.
+    fn split(layout: &Layout, text: &str, size: usize) -> Result<Vec<String>> {
+        let mut splitter = RecordSplitter::new(layout.clone());
+        let mut records = Vec::new();
+        let mut take = |splitter: &RecordSplitter| {
+            let record = std::str::from_utf8(splitter.record()).unwrap();
+            records.push(format!("{}:{record}", splitter.record_line()));
+        };
+        for mut chunk in text.as_bytes().chunks(size) {
+            while !chunk.is_empty() {
+                let (used, complete) = splitter.push(chunk)?;
+                if complete {
+                    take(&splitter);
+                }
+                chunk = &chunk[used..];
+            }
+        }
+        if splitter.finish()? {
+            take(&splitter);
+        }
+        Ok(records)
+    }
+
+    #[test]
+    fn records_come_out_whole_however_the_bytes_arrive() {
+        let features = Layout::Document(Some("features".to_owned()));
+        for (layout, text, expected) in [
+            (Layout::Lines, "{\"a\":1}\n{\"a\":\"}\\\"\\n{\"}\r\n\n{\"b\":\n[1]}", "1:{\"a\":1}|2:{\"a\":\"}\\\"\\n{\"}|4:{\"b\":\n[1]}"),
+            (Layout::Lines, "", ""),
+            (Layout::Lines, "{}{}", "1:{}|1:{}"),
+            (Layout::Lines, "\u{feff}{}\n12", "1:{}|2:12"),
+            (Layout::Array, " [ {\"a\":[1]} ,\n{} ] \n", "1:{\"a\":[1]}|2:{}"),
+            (Layout::Array, "[]", ""),
+            (Layout::Array, "[1,null,\"x\"]", "1:1|1:null|1:\"x\""),
+            (Layout::Detect, "[{}]", "1:{}"),
+            (Layout::Detect, "{}\n", "1:{}"),
+            (Layout::Document(None), "\n{\"a\":\n1}", "2:{\"a\":\n1}"),
+            (features.clone(), "{\"type\":\"]\",\"m\":{\"features\":[0]},\"features\":[{\"x\":1},\n{}],\"n\":1}", "1:{\"x\":1}|2:{}"),
+            (features.clone(), "{\"n\":1,\"f\\u0065atures\":[]}", ""),
+        ] {
+            for size in [1, 2, 3, 7, 1000] {
+                assert_eq!(split(&layout, text, size).unwrap().join("|"), expected, "{text} by {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_ends_early_or_goes_on_is_an_error() {
+        let features = Layout::Document(Some("features".to_owned()));
+        for (layout, text, expected) in [
+            (Layout::Lines, "{\"a\":1", "the file ends in the middle of a record"),
+            (Layout::Lines, "{\"a\":\"1", "the file ends in the middle of a record"),
+            (Layout::Array, "[{}", "the file ends in the middle of a record"),
+            (Layout::Array, "[{},", "the file ends in the middle of a record"),
+            (Layout::Array, "[{},]", "\"]\" was not expected"),
+            (Layout::Array, "{}", "an array was expected"),
+            (Layout::Array, "[{}] x", "there is text behind the end of the document"),
+            (Layout::Array, "[{} {}]", "a comma or a closing bracket was expected"),
+            (features.clone(), "{\"features\":[{}]", "the file ends in the middle of a record"),
+            (features, "{\"a\":1}", "the document has no array \"features\""),
+        ] {
+            for size in [1, 1000] {
+                let error = split(&layout, text, size).unwrap_err();
+                assert_eq!(error.message, format!("malformed JSON: {expected}"), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Runs `sql/slt/**.slt` twice: in-process through the one door, and over the wire. Each file has a server of its own.
+//!
+//! Both ways must give the expected answer and, character by character, the same answer: else the wire's encoding is wrong.
+//!
+//! How an answer is written: columns separated by a tab; `NULL`; `(empty)` for an empty text; line breaks, tabs and
+//! backslashes in texts as `\n`, `\t`, `\\`; numbers with a point cut to ten digits after it and without trailing zeros. An
+//! error is `SQLSTATE: message`. `$DATA` in a statement is the folder `sql/slt/data`, `$LAKE` that of [`crate::lake::slt_lake`].
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context;
+use async_trait::async_trait;
+use sqllogictest::{AsyncDB, ColumnType, DBOutput, Normalizer, Record, Runner};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use crate::client::TextRows;
+use crate::server::TestServer;
+use crate::{client, lake, paths};
+
+/// A column's type as one letter: I integers, R other numbers, B boolean, D date, P timestamps, T text, ? the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter(char);
+
+impl ColumnType for Letter {
+    fn from_char(value: char) -> Option<Self> {
+        Some(Self(value))
+    }
+
+    fn to_char(&self) -> char {
+        self.0
+    }
+}
+
+impl From<&Type> for Letter {
+    fn from(r#type: &Type) -> Self {
+        Self(match *r#type {
+            Type::INT2 | Type::INT4 | Type::INT8 => 'I',
+            Type::NUMERIC | Type::FLOAT4 | Type::FLOAT8 => 'R',
+            Type::BOOL => 'B',
+            Type::DATE => 'D',
+            Type::TIMESTAMP | Type::TIMESTAMPTZ => 'P',
+            Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::CHAR | Type::UNKNOWN => 'T',
+            _ => '?',
+        })
+    }
+}
+
+/// An error as a record's regular expression sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlError {
+    pub sqlstate: String,
+    pub message: String,
+}
+
+impl std::fmt::Display for SqlError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.sqlstate, self.message)
+    }
+}
+
+impl std::error::Error for SqlError {}
+
+/// What came back from one statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub types: Vec<Type>,
+    pub rows: TextRows,
+    /// Whether there was a row description at all.
+    pub has_rows: bool,
+}
+
+/// One of the two ways to ask.
+#[async_trait]
+pub trait Way: Send {
+    /// Runs one statement.
+    async fn ask(&mut self, sql: &str) -> Result<Answer, SqlError>;
+}
+
+/// Over the PostgreSQL wire, simple protocol.
+pub struct Wire(pub Client);
+
+impl Wire {
+    fn error(error: &tokio_postgres::Error) -> SqlError {
+        match error.as_db_error() {
+            Some(database) => {
+                SqlError { sqlstate: database.code().code().to_owned(), message: database.message().to_owned() }
+            }
+            None => SqlError { sqlstate: "08006".to_owned(), message: format!("{error:?}") },
+        }
+    }
+}
+
+#[async_trait]
+impl Way for Wire {
+    async fn ask(&mut self, sql: &str) -> Result<Answer, SqlError> {
+        let messages = self.0.simple_query(sql).await.map_err(|error| Self::error(&error))?;
+        let mut answer = Answer { types: Vec::new(), rows: Vec::new(), has_rows: false };
+        for message in messages {
+            match message {
+                SimpleQueryMessage::RowDescription(_) => answer.has_rows = true,
+                SimpleQueryMessage::Row(row) => {
+                    answer.rows.push((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect());
+                }
+                _ => {}
+            }
+        }
+        if answer.has_rows {
+            // tokio-postgres keeps the types of a simple answer to itself; describing the statement tells them.
+            let statement = self.0.prepare(sql).await.map_err(|error| Self::error(&error))?;
+            answer.types = statement.columns().iter().map(|column| column.type_().clone()).collect();
+        }
+        Ok(answer)
+    }
+}
+
+/// A way, as the runner wants it, that keeps what it was answered.
+struct Recorder {
+    way: Box<dyn Way>,
+    data: String,
+    lake: String,
+    answers: Arc<Mutex<Vec<(String, Result<Answer, SqlError>)>>>,
+}
+
+#[async_trait]
+impl AsyncDB for Recorder {
+    type Error = SqlError;
+    type ColumnType = Letter;
+
+    async fn run(&mut self, sql: &str) -> Result<DBOutput<Letter>, SqlError> {
+        let sql = sql.replace("$DATA", &self.data).replace("$LAKE", &self.lake);
+        let answer = self.way.ask(&sql).await;
+        self.answers.lock().expect("no holder of this lock panics").push((sql, answer.clone()));
+        let answer = answer?;
+        if !answer.has_rows {
+            return Ok(DBOutput::StatementComplete(0));
+        }
+        let types: Vec<Letter> = answer.types.iter().map(Letter::from).collect();
+        let rows = answer
+            .rows
+            .iter()
+            .map(|row| row.iter().zip(&types).map(|(value, letter)| render(value.as_deref(), letter)).collect())
+            .collect();
+        Ok(DBOutput::Rows { types, rows })
+    }
+
+    async fn shutdown(&mut self) {}
+
+    fn engine_name(&self) -> &str {
+        "limnos"
+    }
+
+    fn error_sql_state(error: &SqlError) -> Option<String> {
+        Some(error.sqlstate.clone())
+    }
+}
+
+/// One value as a .slt file holds it; `tests/clients/complete_slt.py` does the same.
+fn render(value: Option<&str>, letter: &Letter) -> String {
+    match (value, letter.0) {
+        (None, _) => "NULL".to_owned(),
+        (Some(""), _) => "(empty)".to_owned(),
+        (Some(number), 'R') => canonical_number(number),
+        (Some(text), 'T' | '?') => text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t"),
+        (Some(other), _) => other.to_owned(),
+    }
+}
+
+/// At most ten digits after the point, rounded half away from zero, no trailing zeros; one with an exponent stays as it is.
+fn canonical_number(text: &str) -> String {
+    let Some((whole, fraction)) = text.split_once('.') else { return text.to_owned() };
+    if text.contains(['e', 'E']) {
+        return text.to_owned();
+    }
+    let (sign, whole) = whole.strip_prefix('-').map_or(("", whole), |whole| ("-", whole));
+    let kept: String = fraction.chars().take(10).collect();
+    let mut digits: Vec<u8> = format!("0{whole}{kept}").into_bytes();
+    if fraction.as_bytes().get(10).is_some_and(|digit| *digit >= b'5') {
+        for digit in digits.iter_mut().rev() {
+            if *digit == b'9' {
+                *digit = b'0';
+            } else {
+                *digit += 1;
+                break;
+            }
+        }
+    }
+    let digits = String::from_utf8(digits).expect("digits are ASCII");
+    let (whole, fraction) = digits.split_at(digits.len() - kept.len());
+    let whole = whole.trim_start_matches('0');
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let fraction = fraction.trim_end_matches('0');
+    match (whole, fraction) {
+        ("0", "") => "0".to_owned(),
+        (whole, "") => format!("{sign}{whole}"),
+        (whole, fraction) => format!("{sign}{whole}.{fraction}"),
+    }
+}
+
+/// Compares exactly: white space counts.
+fn same(_: Normalizer, actual: &[Vec<String>], expected: &[String]) -> bool {
+    actual.len() == expected.len() && actual.iter().zip(expected).all(|(row, line)| row.join("\t") == *line)
+}
+
+/// The same letters; `?` expects anything.
+#[allow(clippy::ptr_arg, reason = "sqllogictest's signature")]
+fn same_types(actual: &Vec<Letter>, expected: &Vec<Letter>) -> bool {
+    actual.len() == expected.len()
+        && actual.iter().zip(expected).all(|(actual, expected)| expected.0 == '?' || actual == expected)
+}
+
+/// All SQL test files, in order of path.
+pub fn files() -> anyhow::Result<Vec<PathBuf>> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                walk(&path, found)?;
+            } else if path.extension().is_some_and(|extension| extension == "slt") {
+                found.push(path);
+            }
+        }
+        Ok(())
+    }
+    let mut found = Vec::new();
+    walk(&paths::sql().join("slt"), &mut found)?;
+    found.sort();
+    Ok(found)
+}
+
+/// Runs one file both ways; every record that fails, and every answer that differs, as a text.
+pub async fn run_file(path: &Path) -> anyhow::Result<Vec<String>> {
+    let (mut failures, wire) = run_one_way(path, "over the wire").await?;
+    let (more, in_process) = run_one_way(path, "in-process").await?;
+    failures.extend(more);
+    for ((sql, wire), (_, in_process)) in wire.iter().zip(&in_process) {
+        if wire != in_process {
+            failures.push(format!("{}: the two ways differ\n{sql}\nwire:       {wire:?}\nin-process: {in_process:?}", path.display()));
+        }
+    }
+    Ok(failures)
+}
+
+type Recorded = Vec<(String, Result<Answer, SqlError>)>;
+
+/// Runs one file one way, on a fresh server.
+async fn run_one_way(path: &Path, way_name: &str) -> anyhow::Result<(Vec<String>, Recorded)> {
+    let lake = lake::slt_lake()?;
+    let data = paths::slt_data();
+    let server = TestServer::start(&[lake.path(), &data]).await.context("start a server")?;
+    let answers = Arc::new(Mutex::new(Vec::new()));
+    let mut runner = Runner::new(|| {
+        let (data, lake) = (data.display().to_string(), lake.path().display().to_string());
+        let answers = Arc::clone(&answers);
+        let (server, way_name) = (&server, way_name);
+        async move {
+            let way: Box<dyn Way> = if way_name == "in-process" {
+                Box::new(server.in_process())
+            } else {
+                let connected = client::connect(&client::config(server.pg_address())).await;
+                Box::new(Wire(connected.map_err(|error| Wire::error(&error))?))
+            };
+            Ok(Recorder { way, data, lake, answers })
+        }
+    });
+    runner.with_validator(same);
+    runner.with_column_validator(same_types);
+    let records = sqllogictest::parse_file::<Letter>(path).with_context(|| path.display().to_string())?;
+    let mut failures = Vec::new();
+    for record in records {
+        if matches!(record, Record::Halt { .. }) {
+            break;
+        }
+        if let Err(error) = runner.run_async(record).await {
+            failures.push(format!("{way_name}: {}", error.display(false)));
+        }
+    }
+    drop(runner);
+    server.shutdown().await;
+    let answers = std::mem::take(&mut *answers.lock().expect("no holder of this lock panics"));
+    Ok((failures, answers))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_cut_and_trimmed() {
+        for (text, expected) in [
+            ("1", "1"),
+            ("1.50", "1.5"),
+            ("-0.000", "0"),
+            ("0.33333333333333333", "0.3333333333"),
+            ("0.66666666666666667", "0.6666666667"),
+            ("9.99999999999", "10"),
+            ("-9.99999999999", "-10"),
+            ("1.5e-07", "1.5e-07"),
+            ("NaN", "NaN"),
+            ("123456789012345678901.10", "123456789012345678901.1"),
+        ] {
+            assert_eq!(canonical_number(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn there_are_files_and_all_parse() {
+        let files = files().unwrap();
+        assert!(files.len() >= 20, "{files:?}");
+        for file in files {
+            sqllogictest::parse_file::<Letter>(&file).unwrap();
+        }
+    }
+}
