@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use datafusion::sql::sqlparser::ast::{Array, DataType, Expr, FunctionArguments, Ident, Query, Select, SelectItem, SetExpr};
+use datafusion::sql::sqlparser::ast::{Array, DataType, Expr, FunctionArguments, Ident, Query, Select, SelectItem, SetExpr, TrimWhereField, Value};
 
 use super::rewrite::{call_name, folded};
 
@@ -113,12 +113,12 @@ fn expr_name(expr: &Expr) -> Option<(String, Strength)> {
         Expr::Floor { .. } => strong("floor"),
         Expr::AtTimeZone { .. } => strong("timezone"),
         Expr::Trim { trim_where, .. } => strong(match trim_where {
-            Some(datafusion::sql::sqlparser::ast::TrimWhereField::Leading) => "ltrim",
-            Some(datafusion::sql::sqlparser::ast::TrimWhereField::Trailing) => "rtrim",
+            Some(TrimWhereField::Leading) => "ltrim",
+            Some(TrimWhereField::Trailing) => "rtrim",
             _ => "btrim",
         }),
         Expr::Value(value) => match value.value {
-            datafusion::sql::sqlparser::ast::Value::Boolean(_) => Some(("bool".to_owned(), Weak)),
+            Value::Boolean(_) => Some(("bool".to_owned(), Weak)),
             _ => None,
         },
         Expr::Tuple(_) => strong("row"),

@@ -12,9 +12,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+    ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
     ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, Value, VisitMut,
-    VisitorMut,
+    VisitorMut, visit_relations,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -65,7 +65,7 @@ impl VisitorMut for Rewriter {
 
 /// Whether any relation of the query is one of PostgreSQL's.
 fn mentions_catalog(query: &Query) -> bool {
-    datafusion::sql::sqlparser::ast::visit_relations(query, |name| {
+    visit_relations(query, |name| {
         let parts = parts(name);
         let system = match parts.as_slice() {
             [.., schema, _] => matches!(schema.as_str(), "pg_catalog" | "information_schema"),
@@ -134,11 +134,12 @@ fn rewrite_expr(expr: &mut Expr, catalog: bool) {
                 *op = plain;
             }
             if matches!(op, BinaryOperator::Eq | BinaryOperator::NotEq) {
-                for (one, other) in [(&mut *left, &*right), (&mut *right, &*left)] {
-                    if is_array_text(other) && is_array_column(one) {
-                        **one = call("array_out", vec![take(one)]);
-                        break;
-                    }
+                let array_on_left = is_array_column(left) && is_array_text(right);
+                let array_on_right = is_array_column(right) && is_array_text(left);
+                if array_on_left {
+                    **left = call("array_out", vec![take(left)]);
+                } else if array_on_right {
+                    **right = call("array_out", vec![take(right)]);
                 }
             }
         }
@@ -223,7 +224,7 @@ fn rewrite_cast(inner: &mut Box<Expr>, data_type: &mut DataType, catalog: bool) 
         // Casting an OID type to another keeps the number; `'x'::regclass::regclass` too.
         return Some(call(&format!("{kind}in"), vec![take(inner)]));
     }
-    let inner_kind = call_name(inner).and_then(|name| name.strip_suffix("in").and_then(reg_kind));
+    let inner_kind = reg_call(inner);
     match name.as_str() {
         "oid" => Some(call("oidin", vec![take(inner)])),
         "text" | "varchar" | "name" | "\"char\"" if inner_kind.is_some() => {
@@ -260,6 +261,12 @@ fn reg_kind(name: &str) -> Option<&'static str> {
     ["regclass", "regtype", "regnamespace", "regrole", "regproc", "regprocedure"].into_iter().find(|kind| *kind == name)
 }
 
+/// The kind of OID that a call gives: `regclassin(x)`, `to_regclass(x)`.
+fn reg_call(expr: &Expr) -> Option<&'static str> {
+    let name = call_name(expr)?;
+    reg_kind(name.strip_suffix("in").or_else(|| name.strip_prefix("to_"))?)
+}
+
 fn is_qualified(data_type: &DataType) -> bool {
     match data_type {
         DataType::Custom(name, _) => name.0.len() == 2,
@@ -268,8 +275,7 @@ fn is_qualified(data_type: &DataType) -> bool {
     }
 }
 
-fn element_type(element: &datafusion::sql::sqlparser::ast::ArrayElemTypeDef) -> Option<&DataType> {
-    use datafusion::sql::sqlparser::ast::ArrayElemTypeDef;
+fn element_type(element: &ArrayElemTypeDef) -> Option<&DataType> {
     match element {
         ArrayElemTypeDef::SquareBracket(inner, _) | ArrayElemTypeDef::AngleBracket(inner) | ArrayElemTypeDef::Parenthesis(inner) => Some(inner),
         ArrayElemTypeDef::None => None,
@@ -373,7 +379,7 @@ fn show_top_level(body: &mut SetExpr) {
 fn show(expr: &mut Expr) {
     match expr {
         Expr::Function(_) => {
-            if let Some(kind) = call_name(expr).and_then(|name| name.strip_suffix("in").and_then(reg_kind)) {
+            if let Some(kind) = reg_call(expr) {
                 let inner = take(expr);
                 *expr = call(&format!("limnos_show_{kind}"), vec![inner]);
             }
