@@ -138,6 +138,9 @@ pub(super) fn rewrite_select(select: &mut Select) {
     if scope.sources.iter().any(|(_, relation)| relation.is_some()) {
         replace_tableoid(select, &scope);
     }
+    if scope.empty {
+        replace_expanded_arrays(select);
+    }
     let grouped = is_grouped(select);
     let mut joins = Vec::new();
     let mut lower = |expr: &mut Expr| {
@@ -161,6 +164,19 @@ pub(super) fn rewrite_select(select: &mut Select) {
 
 fn replace_tableoid(select: &mut Select, scope: &Scope) {
     let _ = visit_expressions_mut(select, |expr: &mut Expr| {
+        // Catalog rows have no transaction: a constant says that none has changed.
+        let transaction = match expr {
+            Expr::CompoundIdentifier(idents) => match idents.as_slice() {
+                [.., alias, column] => folded(column) == "xmin" && scope.source(&folded(alias)).is_some(),
+                _ => false,
+            },
+            Expr::Identifier(ident) => folded(ident) == "xmin" && scope.is_catalog(),
+            _ => false,
+        };
+        if transaction {
+            *expr = cast(Expr::value(Value::Number("1".to_owned(), false)), DataType::Int(None));
+            return ControlFlow::Continue(());
+        }
         let found = match expr {
             Expr::CompoundIdentifier(idents) => match idents.as_slice() {
                 [.., alias, column] if folded(column) == "tableoid" => scope.source(&folded(alias)),
@@ -171,6 +187,18 @@ fn replace_tableoid(select: &mut Select, scope: &Scope) {
         };
         if let Some(relation) = found {
             *expr = call("oidin", vec![Expr::value(Value::Number(relation.oid.to_string(), false))]);
+        }
+        ControlFlow::<()>::Continue(())
+    });
+}
+
+/// `information_schema._pg_expandarray(array)`, a set of (x, n), over relations that give no rows: a row of NULLs has the type.
+fn replace_expanded_arrays(select: &mut Select) {
+    let _ = visit_expressions_mut(select, |expr: &mut Expr| {
+        if call_name(expr).as_deref() == Some("_pg_expandarray") && matches!(expr, Expr::Function(_)) {
+            let field = |name: &str| Expr::value(Value::SingleQuotedString(name.to_owned()));
+            let null = || cast(Expr::value(Value::Null), DataType::Int(None));
+            *expr = call("named_struct", vec![field("x"), null(), field("n"), null()]);
         }
         ControlFlow::<()>::Continue(())
     });
@@ -213,6 +241,12 @@ fn lower_subquery(expr: &mut Expr, outer: &Scope, grouped: bool, joins: &mut Vec
                     joins.push(join);
                     *expr = value;
                 }
+            }
+        }
+        Expr::Exists { subquery, negated } => {
+            let Some(select) = plain_select(subquery) else { return };
+            if outer.empty || (Scope::of(&select.from).empty && !is_grouped(select)) {
+                *expr = Expr::value(Value::Boolean(*negated));
             }
         }
         Expr::Function(function) if call_name_is(&function.name, "array") => {

@@ -144,5 +144,3 @@ impl SchemaProvider for PgCatalogSchema {
 
 #[cfg(test)]
 pub(crate) mod tests;
-#[cfg(test)]
-mod scratch;

@@ -276,6 +276,13 @@ async fn session_functions_answer() {
         ("select array_to_string(array['a', null, 'b'], ',', '-')", "a,-,b"),
         ("select to_char(timestamp '2024-03-05 15:04:09', 'DD Mon YYYY HH24:MI'), to_char(1234.5, 'FM9,999.00')", "05 Mon|1,234.50"),
         ("select 1 as a, 1, 1, null, null", "1|1|1|NULL|NULL"),
+        ("select arrow_typeof(x) from (select 1 as x) t", "Int64"),
+        ("select exists(select 1 from pg_constraint k where k.conrelid = c.oid and 1 = any(k.conkey)) from pg_class c where c.relname = 'orders'", "false"),
+        ("select indexrelid from pg_index where indisprimary = 't'", ""),
+        ("select r.r from (select s.r from generate_series(1, array_upper(current_schemas(false), 1)) as s(r)) as r", "1"),
+        ("select (information_schema._pg_expandarray(i.indkey)).n from pg_index i", ""),
+        ("select c.xmin, c.tableoid from pg_class c where c.relname = 'orders'", "1|1259"),
+        ("select generate_subscripts(array['a', 'b'], 1)", "1|2"),
         ("select generate_series(1, 3)", "1|2|3"),
         ("select s from generate_series(1, 2) s", "1|2"),
         ("select count from (select count(*) from pg_namespace where nspname = 'public') x", "1"),
@@ -304,6 +311,32 @@ async fn every_catalog_relation_can_be_read() {
         let wanted: Vec<&str> = relation.columns.iter().map(|column| column.name).collect();
         assert_eq!(columns, wanted, "{sql}");
     }
+}
+
+/// The rows of psql's listings; `-- columns: ` blocks are found by a piece of their text.
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_show_what_there_is() {
+    let lake = Lake::open();
+    let statement = |number: &str| {
+        let block = PSQL.split("\n\n").find(|block| block.contains(&format!("-- {number}\n"))).unwrap();
+        block.split_once("-- columns: ").unwrap().1.split_once('\n').unwrap().1
+    };
+    for (command, number, wanted) in [
+        ("\\l", "0002", "lake|limnos|UTF8|C|C.UTF-8|NULL|libc|"),
+        ("\\d", "0004", "public|lineitem|table|limnos|public|orders|table|limnos|public|v_orders_daily|view|limnos"),
+        ("\\dt line*", "0008", "public|lineitem|table|limnos"),
+        ("\\d lineitem", "0011", "100002|public|lineitem"),
+        ("\\d lineitem", "0014", ""),
+        ("\\dv", "0031", "public|v_orders_daily|view|limnos"),
+        ("\\dn", "0032", "public|limnos|sales|limnos"),
+        ("\\du", "0035", "limnos|t|t|t|t|t|-1|NULL|[]|f|t"),
+        ("\\df", "0036", ""),
+    ] {
+        let shown = lake.value(statement(number)).await.replace("true", "t").replace("false", "f");
+        assert_eq!(shown.trim_end_matches("NULL"), wanted.trim_end_matches("NULL"), "{command}");
+    }
+    let upper = lake.rows(statement("0039")).await;
+    assert!(upper.contains(&["pg_catalog", "upper", "text", "text", "func"].map(str::to_owned).to_vec()), "{upper:?}");
 }
 
 /// Functions, too, must be the ones of the registry that the state asks.
