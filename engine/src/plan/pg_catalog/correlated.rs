@@ -134,7 +134,7 @@ fn reference(expr: &Expr) -> Option<&[Ident]> {
 
 /// Rewrites one SELECT, see the module.
 pub(super) fn rewrite_select(select: &mut Select) {
-    let scope = Scope::of(&select.from);
+    let mut scope = Scope::of(&select.from);
     if scope.sources.iter().any(|(_, relation)| relation.is_some()) {
         replace_tableoid(select, &scope);
     }
@@ -142,6 +142,8 @@ pub(super) fn rewrite_select(select: &mut Select) {
         replace_expanded_arrays(select);
     }
     let grouped = is_grouped(select);
+    // An aggregate over no rows is one row, whose other subqueries are computed.
+    scope.empty &= !grouped;
     let mut joins = Vec::new();
     let mut lower = |expr: &mut Expr| {
         let _ = visit_expressions_mut(expr, |expr: &mut Expr| {
@@ -237,7 +239,7 @@ fn lower_subquery(expr: &mut Expr, outer: &Scope, grouped: bool, joins: &mut Vec
                 *expr = null_like(item, &scope);
             } else if scope.is_catalog() && !aggregated && !grouped && query.limit_clause.is_none() && is_correlated(select, &scope) {
                 let alias = format!("limnos_sub_{}", joins.len());
-                if let Some((join, value)) = to_join(select, item, &scope, &alias) {
+                if let Some((join, value)) = to_join(select, item, &scope, outer, &alias) {
                     joins.push(join);
                     *expr = value;
                 }
@@ -332,10 +334,21 @@ fn conjunction(conjuncts: Vec<Expr>) -> Option<Expr> {
 }
 
 /// The LEFT JOIN that a correlated subquery is, and the expression that takes its place.
-fn to_join(select: &Select, item: &Expr, scope: &Scope, alias: &str) -> Option<(Join, Expr)> {
+fn to_join(select: &Select, item: &Expr, scope: &Scope, outer: &Scope, alias: &str) -> Option<(Join, Expr)> {
     let mut all = Vec::new();
     if let Some(selection) = &select.selection {
         conjuncts(selection, &mut all);
+    }
+    // References to a query further out can't be followed from a join of this one.
+    let unknown = |expr: &Expr| {
+        visit_expressions(expr, |inner| match reference(inner) {
+            Some(reference) if !scope.owns(reference) && !outer.owns(reference) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        })
+        .is_break()
+    };
+    if unknown(item) || all.iter().any(unknown) {
+        return None;
     }
     let foreign = |expr: &Expr| {
         visit_expressions(expr, |inner| match reference(inner) {

@@ -254,6 +254,9 @@ async fn correlated_subqueries_become_joins_that_match_rows() {
                from pg_namespace n where n.nspname in ('public', 'sales') order by 1")
         .await;
     assert_eq!(rows, [["public", "orders"], ["sales", "NULL"]]);
+    // Over a relation without rows an aggregate still has one, and what stands beside it is computed.
+    assert_eq!(lake.value("select count(*), (select count(*) from pg_namespace where nspname = 'sales') from pg_policy").await, "0|1");
+    assert_eq!(lake.value("select (select max(polname) from pg_policy), (select polname from pg_policy)").await, "NULL|NULL");
     let rows = lake
         .rows("select n.nspname, array(select c.relname from pg_class c where c.relnamespace = n.oid order by 1) from pg_namespace n \
                where n.nspname in ('public', 'sales') order by 1")
