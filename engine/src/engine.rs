@@ -11,6 +11,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::SessionConfig;
+use datafusion::sql::sqlparser::ast::Query;
 use futures::stream::{BoxStream, StreamExt};
 use limnos_catalog::{Catalog, Column, Snapshot, Table};
 
@@ -29,6 +30,7 @@ use crate::scan::parquet::Footers;
 use crate::scan::schema::catalog_field_type;
 use crate::scan::store::{StoreOptions, Stores};
 use crate::scan::table::ScanContext;
+use crate::session::Settings;
 use crate::{Error, ErrorCode, Notice, Result, Session};
 
 /// What an engine needs to know once.
@@ -285,12 +287,12 @@ impl Engine {
         let work = self.cpu.run(async move {
             let mut own = own;
             let snapshot = own.pinned.clone().unwrap_or_else(|| engine.catalog().snapshot());
-            let columns = ViewColumns { engine: Arc::clone(&engine), session: own.clone() };
+            let planner = ViewColumns { engine: Arc::clone(&engine) };
             let command = CommandContext {
                 catalog: &engine.shared.catalog,
                 snapshot,
                 stores: &engine.shared.scan.stores,
-                views: &columns,
+                planner: &planner,
             };
             let answer = Box::pin(command::run(&command, &mut own, &statement.statement)).await?;
             Ok((own, answer))
@@ -328,15 +330,16 @@ impl Engine {
         info.client_address = session.client_address;
         info.server_started_at_us = self.shared.started_at_us;
         info.session_started_at_us = session.started_at_us;
+        let defaults = Settings::default();
         info.settings = session
             .settings
             .all()
             .into_iter()
-            .map(|setting| Setting {
-                name: setting.name.to_owned(),
-                value: setting.value,
-                default: setting.default,
-                description: setting.description.to_owned(),
+            .map(|(name, value, description)| Setting {
+                default: defaults.show(&name).unwrap_or_default(),
+                description: description.to_owned(),
+                name,
+                value,
             })
             .collect();
         info.system_tables = self
@@ -358,13 +361,12 @@ impl Engine {
 /// Says what columns a view's query has, for `CREATE VIEW`.
 struct ViewColumns {
     engine: Arc<Engine>,
-    session: Session,
 }
 
 #[async_trait::async_trait]
 impl command::ViewPlanner for ViewColumns {
-    async fn columns(&self, query: &datafusion::sql::sqlparser::ast::Query) -> Result<Vec<Column>> {
-        let context = self.engine.plan_context(&self.session, QueryRun::new(QueryContext::detached("view")));
+    async fn columns(&self, session: &Session, query: &Query) -> Result<Vec<Column>> {
+        let context = self.engine.plan_context(session, QueryRun::new(QueryContext::detached("view")));
         let planned = plan_query(context, query).await?;
         let fields = planned.plan.schema().fields().clone();
         planned

@@ -19,6 +19,8 @@ pub struct Session {
     pub backend_pid: i32,
     /// The client's address, for `system.queries` and `inet_client_addr()`.
     pub client_address: Option<std::net::SocketAddr>,
+    /// When it began, microseconds since 1970; 0 where nobody set it.
+    pub started_at_us: i64,
     /// The catalog snapshot that BEGIN pinned; `None` outside a transaction block.
     pub pinned: Option<std::sync::Arc<limnos_catalog::Snapshot>>,
 }
@@ -33,6 +35,7 @@ impl Session {
             settings: Settings::default(),
             backend_pid: 0,
             client_address: None,
+            started_at_us: 0,
             pinned: None,
         }
     }
