@@ -2,17 +2,34 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef};
-use futures::stream::BoxStream;
-use limnos_catalog::Catalog;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::execution::SessionState;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::prelude::SessionConfig;
+use futures::stream::{BoxStream, StreamExt};
+use limnos_catalog::{Catalog, Column, Snapshot, Table};
 
 use crate::clock::Clock;
-use crate::execute::{QueryContext, QueryStats};
-use crate::parse::ParsedStatement;
-use crate::scan::store::StoreOptions;
-use crate::{Notice, Result, Session};
+use crate::command::{self, CommandContext};
+use crate::execute::{CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, run_plan, single_batch};
+use crate::function;
+use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
+use crate::plan::explain::{self, Measured};
+use crate::plan::lake::PlanContext;
+use crate::plan::pg_catalog::{SessionInfo, Setting, SystemTable as SystemTableInfo};
+use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query};
+use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
+use crate::prune::PartitionIndex;
+use crate::scan::parquet::Footers;
+use crate::scan::schema::catalog_field_type;
+use crate::scan::store::{StoreOptions, Stores};
+use crate::scan::table::ScanContext;
+use crate::{Error, ErrorCode, Notice, Result, Session};
 
 /// What an engine needs to know once.
 #[derive(Debug, Clone)]
@@ -31,9 +48,57 @@ pub struct EngineConfig {
     pub footer_cache_bytes: u64,
 }
 
+/// Bytes of typed partition values kept between queries.
+const PARTITION_INDEX_BYTES: u64 = 256 << 20;
+
+/// Spill files merged at the same time: more would use up file descriptors.
+const SPILL_FAN_IN: usize = 64;
+
+/// What the queries of an engine share.
+pub(crate) struct Shared {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) scan: Arc<ScanContext>,
+    pub(crate) memory: Arc<GlobalMemory>,
+    pub(crate) runtime_env: Arc<RuntimeEnv>,
+    pub(crate) session_config: SessionConfig,
+    pub(crate) template: SessionState,
+    pub(crate) system: Arc<SystemTables>,
+    partition_indexes: moka::sync::Cache<(i64, i64, i64), Arc<PartitionIndex>>,
+    started_at_us: i64,
+}
+
+impl Shared {
+    /// The typed partitions of `table` in `snapshot`, made on first use.
+    pub(crate) fn partitions(&self, snapshot: &Snapshot, table: &Table) -> Result<Arc<PartitionIndex>> {
+        let key = (table.id, table.version, table.partitions_version);
+        if let Some(index) = self.partition_indexes.get(&key) {
+            return Ok(index);
+        }
+        let list = self.catalog.partitions(snapshot, table)?;
+        let (_, keys) = crate::scan::schema::table_schema(table);
+        let index = Arc::new(PartitionIndex::new(&table.name.to_string(), keys, list)?);
+        self.partition_indexes.insert(key, Arc::clone(&index));
+        Ok(index)
+    }
+
+    /// What one query may hold: half of all, so that one can't starve the others and two big ones can run.
+    pub(crate) fn query_memory_limit(&self) -> usize {
+        self.memory.limit() / 2
+    }
+}
+
 /// Runs statements over one catalog.
-#[derive(Debug)]
-pub struct Engine {}
+pub struct Engine {
+    shared: Arc<Shared>,
+    cpu: CpuRuntime,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("memory", &self.shared.memory).finish_non_exhaustive()
+    }
+}
 
 /// A statement with its names resolved and types known.
 #[derive(Debug, Clone)]
@@ -69,18 +134,93 @@ pub struct Outcome {
     pub stats: Arc<QueryStats>,
 }
 
+/// What an engine uses and holds, for metrics.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EngineUsage {
+    /// Bytes that queries hold.
+    pub memory_used_bytes: u64,
+    /// Bytes that they may hold.
+    pub memory_limit_bytes: u64,
+    /// Bytes of spill files on disk.
+    pub spill_bytes: u64,
+    /// Footers in the cache.
+    pub footer_count: u64,
+    /// Their bytes.
+    pub footer_bytes: u64,
+}
+
 impl Engine {
-    /// An engine over `catalog`.
+    /// An engine over `catalog`. To be called on the runtime that shall do network I/O.
     ///
     /// # Errors
     /// When a root can't be opened or the spill directory can't be made.
-    pub fn new(_catalog: Arc<Catalog>, _config: EngineConfig, _clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        todo!()
+    pub fn new(catalog: Arc<Catalog>, config: EngineConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        let stores = Arc::new(Stores::new(&config.stores)?);
+        let spill = empty_folder(&config.spill_dir)?;
+        let to_usize = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![spill]))
+            .with_max_temp_directory_size(config.spill_limit_bytes)
+            .with_max_spill_merge_fan_in(SPILL_FAN_IN);
+        // DataFusion's own caches are off: they are keyed without the bucket and never re-validated.
+        let runtime_env = RuntimeEnvBuilder::new()
+            .with_disk_manager_builder(disk)
+            .with_object_list_cache_limit(0)
+            .with_file_statistics_cache_limit(0)
+            .with_metadata_cache_limit(0)
+            .build_arc()?;
+        let shared = Shared {
+            catalog,
+            started_at_us: clock.now().timestamp_micros(),
+            clock,
+            scan: Arc::new(ScanContext { stores, footers: Arc::new(Footers::new(config.footer_cache_bytes)) }),
+            memory: GlobalMemory::new(to_usize(config.memory_limit_bytes)),
+            session_config: session_config(config.threads),
+            template: template()?,
+            runtime_env,
+            system: Arc::default(),
+            partition_indexes: moka::sync::Cache::builder()
+                .max_capacity(PARTITION_INDEX_BYTES)
+                .weigher(|_, index: &Arc<PartitionIndex>| u32::try_from(index.memory_size()).unwrap_or(u32::MAX))
+                .build(),
+        };
+        Ok(Arc::new(Self { shared: Arc::new(shared), cpu: CpuRuntime::new(config.threads)? }))
     }
 
     /// The catalog this engine reads.
     pub fn catalog(&self) -> &Arc<Catalog> {
-        todo!()
+        &self.shared.catalog
+    }
+
+    /// The clock everything here reads.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.shared.clock
+    }
+
+    /// The tables of schema `system`, for those who fill them.
+    pub fn system_tables(&self) -> &SystemTables {
+        &self.shared.system
+    }
+
+    /// What is used and held now.
+    pub fn usage(&self) -> EngineUsage {
+        let (footer_count, footer_bytes) = self.shared.scan.footers.usage();
+        EngineUsage {
+            memory_used_bytes: self.shared.memory.used() as u64,
+            memory_limit_bytes: self.shared.memory.limit() as u64,
+            spill_bytes: self.shared.runtime_env.disk_manager.used_disk_space(),
+            footer_count,
+            footer_bytes,
+        }
+    }
+
+    /// Splits and parses a text, within the limits, on a thread whose stack is deep enough.
+    ///
+    /// # Errors
+    /// Syntax errors with position; limits exceeded.
+    pub async fn parse(&self, sql: &str, dialect: Dialect) -> Result<Vec<ParsedStatement>> {
+        let sql = sql.to_owned();
+        self.cpu.run(async move { crate::parse::parse(&sql, dialect) }).await
     }
 
     /// Resolves names and types. `parameter_types` are those the client declared; `None` is to be inferred.
@@ -89,11 +229,16 @@ impl Engine {
     /// Undefined names, type errors, unsupported statements.
     pub async fn prepare(
         self: &Arc<Self>,
-        _session: &Session,
-        _statement: Arc<ParsedStatement>,
-        _parameter_types: &[Option<DataType>],
+        session: &Session,
+        statement: Arc<ParsedStatement>,
+        parameter_types: &[Option<DataType>],
     ) -> Result<Prepared> {
-        todo!()
+        let (Statement::Query(_) | Statement::Explain(_)) = &statement.statement else {
+            return Ok(Prepared { schema: command::schema(&statement.statement), statement, parameter_types: Vec::new() });
+        };
+        let context = self.plan_context(session, QueryRun::new(QueryContext::detached("prepare")));
+        let declared = parameter_types.to_vec();
+        self.cpu.run(prepare_query(context, statement, declared)).await
     }
 
     /// Runs a prepared statement. `parameters` are arrays of length 1 of the prepared types. Statements such as SET and
@@ -103,11 +248,290 @@ impl Engine {
     /// Everything that can go wrong before the first row; later errors come through the stream.
     pub async fn execute(
         self: &Arc<Self>,
-        _session: &mut Session,
-        _prepared: &Prepared,
-        _parameters: &[ArrayRef],
-        _context: QueryContext,
+        session: &mut Session,
+        prepared: &Prepared,
+        parameters: &[ArrayRef],
+        context: QueryContext,
     ) -> Result<Outcome> {
-        todo!()
+        let stats = Arc::clone(&context.stats);
+        match &prepared.statement.statement {
+            Statement::Query(_) | Statement::Explain(_) => {
+                let run = QueryRun::new(context);
+                let context = self.plan_context(session, Arc::clone(&run));
+                let work = QueryWork {
+                    engine: Arc::clone(self),
+                    statement: Arc::clone(&prepared.statement),
+                    schema: prepared.schema.clone(),
+                    parameters: parameters.to_vec(),
+                    run,
+                };
+                let started = self.cpu.run(work.start(context)).await?;
+                let tag = if matches!(prepared.statement.statement, Statement::Query(_)) {
+                    CommandTag::Rows("SELECT")
+                } else {
+                    CommandTag::Plain("EXPLAIN".to_owned())
+                };
+                Ok(Outcome { schema: Some(started.0), stream: started.1, tag, notices: Vec::new(), stats })
+            }
+            _ => self.execute_command(session, prepared, context).await,
+        }
     }
+
+    /// Carries out one of our own statements. It runs on the CPU runtime with a copy of the session, which replaces the
+    /// caller's when it ends well.
+    async fn execute_command(self: &Arc<Self>, session: &mut Session, prepared: &Prepared, context: QueryContext) -> Result<Outcome> {
+        let (engine, statement, own) = (Arc::clone(self), Arc::clone(&prepared.statement), session.clone());
+        let cancel = context.cancel.clone();
+        let work = self.cpu.run(async move {
+            let mut own = own;
+            let snapshot = own.pinned.clone().unwrap_or_else(|| engine.catalog().snapshot());
+            let columns = ViewColumns { engine: Arc::clone(&engine), session: own.clone() };
+            let command = CommandContext {
+                catalog: &engine.shared.catalog,
+                snapshot,
+                stores: &engine.shared.scan.stores,
+                views: &columns,
+            };
+            let answer = Box::pin(command::run(&command, &mut own, &statement.statement)).await?;
+            Ok((own, answer))
+        });
+        let (changed, answer) = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(crate::execute::canceled()),
+            result = work => result?,
+        };
+        *session = changed;
+        let schema = answer.batch.as_ref().map(RecordBatch::schema);
+        let stream = match answer.batch {
+            Some(batch) => single_batch(batch),
+            None => futures::stream::empty().boxed(),
+        };
+        Ok(Outcome { schema, stream, tag: answer.tag, notices: answer.notices, stats: context.stats })
+    }
+
+    fn plan_context(&self, session: &Session, run: Arc<QueryRun>) -> PlanContext {
+        PlanContext {
+            snapshot: session.pinned.clone().unwrap_or_else(|| self.catalog().snapshot()),
+            session: self.session_info(session),
+            dialect: session.settings.dialect(),
+            time_zone: session.settings.time_zone().to_owned(),
+            database: session.database.clone(),
+            shared: Arc::clone(&self.shared),
+            run,
+            view_depth: 0,
+        }
+    }
+
+    fn session_info(&self, session: &Session) -> SessionInfo {
+        let mut info = SessionInfo::new(&session.user, &session.catalog_name, &session.database);
+        info.backend_pid = session.backend_pid;
+        info.client_address = session.client_address;
+        info.server_started_at_us = self.shared.started_at_us;
+        info.session_started_at_us = session.started_at_us;
+        info.settings = session
+            .settings
+            .all()
+            .into_iter()
+            .map(|setting| Setting {
+                name: setting.name.to_owned(),
+                value: setting.value,
+                default: setting.default,
+                description: setting.description.to_owned(),
+            })
+            .collect();
+        info.system_tables = self
+            .shared
+            .system
+            .all()
+            .iter()
+            .map(|table| SystemTableInfo {
+                schema: SYSTEM_SCHEMA.to_owned(),
+                name: table.name().to_owned(),
+                columns: table.schema(),
+                comment: Some(table.comment().to_owned()),
+            })
+            .collect();
+        info
+    }
+}
+
+/// Says what columns a view's query has, for `CREATE VIEW`.
+struct ViewColumns {
+    engine: Arc<Engine>,
+    session: Session,
+}
+
+#[async_trait::async_trait]
+impl command::ViewPlanner for ViewColumns {
+    async fn columns(&self, query: &datafusion::sql::sqlparser::ast::Query) -> Result<Vec<Column>> {
+        let context = self.engine.plan_context(&self.session, QueryRun::new(QueryContext::detached("view")));
+        let planned = plan_query(context, query).await?;
+        let fields = planned.plan.schema().fields().clone();
+        planned
+            .column_names()
+            .into_iter()
+            .zip(fields.iter())
+            .map(|(name, field)| Ok(Column::new(name, catalog_field_type(field)?)))
+            .collect()
+    }
+}
+
+async fn prepare_query(context: PlanContext, statement: Arc<ParsedStatement>, declared: Vec<Option<DataType>>) -> Result<Prepared> {
+    let (query, is_explain) = match &statement.statement {
+        Statement::Query(query) => (query, false),
+        Statement::Explain(Explain { query, .. }) => (query, true),
+        _ => return Err(Error::internal("not a query")),
+    };
+    let planned = plan_query(context, query).await?;
+    let parameter_types = parameter_types(&planned.plan, &declared)?;
+    let schema = if is_explain { explain::schema() } else { output_schema(&planned)? };
+    Ok(Prepared { statement, parameter_types, schema: Some(schema) })
+}
+
+/// The columns of the answer: the analysed plan's types under PostgreSQL's names.
+fn output_schema(planned: &PlannedQuery) -> Result<SchemaRef> {
+    // Coercions (UNION, sums) are settled by the analyzer. A plan whose parameters have no values yet can't be analysed.
+    let analyzed = planned.state.analyzer().execute_and_check(planned.plan.clone(), planned.state.config_options(), |_, _| {});
+    let schema = match &analyzed {
+        Ok(plan) => plan.schema(),
+        Err(_) if !planned.plan.get_parameter_names()?.is_empty() => planned.plan.schema(),
+        Err(_) => return Err(analyzed.map(|_| ()).map_err(Error::from).expect_err("it is an error")),
+    };
+    let fields: Vec<Field> = planned
+        .column_names()
+        .into_iter()
+        .zip(schema.fields())
+        .map(|(name, field)| field.as_ref().clone().with_name(name))
+        .collect();
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// One execution of a query on the CPU runtime.
+struct QueryWork {
+    engine: Arc<Engine>,
+    statement: Arc<ParsedStatement>,
+    schema: Option<SchemaRef>,
+    parameters: Vec<ArrayRef>,
+    run: Arc<QueryRun>,
+}
+
+impl QueryWork {
+    async fn start(self, context: PlanContext) -> Result<(SchemaRef, BoxStream<'static, Result<RecordBatch>>)> {
+        let cancel = self.run.cancel.clone();
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(crate::execute::canceled()),
+            started = self.plan_and_run(context) => started,
+        }
+    }
+
+    async fn plan_and_run(self, context: PlanContext) -> Result<(SchemaRef, BoxStream<'static, Result<RecordBatch>>)> {
+        let began = Instant::now();
+        let (query, explained) = match &self.statement.statement {
+            Statement::Query(query) => (query, None),
+            Statement::Explain(explain) => (&explain.query, Some((explain.analyze, explain.verbose))),
+            _ => return Err(Error::internal("not a query")),
+        };
+        let planned = plan_query(context, query).await?;
+        let names = planned.column_names();
+        let plan = bind(planned.plan, &self.parameters)?;
+        let plan = planned.state.optimize(&plan)?;
+        let physical = planned.state.query_planner().create_physical_plan(&plan, &planned.state).await?;
+        let task = planned.state.task_ctx();
+        let Some((analyze, verbose)) = explained else {
+            let schema = named_schema(&physical.schema(), names);
+            // A client that was told other types by Describe gets them.
+            let wanted = self.schema.filter(|told| told.fields().len() == schema.fields().len()).unwrap_or_else(|| Arc::clone(&schema));
+            let stream = run_plan(&self.engine.cpu, &self.run, physical, task);
+            let target = Arc::clone(&wanted);
+            let stream = stream.map(move |batch| batch.and_then(|batch| conform(batch, &target))).boxed();
+            return Ok((wanted, stream));
+        };
+        let planning = began.elapsed();
+        let mut measured = None;
+        if analyze {
+            let began = Instant::now();
+            let mut stream = run_plan(&self.engine.cpu, &self.run, Arc::clone(&physical), task);
+            let mut rows = 0;
+            while let Some(batch) = stream.next().await {
+                rows += batch?.num_rows() as u64;
+            }
+            measured = Some(Measured { planning, execution: began.elapsed(), rows });
+        }
+        let batch = explain::explain(&physical, &self.run, verbose, measured.as_ref())?;
+        Ok((explain::schema(), single_batch(batch)))
+    }
+}
+
+fn named_schema(schema: &SchemaRef, names: Vec<String>) -> SchemaRef {
+    let fields: Vec<Field> =
+        schema.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name)).collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// `batch` with the names and types of `target`.
+fn conform(batch: RecordBatch, target: &SchemaRef) -> Result<RecordBatch> {
+    let columns = batch
+        .columns()
+        .iter()
+        .zip(target.fields())
+        .map(|(column, field)| {
+            if column.data_type() == field.data_type() {
+                return Ok(Arc::clone(column));
+            }
+            arrow::compute::cast(column, field.data_type())
+                .map_err(|error| Error::from(datafusion::error::DataFusionError::from(error)))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let nullable = Arc::new(Schema::new(
+        target.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>(),
+    ));
+    RecordBatch::try_new_with_options(nullable, columns, &options).map_err(|error| Error::internal(error.to_string()))
+}
+
+/// Settings of every query's session; nothing of it can be changed by SQL.
+fn session_config(threads: usize) -> SessionConfig {
+    let mut config = SessionConfig::new().with_target_partitions(threads.max(1)).with_information_schema(false);
+    let options = config.options_mut();
+    // 1.5 is numeric in PostgreSQL and decimal in Athena.
+    options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.enable_ident_normalization = true;
+    options.execution.collect_statistics = false;
+    options.execution.spill_compression = datafusion::config::SpillCompression::Lz4Frame;
+    options.execution.parquet.pushdown_filters = false;
+    options.execution.parquet.coerce_int96 = Some("us".to_owned());
+    options.execution.parquet.max_in_list_size = 256;
+    options.optimizer.prefer_existing_union = true;
+    // Two to a few threads: building one hash table is cheaper than repartitioning both sides
+    // (9 % of TPC-H, 36 % of its Q18, measured on two cores).
+    options.optimizer.hash_join_single_partition_threshold = 32 << 20;
+    options.optimizer.hash_join_single_partition_threshold_rows = 4 << 20;
+    config
+}
+
+/// The state that each query's is made from: functions and rules, which are shared.
+fn template() -> Result<SessionState> {
+    let mut builder = SessionStateBuilder::new().with_default_features();
+    for rule in function::analyzer_rules() {
+        builder = builder.with_analyzer_rule(rule);
+    }
+    let mut state = builder.build();
+    for (name, table_function) in function::table_functions()? {
+        state.register_udtf(name, table_function);
+    }
+    Ok(state)
+}
+
+/// Makes `folder`, empty: what an earlier process spilled is of no use.
+fn empty_folder(folder: &std::path::Path) -> Result<PathBuf> {
+    let failed = |error: std::io::Error| {
+        Error::new(ErrorCode::IoError, format!("spill folder \"{}\" cannot be made: {error}", folder.display()))
+    };
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    Ok(folder.to_owned())
 }

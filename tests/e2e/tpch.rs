@@ -10,12 +10,16 @@ async fn all_22_queries_give_the_answers_of_another_engine() {
     limnos_server::demo::make_lake(lake.path(), 0.1).await.unwrap();
     let server = TestServer::start(&[lake.path()]).await.unwrap();
     let client = server.client().await.unwrap();
-    client::rows(&client, &format!("CRAWL '{}' INTO DATABASE default", lake.path().display())).await.unwrap();
+    client::rows(
+        &client,
+        &format!("CRAWL '{}' INTO DATABASE default", lake.path().display()),
+    )
+    .await
+    .unwrap();
     let mut wrong = Vec::new();
     for number in 1..=22 {
         let sql = std::fs::read_to_string(paths::sql().join(format!("tpch/q{number:02}.sql"))).unwrap();
-        let answers =
-            Answers::read(&paths::sql().join(format!("tpch/answers/sf0.1/q{number:02}.csv"))).unwrap();
+        let answers = Answers::read(&paths::sql().join(format!("tpch/answers/sf0.1/q{number:02}.csv"))).unwrap();
         let compared = match client::rows(&client, &sql).await {
             Ok(rows) => answers.compare(&rows),
             Err(error) => Err(error),

@@ -40,7 +40,9 @@ pub fn parquet_bytes(batches: &[RecordBatch], row_group_rows: usize) -> anyhow::
 
 /// A batch of named columns, all nullable.
 pub fn batch(columns: Vec<(&str, ArrayRef)>) -> anyhow::Result<RecordBatch> {
-    Ok(RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))?)
+    Ok(RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    )?)
 }
 
 /// Rows `from..to`: `id`, `name` (`row 7`) and `value` (`id / 2`).
@@ -48,7 +50,11 @@ pub fn plain_rows(from: i64, to: i64) -> anyhow::Result<RecordBatch> {
     let ids = Int64Array::from_iter_values(from..to);
     let names = StringArray::from_iter_values((from..to).map(|id| format!("row {id}")));
     let values = Float64Array::from_iter_values((from..to).map(|id| id as f64 / 2.0));
-    batch(vec![("id", Arc::new(ids)), ("name", Arc::new(names)), ("value", Arc::new(values))])
+    batch(vec![
+        ("id", Arc::new(ids)),
+        ("name", Arc::new(names)),
+        ("value", Arc::new(values)),
+    ])
 }
 
 /// The lake behind `$LAKE` in SQL tests:
@@ -91,11 +97,8 @@ pub fn slt_lake() -> anyhow::Result<TempDir> {
 fn types() -> anyhow::Result<RecordBatch> {
     let decimals = Decimal128Array::from(vec![Some(12_345), Some(-1), None]).with_precision_and_scale(10, 2)?;
     let moments = vec![Some(1_709_210_096_123_456), Some(-1), None];
-    let list = ListArray::from_iter_primitive::<Int32Type, _, _>(vec![
-        Some(vec![Some(1), None, Some(3)]),
-        Some(vec![]),
-        None,
-    ]);
+    let list =
+        ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(1), None, Some(3)]), Some(vec![]), None]);
     let fields = vec![
         (
             Arc::new(Field::new("a", DataType::Int32, true)),
@@ -113,20 +116,41 @@ fn types() -> anyhow::Result<RecordBatch> {
         Some(vec![true, true, false].into()),
     );
     batch(vec![
-        ("bool", Arc::new(BooleanArray::from(vec![Some(true), Some(false), None]))),
+        (
+            "bool",
+            Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])),
+        ),
         ("i8", Arc::new(Int8Array::from(vec![Some(127), Some(-128), None]))),
-        ("i16", Arc::new(Int16Array::from(vec![Some(32_767), Some(-32_768), None]))),
-        ("i32", Arc::new(Int32Array::from(vec![Some(i32::MAX), Some(i32::MIN), None]))),
-        ("i64", Arc::new(Int64Array::from(vec![Some(i64::MAX), Some(i64::MIN), None]))),
+        (
+            "i16",
+            Arc::new(Int16Array::from(vec![Some(32_767), Some(-32_768), None])),
+        ),
+        (
+            "i32",
+            Arc::new(Int32Array::from(vec![Some(i32::MAX), Some(i32::MIN), None])),
+        ),
+        (
+            "i64",
+            Arc::new(Int64Array::from(vec![Some(i64::MAX), Some(i64::MIN), None])),
+        ),
         ("u32", Arc::new(UInt32Array::from(vec![Some(u32::MAX), Some(0), None]))),
         ("f32", Arc::new(Float32Array::from(vec![Some(0.1), Some(-1.5), None]))),
-        ("f64", Arc::new(Float64Array::from(vec![Some(0.1), Some(f64::NAN), None]))),
+        (
+            "f64",
+            Arc::new(Float64Array::from(vec![Some(0.1), Some(f64::NAN), None])),
+        ),
         ("dec", Arc::new(decimals)),
         ("text", Arc::new(StringArray::from(vec![Some("Ünï ☃"), Some(""), None]))),
-        ("bytes", Arc::new(BinaryArray::from(vec![Some(&[0_u8, 255, 10][..]), Some(&[][..]), None]))),
+        (
+            "bytes",
+            Arc::new(BinaryArray::from(vec![Some(&[0_u8, 255, 10][..]), Some(&[][..]), None])),
+        ),
         ("day", Arc::new(Date32Array::from(vec![Some(19_782), Some(-1), None]))),
         ("moment", Arc::new(TimestampMicrosecondArray::from(moments.clone()))),
-        ("instant", Arc::new(TimestampMicrosecondArray::from(moments).with_timezone("UTC"))),
+        (
+            "instant",
+            Arc::new(TimestampMicrosecondArray::from(moments).with_timezone("UTC")),
+        ),
         ("list", Arc::new(list)),
         ("pair", Arc::new(structs)),
     ])
@@ -150,8 +174,7 @@ pub fn corrupt_parquet() -> anyhow::Result<Vec<(&'static str, Vec<u8>)>> {
     let mut huge_footer = good.clone();
     huge_footer[length - 8..length - 4].copy_from_slice(&u32::MAX.to_le_bytes());
     let mut longer_footer = good.clone();
-    longer_footer[length - 8..length - 4]
-        .copy_from_slice(&u32::try_from(length).expect("a small file").to_le_bytes());
+    longer_footer[length - 8..length - 4].copy_from_slice(&u32::try_from(length).expect("a small file").to_le_bytes());
     let mut zero_footer = good.clone();
     zero_footer[length - 8..length - 4].copy_from_slice(&0_u32.to_le_bytes());
     let mut scrambled_footer = good.clone();

@@ -55,7 +55,11 @@ impl ServerProcess {
         // Its pipe must stay read, or its next line would block it.
         std::thread::spawn(move || lines.for_each(drop));
         let (pg_address, http_address) = started.context("the server process ended before it listened")?;
-        Ok(Self { child, pg_address, http_address })
+        Ok(Self {
+            child,
+            pg_address,
+            http_address,
+        })
     }
 
     /// Where PostgreSQL clients connect.
@@ -70,7 +74,9 @@ impl ServerProcess {
 
     /// A client logged in as the first user.
     pub async fn client(&self) -> anyhow::Result<Client> {
-        client::connect(&client::config(self.pg_address)).await.map_err(client::describe)
+        client::connect(&client::config(self.pg_address))
+            .await
+            .map_err(client::describe)
     }
 
     /// Resident memory now, in bytes.
@@ -85,7 +91,10 @@ impl ServerProcess {
 
     fn status_bytes(&self, field: &str) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with(field)).context("a field of /proc/PID/status")?;
+        let line = status
+            .lines()
+            .find(|line| line.starts_with(field))
+            .context("a field of /proc/PID/status")?;
         let kibibytes: u64 = line.split_whitespace().nth(1).context("a number")?.parse()?;
         Ok(kibibytes * 1024)
     }
@@ -99,7 +108,9 @@ impl ServerProcess {
 
     /// SIGTERM, as a service manager sends, and the exit status.
     pub fn terminate(mut self) -> anyhow::Result<std::process::ExitStatus> {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        let status = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()?;
         anyhow::ensure!(status.success(), "kill -TERM failed");
         Ok(self.child.wait()?)
     }
@@ -115,7 +126,9 @@ impl Drop for ServerProcess {
 
 /// The child's side: serves until it is stopped, if this process was started to; otherwise returns at once.
 pub async fn serve_if_child() -> anyhow::Result<()> {
-    let Some(data_dir) = std::env::var_os(DATA_DIR).map(PathBuf::from) else { return Ok(()) };
+    let Some(data_dir) = std::env::var_os(DATA_DIR).map(PathBuf::from) else {
+        return Ok(());
+    };
     let root = std::env::var_os(ROOT).map(PathBuf::from).context("a root")?;
     let mut options = ServeOptions::for_tests(&data_dir, &[root]);
     if let Ok(bytes) = std::env::var(MEMORY_LIMIT) {

@@ -57,7 +57,10 @@ impl TestServer {
         let mut options = ServeOptions::for_tests(data_dir, &roots);
         change(&mut options);
         let running = start(options).await.context("start the server")?;
-        Ok(Self { running, _data_dir: None })
+        Ok(Self {
+            running,
+            _data_dir: None,
+        })
     }
 
     /// Where PostgreSQL clients connect.
@@ -72,7 +75,9 @@ impl TestServer {
 
     /// A client logged in as the first user.
     pub async fn client(&self) -> anyhow::Result<Client> {
-        client::connect(&client::config(self.pg_address())).await.map_err(client::describe)
+        client::connect(&client::config(self.pg_address()))
+            .await
+            .map_err(client::describe)
     }
 
     /// The other way in: the one door, without a wire.
@@ -99,10 +104,17 @@ pub struct InProcess {
 
 impl InProcess {
     async fn answer(&mut self, sql: &str) -> limnos_engine::Result<Answer> {
-        let mut answer = Answer { types: Vec::new(), rows: Vec::new(), has_rows: false };
+        let mut answer = Answer {
+            types: Vec::new(),
+            rows: Vec::new(),
+            has_rows: false,
+        };
         for statement in self.service.parse(&self.session, sql).await? {
             let prepared = self.service.prepare(&self.session, Arc::new(statement), &[]).await?;
-            let mut result = self.service.execute(&mut self.session, &prepared, &[], &self.slot).await?;
+            let mut result = self
+                .service
+                .execute(&mut self.session, &prepared, &[], &self.slot)
+                .await?;
             if let Some(schema) = result.schema.clone() {
                 answer.has_rows = true;
                 answer.types = limnos_server::pg::encode::column_types(&schema);
@@ -110,7 +122,9 @@ impl InProcess {
                 while let Some(batch) = result.next().await {
                     let batch = batch?;
                     rows += batch.num_rows() as u64;
-                    answer.rows.extend(limnos_server::pg::encode::text_rows(&batch, &self.session)?);
+                    answer
+                        .rows
+                        .extend(limnos_server::pg::encode::text_rows(&batch, &self.session)?);
                 }
                 result.finish(rows);
             } else {

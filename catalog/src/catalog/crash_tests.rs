@@ -6,7 +6,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use super::tests::{create_table, partition, partitioned_table};
@@ -23,17 +23,11 @@ fn survives_being_killed() {
     let path = folder.path().join("catalog.db");
     let mut acknowledged = None;
     for kill in 0..KILLS {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "catalog::crash_tests::commits_until_it_is_killed", "--nocapture"])
-            .env(CHILD_PATH, &path)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = start_child(&path);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.by_ref().map_while(Result::ok).find_map(|line| number(&line)).unwrap();
-        // Some milliseconds of commits: other moments in each round, and the first while the file is new.
-        let noise = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_nanos() % 40;
-        std::thread::sleep(Duration::from_millis(u64::from(kill * 15 + noise)));
+        // Some milliseconds of commits, and other moments in each round.
+        std::thread::sleep(Duration::from_micros(u64::from(kill * 15_000 + noise() % 40_000)));
         child.kill().unwrap();
         child.wait().unwrap();
         // What it had printed is still in the pipe. A last line that was cut off is no acknowledgement.
@@ -42,6 +36,40 @@ fn survives_being_killed() {
         acknowledged = Some(last);
         check(&path, last);
     }
+}
+
+#[test]
+fn survives_being_killed_while_the_file_is_made() {
+    for kill in 0..KILLS {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.db");
+        let mut child = start_child(&path);
+        // From the moment that the child has begun to make files.
+        while std::fs::read_dir(folder.path()).unwrap().next().is_none() {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        std::thread::sleep(Duration::from_micros(u64::from(kill * 1_000 + noise() % 1_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let catalog = Catalog::open(&path).unwrap();
+        assert_eq!(catalog.snapshot().database("default").unwrap().id, 1);
+        catalog.commit(vec![create_table("default.after", partitioned_table(&[]))]).unwrap();
+    }
+}
+
+/// This very program again, running only [`commits_until_it_is_killed`] on the catalog at `path`.
+fn start_child(path: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "catalog::crash_tests::commits_until_it_is_killed", "--nocapture"])
+        .env(CHILD_PATH, path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Another number each time, so that many runs try many moments.
+fn noise() -> u32 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_nanos() / 1_000
 }
 
 /// The child's part; nothing in an ordinary run.

@@ -7,7 +7,7 @@ mod stats;
 
 pub use memory::{GlobalMemory, QueryPool};
 pub use run::QueryRun;
-pub(crate) use run::{BatchStream, run_plan, single_batch};
+pub(crate) use run::{canceled, run_plan, single_batch};
 pub use runtime::CpuRuntime;
 pub use stats::QueryStats;
 
@@ -24,4 +24,11 @@ pub struct QueryContext {
     pub cancel: CancellationToken,
     /// Filled while it runs.
     pub stats: Arc<QueryStats>,
+}
+
+impl QueryContext {
+    /// A context for planning that no execution follows.
+    pub(crate) fn detached(query_id: &str) -> Self {
+        Self { query_id: query_id.to_owned(), cancel: CancellationToken::new(), stats: Arc::default() }
+    }
 }

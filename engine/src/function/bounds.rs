@@ -57,7 +57,7 @@ pub(super) fn bounded_functions(registry: &dyn FunctionRegistry) -> Vec<ScalarUD
     for (name, growth) in BOUNDED {
         // Aliases resolve to the same function, which carries its aliases along.
         if let Ok(inner) = registry.udf(name)
-            && inner.downcast_ref::<Bounded>().is_none()
+            && inner.inner().downcast_ref::<Bounded>().is_none()
             && !functions.iter().any(|function| function.name() == inner.name())
         {
             functions.push(ScalarUDF::from(Bounded { inner, growth }));

@@ -12,6 +12,7 @@ pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
     let mut functions = definitions(context);
     functions.extend(comments(context));
     functions.extend(sizes());
+    functions.extend(type_facts());
     functions.extend(nothing_to_define());
     functions
 }
@@ -135,6 +136,45 @@ fn comments(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
         RowFunction::strict("shobj_description", "it", "text", move |args| {
             let is_database = args[1] == Value::from("pg_database") && oid(&args[0]) == 16_384;
             Ok(is_database.then(|| format!("the Limnos catalog \"{database}\"")).into())
+        }),
+    ]
+}
+
+/// The functions behind `information_schema.columns`, which some clients call themselves.
+fn type_facts() -> Vec<RowFunction> {
+    fn fact(name: &'static str, fact: fn(oid: i32, modifier: i32) -> Option<i32>) -> RowFunction {
+        RowFunction::strict(name, "ii", "int4", move |args| Ok(fact(oid(&args[0]), oid(&args[1])).into()))
+    }
+    vec![
+        fact("_pg_char_max_length", |oid, modifier| (matches!(oid, 1042 | 1043) && modifier >= 4).then_some(modifier - 4)),
+        fact("_pg_char_octet_length", |oid, modifier| match oid {
+            25 => Some(1 << 30),
+            1042 | 1043 => Some(if modifier >= 4 { (modifier - 4).saturating_mul(4) } else { 1 << 30 }),
+            _ => None,
+        }),
+        fact("_pg_numeric_precision", |oid, modifier| match oid {
+            21 => Some(16),
+            23 => Some(32),
+            20 => Some(64),
+            700 => Some(24),
+            701 => Some(53),
+            1700 => (modifier >= 4).then_some(((modifier - 4) >> 16) & 0xffff),
+            _ => None,
+        }),
+        fact("_pg_numeric_precision_radix", |oid, _| match oid {
+            20 | 21 | 23 | 700 | 701 => Some(2),
+            1700 => Some(10),
+            _ => None,
+        }),
+        fact("_pg_numeric_scale", |oid, modifier| match oid {
+            20 | 21 | 23 => Some(0),
+            1700 => (modifier >= 4).then_some((modifier - 4) & 0x7ff),
+            _ => None,
+        }),
+        fact("_pg_datetime_precision", |oid, modifier| match oid {
+            1082 => Some(0),
+            1083 | 1114 | 1184 | 1266 => Some(if modifier < 0 { 6 } else { modifier }),
+            _ => None,
         }),
     ]
 }

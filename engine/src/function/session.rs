@@ -39,6 +39,8 @@ pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
         constant("txid_current", "int8", 1_i64.into()),
         constant("txid_current_if_assigned", "int8", Value::Null),
         constant("pg_current_xact_id_if_assigned", "int8", Value::Null),
+        // There are no advisory locks to hold, so releasing them all is done already.
+        constant("pg_advisory_unlock_all", "text", "".into()),
         constant("getdatabaseencoding", "name", "UTF8".into()),
         constant("pg_client_encoding", "name", "UTF8".into()),
         RowFunction::strict("current_schemas", "b", "_name", move |args| {

@@ -27,7 +27,15 @@ pub(super) fn functions() -> Vec<RowFunction> {
         RowFunction::lenient("array_to_string", "at?t", "text", |args| Ok(array_to_string(&args[0], &args[1], args.get(2)))),
         RowFunction::strict("array_upper", "ai", "int4", |args| Ok(dimension(&args[0], &args[1]).map(|n| n as i64).into())),
         RowFunction::strict("array_lower", "ai", "int4", |args| Ok(dimension(&args[0], &args[1]).map(|_| 1_i64).into())),
-        RowFunction::lenient("format", "*", "text", |args| format(args)),
+        RowFunction::strict("generate_subscripts", "ai?b", "_int4", |args| {
+            let count = dimension(&args[0], &args[1]).unwrap_or(0);
+            let mut numbers: Vec<i64> = (1..=count as i64).collect();
+            if args.get(2).and_then(Value::as_bool) == Some(true) {
+                numbers.reverse();
+            }
+            Ok(numbers.into())
+        }),
+        RowFunction::lenient("format", "*", "text", format),
         // What the rewrite of catalog queries calls: text of any value without a type label, arrays as text, `::oid`.
         RowFunction::strict("textin", "t", "text", |args| Ok(args[0].clone())),
         RowFunction::strict("array_out", "a", "text", |args| Ok(shown(&args[0]).into())),

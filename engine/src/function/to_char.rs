@@ -154,7 +154,7 @@ fn timestamp_piece(time: NaiveDateTime, offset: i32, zone: &str, key: &str, fill
     let year = i64::from(time.year());
     let iso_year = i64::from(time.iso_week().year());
     let micros = i64::from(time.nanosecond() / 1000 % 1_000_000);
-    let hour12 = i64::from(if time.hour() % 12 == 0 { 12 } else { time.hour() % 12 });
+    let hour12 = i64::from(if time.hour().is_multiple_of(12) { 12 } else { time.hour() % 12 });
     let noon = time.hour() >= 12;
     match key {
         "YYYY" => number(year, 4),

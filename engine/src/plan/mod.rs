@@ -1,4 +1,13 @@
 //! A query becomes a DataFusion plan: names resolved in one catalog snapshot, PostgreSQL's catalogs answered.
+//!
+//! 1. [`lake`]: the snapshot as DataFusion's catalogs, schemas and tables, made per query and thrown away with it.
+//! 2. [`query`]: a parsed query -> a logical plan and the names PostgreSQL gives its columns.
+//! 3. [`explain`]: a plan -> the text of EXPLAIN.
+//! 4. [`pg_catalog`], [`information_schema`], [`system`]: schemas that are not in the catalog.
 
+pub(crate) mod explain;
 pub mod information_schema;
+pub(crate) mod lake;
 pub mod pg_catalog;
+pub(crate) mod query;
+pub mod system;

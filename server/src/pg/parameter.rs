@@ -151,8 +151,8 @@ impl Decoder<'_> {
                     if is_number { out_of_range() } else { invalid() }
                 })?;
                 match scalar {
-                    Scalar::Int2 => Arc::new(Int16Array::from(vec![number.try_into().map_err(|_| out_of_range())?])),
-                    Scalar::Int4 => Arc::new(Int32Array::from(vec![number.try_into().map_err(|_| out_of_range())?])),
+                    Scalar::Int2 => Arc::new(Int16Array::from(vec![i16::try_from(number).map_err(|_| out_of_range())?])),
+                    Scalar::Int4 => Arc::new(Int32Array::from(vec![i32::try_from(number).map_err(|_| out_of_range())?])),
                     _ => Arc::new(Int64Array::from(vec![i64::try_from(number).map_err(|_| out_of_range())?])) as ArrayRef,
                 }
             }

@@ -1,15 +1,54 @@
 //! The ONE DOOR to the engine: [`QueryService`]. Everything that runs is a QueryExecution here: listed, timed, cancellable.
+//!
+//! ```text
+//! parse -> prepare -> execute:  QUEUED ──permit──> RUNNING ──finish──> SUCCEEDED
+//!                                  │                  ├──error───────> FAILED
+//!                                  └──────────────────┴──cancel/drop─> CANCELLED
+//! ```
+//! [`execution`] is one of them, [`history`] what ran and what runs, [`system`] both as `system.queries`.
+
+mod execution;
+mod history;
+mod slot;
+mod system;
+mod watchdog;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
-use limnos_engine::parse::ParsedStatement;
-use limnos_engine::{CommandTag, Engine, Notice, Prepared, Result, Session};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use limnos_engine::execute::QueryContext;
+use limnos_engine::parse::{ParsedStatement, Statement};
+use limnos_engine::{CommandTag, Engine, Error, ErrorCode, Notice, Prepared, Result, Session};
+use parking_lot::RwLock;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::http::metrics::Sample;
+use execution::{Execution, State};
+use history::History;
+pub use slot::CancelSlot;
+
+/// Executions that may work at the same time, per CPU thread. What waits for its client doesn't count.
+const ACTIVE_PER_THREAD: usize = 8;
 
 /// Starts, lists and cancels queries.
-#[derive(Debug)]
-pub struct QueryService {}
+pub struct QueryService {
+    engine: Arc<Engine>,
+    history: Arc<History>,
+    /// Held while an execution works, not while it waits for its client: an open cursor holds up nobody.
+    permits: Arc<Semaphore>,
+    statement_timeout: RwLock<Option<Duration>>,
+}
+
+impl std::fmt::Debug for QueryService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryService").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
 
 /// The answer of one statement. Dropping it cancels the query.
 pub struct QueryResult {
@@ -21,60 +60,69 @@ pub struct QueryResult {
     pub tag: CommandTag,
     /// To be told before the rows.
     pub notices: Vec<Notice>,
+    stream: BoxStream<'static, Result<RecordBatch>>,
+    execution: Arc<Execution>,
+    permits: Arc<Semaphore>,
+    deadline: Option<Instant>,
 }
 
 impl QueryResult {
     /// The next batch, `None` at the end. Honours cancel, `statement_timeout` and shutdown between and inside batches.
     pub async fn next(&mut self) -> Option<Result<RecordBatch>> {
-        todo!()
+        let stream = &mut self.stream;
+        let permits = &self.permits;
+        let work = async {
+            let _permit = permits.acquire().await.map_err(|_| Error::internal("the queue is closed"))?;
+            Ok(stream.next().await)
+        };
+        match self.execution.guard(self.deadline, work).await {
+            Ok(Some(Ok(batch))) => Some(Ok(batch)),
+            Ok(None) => None,
+            Ok(Some(Err(error))) | Err(error) => {
+                let error = self.execution.fail(error);
+                Some(Err(error))
+            }
+        }
     }
 
     /// Marks the execution finished (SUCCEEDED with `rows` sent). Dropping without this is a cancel.
-    pub fn finish(self, _rows: u64) {
-        todo!()
+    pub fn finish(self, rows: u64) {
+        self.execution.succeed(rows);
     }
 }
 
-/// Cancels whatever its connection runs at the moment.
-#[derive(Debug, Clone, Default)]
-pub struct CancelSlot {}
-
-impl CancelSlot {
-    /// Cancels the running statement, if any, with `reason` as the error's text
-    /// (`canceling statement due to user request`).
-    pub fn cancel(&self, _reason: &str) {
-        todo!()
+impl Drop for QueryResult {
+    fn drop(&mut self) {
+        self.execution.abandon();
     }
 }
 
 impl QueryService {
-    /// A service over `engine`.
-    pub fn new(_engine: Arc<Engine>) -> Arc<Self> {
-        todo!()
+    /// A service over `engine`. To be called inside a tokio runtime, which carries its watchdog.
+    pub fn new(engine: Arc<Engine>) -> Arc<Self> {
+        let history = Arc::new(History::new(Arc::clone(engine.clock())));
+        engine.system_tables().register(Arc::new(system::Queries(Arc::clone(&history))));
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        watchdog::start(&engine, &history);
+        Arc::new(Self {
+            engine,
+            history,
+            permits: Arc::new(Semaphore::new(threads * ACTIVE_PER_THREAD)),
+            statement_timeout: RwLock::new(None),
+        })
     }
 
-    /// Ends the service: new executions are refused (`57P01`), running ones may end until `deadline` has passed, then
-    /// they are cancelled (`57P01`). Returns when none runs. Called again it shortens the deadline.
-    pub async fn drain(&self, _deadline: std::time::Duration) {
-        todo!()
-    }
-
-    /// `statement_timeout` of sessions that didn't set their own; `None` is never. What RESET goes back to.
-    pub fn set_statement_timeout(&self, _timeout: Option<std::time::Duration>) {
-        todo!()
-    }
-
-    /// Figures for `/metrics`.
-    pub fn sample(&self) -> crate::http::metrics::Sample {
-        todo!()
+    /// The server's own `statement_timeout`, for sessions that set none. `None` is never.
+    pub fn set_statement_timeout(&self, timeout: Option<Duration>) {
+        *self.statement_timeout.write() = timeout;
     }
 
     /// Splits and parses a text, within the limits.
     ///
     /// # Errors
     /// Syntax errors with position; limits exceeded.
-    pub async fn parse(&self, _session: &Session, _sql: &str) -> Result<Vec<ParsedStatement>> {
-        todo!()
+    pub async fn parse(&self, session: &Session, sql: &str) -> Result<Vec<ParsedStatement>> {
+        self.engine.parse(sql, session.settings.dialect()).await
     }
 
     /// Resolves names and types of one statement.
@@ -83,11 +131,15 @@ impl QueryService {
     /// As [`Engine::prepare`].
     pub async fn prepare(
         &self,
-        _session: &Session,
-        _statement: Arc<ParsedStatement>,
-        _parameter_types: &[Option<DataType>],
+        session: &Session,
+        statement: Arc<ParsedStatement>,
+        parameter_types: &[Option<DataType>],
     ) -> Result<Prepared> {
-        todo!()
+        let work = self.engine.prepare(session, statement, parameter_types);
+        match self.timeout(session) {
+            None => work.await,
+            Some(timeout) => tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(execution::timed_out())),
+        }
     }
 
     /// Runs it. `slot` is the connection's, so that its cancel key reaches this execution.
@@ -96,11 +148,106 @@ impl QueryService {
     /// As [`Engine::execute`].
     pub async fn execute(
         &self,
-        _session: &mut Session,
-        _prepared: &Prepared,
-        _parameters: &[ArrayRef],
-        _slot: &CancelSlot,
+        session: &mut Session,
+        prepared: &Prepared,
+        parameters: &[ArrayRef],
+        slot: &CancelSlot,
     ) -> Result<QueryResult> {
-        todo!()
+        if let Statement::Kill { query_id } = &prepared.statement.statement {
+            self.kill(session, query_id)?;
+        }
+        let deadline = self.timeout(session).map(|timeout| Instant::now() + timeout);
+        let execution = self.history.start(session, &prepared.statement.sql);
+        slot.set(&execution);
+        // Dropped before it is handed over (the client is gone): a cancel.
+        let unfinished = Abandon(Arc::clone(&execution));
+        let context = QueryContext {
+            query_id: execution.id.clone(),
+            cancel: execution.cancel.clone(),
+            stats: Arc::clone(&execution.stats),
+        };
+        let work = async {
+            let permit = self.permits.acquire().await.map_err(|_| Error::internal("the queue is closed"))?;
+            execution.run();
+            let outcome = Box::pin(self.engine.execute(session, prepared, parameters, context)).await;
+            drop(permit);
+            outcome
+        };
+        let outcome = execution.guard(deadline, work).await.map_err(|error| execution.fail(error))?;
+        std::mem::forget(unfinished);
+        Ok(QueryResult {
+            query_id: execution.id.clone(),
+            schema: outcome.schema,
+            tag: outcome.tag,
+            notices: outcome.notices,
+            stream: outcome.stream,
+            execution,
+            permits: Arc::clone(&self.permits),
+            deadline,
+        })
+    }
+
+    /// Cancels a running query by its id.
+    ///
+    /// # Errors
+    /// [`ErrorCode::UndefinedObject`] when none of that id runs, [`ErrorCode::InsufficientPrivilege`] when another user's.
+    fn kill(&self, session: &Session, query_id: &str) -> Result<()> {
+        let Some(execution) = self.history.running().into_iter().find(|execution| execution.id == query_id) else {
+            return Err(Error::new(ErrorCode::UndefinedObject, format!("query \"{query_id}\" is not running"))
+                .with_hint("SELECT query_id FROM system.queries WHERE state = 'RUNNING' lists those that are."));
+        };
+        if execution.user != session.user {
+            return Err(Error::new(ErrorCode::InsufficientPrivilege, format!("query \"{query_id}\" belongs to another user")));
+        }
+        execution.cancel(ErrorCode::QueryCanceled, "canceling statement due to user request");
+        Ok(())
+    }
+
+    fn timeout(&self, session: &Session) -> Option<Duration> {
+        session.settings.statement_timeout().or(*self.statement_timeout.read())
+    }
+
+    /// Waits until nothing runs; what still runs after `deadline` is cancelled as a shutdown does.
+    pub async fn drain(&self, deadline: Duration) {
+        let until = Instant::now() + deadline;
+        while !self.history.running().is_empty() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for execution in self.history.running() {
+            execution.cancel(ErrorCode::AdminShutdown, "terminating connection due to administrator command");
+        }
+    }
+
+    /// Figures for `/metrics`.
+    pub fn sample(&self) -> Sample {
+        let usage = self.engine.usage();
+        let running = self.history.running();
+        let totals = self.history.totals();
+        let live = |counter: fn(&limnos_engine::execute::QueryStats) -> u64| {
+            running.iter().map(|execution| counter(&execution.stats)).sum::<u64>()
+        };
+        use std::sync::atomic::Ordering::Relaxed;
+        Sample {
+            queries_queued: running.iter().filter(|execution| execution.state() == State::Queued).count() as u64,
+            queries_running: running.iter().filter(|execution| execution.state() == State::Running).count() as u64,
+            queries_succeeded: totals.succeeded,
+            queries_failed: totals.failed,
+            queries_cancelled: totals.cancelled,
+            scanned_bytes: totals.bytes_scanned + live(|stats| stats.bytes_scanned.load(Relaxed)),
+            store_requests: totals.requests + live(|stats| stats.requests.load(Relaxed)),
+            spilled_bytes: totals.spilled_bytes,
+            memory_used_bytes: usage.memory_used_bytes,
+            memory_limit_bytes: usage.memory_limit_bytes,
+            ..Sample::default()
+        }
+    }
+}
+
+/// Cancels an execution that is not handed to anyone.
+struct Abandon(Arc<Execution>);
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }

@@ -134,11 +134,16 @@ fn reference(expr: &Expr) -> Option<&[Ident]> {
 
 /// Rewrites one SELECT, see the module.
 pub(super) fn rewrite_select(select: &mut Select) {
-    let scope = Scope::of(&select.from);
+    let mut scope = Scope::of(&select.from);
     if scope.sources.iter().any(|(_, relation)| relation.is_some()) {
         replace_tableoid(select, &scope);
     }
+    if scope.empty {
+        replace_expanded_arrays(select);
+    }
     let grouped = is_grouped(select);
+    // An aggregate over no rows is one row, whose other subqueries are computed.
+    scope.empty &= !grouped;
     let mut joins = Vec::new();
     let mut lower = |expr: &mut Expr| {
         let _ = visit_expressions_mut(expr, |expr: &mut Expr| {
@@ -161,6 +166,19 @@ pub(super) fn rewrite_select(select: &mut Select) {
 
 fn replace_tableoid(select: &mut Select, scope: &Scope) {
     let _ = visit_expressions_mut(select, |expr: &mut Expr| {
+        // Catalog rows have no transaction: a constant says that none has changed.
+        let transaction = match expr {
+            Expr::CompoundIdentifier(idents) => match idents.as_slice() {
+                [.., alias, column] => folded(column) == "xmin" && scope.source(&folded(alias)).is_some(),
+                _ => false,
+            },
+            Expr::Identifier(ident) => folded(ident) == "xmin" && scope.is_catalog(),
+            _ => false,
+        };
+        if transaction {
+            *expr = cast(Expr::value(Value::Number("1".to_owned(), false)), DataType::Int(None));
+            return ControlFlow::Continue(());
+        }
         let found = match expr {
             Expr::CompoundIdentifier(idents) => match idents.as_slice() {
                 [.., alias, column] if folded(column) == "tableoid" => scope.source(&folded(alias)),
@@ -171,6 +189,18 @@ fn replace_tableoid(select: &mut Select, scope: &Scope) {
         };
         if let Some(relation) = found {
             *expr = call("oidin", vec![Expr::value(Value::Number(relation.oid.to_string(), false))]);
+        }
+        ControlFlow::<()>::Continue(())
+    });
+}
+
+/// `information_schema._pg_expandarray(array)`, a set of (x, n), over relations that give no rows: a row of NULLs has the type.
+fn replace_expanded_arrays(select: &mut Select) {
+    let _ = visit_expressions_mut(select, |expr: &mut Expr| {
+        if call_name(expr).as_deref() == Some("_pg_expandarray") && matches!(expr, Expr::Function(_)) {
+            let field = |name: &str| Expr::value(Value::SingleQuotedString(name.to_owned()));
+            let null = || cast(Expr::value(Value::Null), DataType::Int(None));
+            *expr = call("named_struct", vec![field("x"), null(), field("n"), null()]);
         }
         ControlFlow::<()>::Continue(())
     });
@@ -209,10 +239,16 @@ fn lower_subquery(expr: &mut Expr, outer: &Scope, grouped: bool, joins: &mut Vec
                 *expr = null_like(item, &scope);
             } else if scope.is_catalog() && !aggregated && !grouped && query.limit_clause.is_none() && is_correlated(select, &scope) {
                 let alias = format!("limnos_sub_{}", joins.len());
-                if let Some((join, value)) = to_join(select, item, &scope, &alias) {
+                if let Some((join, value)) = to_join(select, item, &scope, outer, &alias) {
                     joins.push(join);
                     *expr = value;
                 }
+            }
+        }
+        Expr::Exists { subquery, negated } => {
+            let Some(select) = plain_select(subquery) else { return };
+            if outer.empty || (Scope::of(&select.from).empty && !is_grouped(select)) {
+                *expr = Expr::value(Value::Boolean(*negated));
             }
         }
         Expr::Function(function) if call_name_is(&function.name, "array") => {
@@ -298,10 +334,21 @@ fn conjunction(conjuncts: Vec<Expr>) -> Option<Expr> {
 }
 
 /// The LEFT JOIN that a correlated subquery is, and the expression that takes its place.
-fn to_join(select: &Select, item: &Expr, scope: &Scope, alias: &str) -> Option<(Join, Expr)> {
+fn to_join(select: &Select, item: &Expr, scope: &Scope, outer: &Scope, alias: &str) -> Option<(Join, Expr)> {
     let mut all = Vec::new();
     if let Some(selection) = &select.selection {
         conjuncts(selection, &mut all);
+    }
+    // References to a query further out can't be followed from a join of this one.
+    let unknown = |expr: &Expr| {
+        visit_expressions(expr, |inner| match reference(inner) {
+            Some(reference) if !scope.owns(reference) && !outer.owns(reference) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        })
+        .is_break()
+    };
+    if unknown(item) || all.iter().any(unknown) {
+        return None;
     }
     let foreign = |expr: &Expr| {
         visit_expressions(expr, |inner| match reference(inner) {

@@ -65,12 +65,15 @@ static CACHE: LazyLock<Mutex<VecDeque<Cached>>> = LazyLock::new(|| Mutex::new(Ve
 impl SnapshotTables {
     /// The catalogs of `snapshot`, built once for all sessions that see the same roles and system tables.
     pub(crate) fn of(snapshot: &Arc<Snapshot>, session: &SessionInfo) -> Arc<Self> {
+        // The user matters only where it isn't one of the roles.
+        let known = session.roles.iter().any(|role| role.name == session.user);
+        let user = if known { "" } else { session.user.as_str() };
         let mut cache = CACHE.lock();
         cache.retain(|cached| cached.snapshot.strong_count() > 0);
         let found = cache.iter().find(|cached| {
             std::ptr::eq(cached.snapshot.as_ptr(), Arc::as_ptr(snapshot))
                 && cached.roles == session.roles
-                && cached.user == session.user
+                && cached.user == user
                 && cached.system_tables == session.system_tables
         });
         if let Some(found) = found {
@@ -80,7 +83,7 @@ impl SnapshotTables {
         cache.push_back(Cached {
             snapshot: Arc::downgrade(snapshot),
             roles: session.roles.clone(),
-            user: session.user.clone(),
+            user: user.to_owned(),
             system_tables: session.system_tables.clone(),
             tables: Arc::clone(&tables),
         });
@@ -140,4 +143,4 @@ impl SchemaProvider for PgCatalogSchema {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

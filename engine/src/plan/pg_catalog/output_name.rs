@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use datafusion::sql::sqlparser::ast::{Array, DataType, Expr, FunctionArguments, Ident, Query, Select, SelectItem, SetExpr};
+use datafusion::sql::sqlparser::ast::{AccessExpr, Array, DataType, Expr, FunctionArguments, Ident, Query, Select, SelectItem, SetExpr, TrimWhereField, Value};
 
 use super::rewrite::{call_name, folded};
 
@@ -19,22 +19,17 @@ pub fn output_names(query: &Query) -> OutputNames {
     first_select(&query.body).map(|select| select.projection.iter().map(item_name).collect())
 }
 
-/// The names of an answer with `columns` (those of the plan, by position), wildcards expanded: where the number of columns
-/// says how many one wildcard stands for, the others are named by `names`; otherwise the plan's names stay.
+/// The names of an answer with `columns` (those of the plan, by position). What stands before the first wildcard and behind
+/// the last is named by position; what is between keeps the plan's names.
 pub fn apply(names: &OutputNames, columns: &[String]) -> Vec<String> {
-    let Some(names) = names else { return columns.to_vec() };
-    let wildcards = names.iter().filter(|name| name.is_none()).count();
-    let named = names.len() - wildcards;
-    if wildcards > 1 || columns.len() < named || (wildcards == 0 && columns.len() != named) {
-        return columns.iter().map(|name| visible(name).to_owned()).collect();
+    let mut result: Vec<String> = columns.iter().map(|name| visible(name).to_owned()).collect();
+    let Some(names) = names else { return result };
+    let first = names.iter().position(Option::is_none).unwrap_or(names.len());
+    for (column, name) in result.iter_mut().zip(names[..first].iter().flatten()) {
+        column.clone_from(name);
     }
-    let expanded = columns.len() - named;
-    let mut result = Vec::with_capacity(columns.len());
-    for name in names {
-        match name {
-            Some(name) => result.push(name.clone()),
-            None => result.extend(columns[result.len()..result.len() + expanded].iter().map(|name| visible(name).to_owned())),
-        }
+    for (column, name) in result.iter_mut().rev().zip(names[first..].iter().rev().map_while(Option::as_ref)) {
+        column.clone_from(name);
     }
     result
 }
@@ -78,7 +73,10 @@ fn expr_name(expr: &Expr) -> Option<(String, Strength)> {
     match expr {
         Expr::Identifier(ident) => Some((folded(ident), Strong)),
         Expr::CompoundIdentifier(idents) => idents.last().map(|ident| (folded(ident), Strong)),
-        Expr::CompoundFieldAccess { root, .. } => expr_name(root),
+        Expr::CompoundFieldAccess { root, access_chain } => match access_chain.last() {
+            Some(AccessExpr::Dot(Expr::Identifier(field))) => Some((folded(field), Strong)),
+            _ => expr_name(root),
+        },
         Expr::Nested(inner) => expr_name(inner),
         Expr::Collate { expr, .. } => expr_name(expr),
         Expr::Function(function) => {
@@ -113,12 +111,12 @@ fn expr_name(expr: &Expr) -> Option<(String, Strength)> {
         Expr::Floor { .. } => strong("floor"),
         Expr::AtTimeZone { .. } => strong("timezone"),
         Expr::Trim { trim_where, .. } => strong(match trim_where {
-            Some(datafusion::sql::sqlparser::ast::TrimWhereField::Leading) => "ltrim",
-            Some(datafusion::sql::sqlparser::ast::TrimWhereField::Trailing) => "rtrim",
+            Some(TrimWhereField::Leading) => "ltrim",
+            Some(TrimWhereField::Trailing) => "rtrim",
             _ => "btrim",
         }),
         Expr::Value(value) => match value.value {
-            datafusion::sql::sqlparser::ast::Value::Boolean(_) => Some(("bool".to_owned(), Weak)),
+            Value::Boolean(_) => Some(("bool".to_owned(), Weak)),
             _ => None,
         },
         Expr::Tuple(_) => strong("row"),

@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(pg_class.oid, 1259);
         assert_eq!(pg_class.columns.len(), 33);
         assert_eq!(pg_class.columns[0].name, "oid");
-        assert_eq!(pg_class.columns[17].name, "relkind");
+        assert_eq!(pg_class.columns[16].name, "relkind");
         assert_eq!(pg_class.arrow_schema.field_with_name("relkind").unwrap().metadata()[PG_TYPE_METADATA], "char");
         assert_eq!(pg_class.arrow_schema.field_with_name("relacl").unwrap().metadata()[PG_TYPE_METADATA], "aclitem[]");
     }

@@ -12,9 +12,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, Value, VisitMut,
-    VisitorMut,
+    AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+    ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, TableFunctionArgs, Value, VisitMut,
+    VisitorMut, visit_relations,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -29,6 +29,7 @@ pub fn rewrite_query(query: &mut Query) -> OutputNames {
     let mut rewriter = Rewriter { catalog: mentions_catalog(query) };
     let _ = query.visit(&mut rewriter);
     show_top_level(&mut query.body);
+    type_constants(&mut query.body);
     names
 }
 
@@ -65,7 +66,7 @@ impl VisitorMut for Rewriter {
 
 /// Whether any relation of the query is one of PostgreSQL's.
 fn mentions_catalog(query: &Query) -> bool {
-    datafusion::sql::sqlparser::ast::visit_relations(query, |name| {
+    visit_relations(query, |name| {
         let parts = parts(name);
         let system = match parts.as_slice() {
             [.., schema, _] => matches!(schema.as_str(), "pg_catalog" | "information_schema"),
@@ -126,6 +127,13 @@ fn take(expr: &mut Expr) -> Expr {
 fn rewrite_expr(expr: &mut Expr, catalog: bool) {
     match expr {
         Expr::Collate { expr: inner, .. } => *expr = take(inner),
+        // `(value).field`: a field of a composite value, where DataFusion takes brackets only.
+        Expr::CompoundFieldAccess { root, access_chain } if matches!(root.as_ref(), Expr::Nested(_)) => {
+            if let [AccessExpr::Dot(Expr::Identifier(field))] = access_chain.as_slice() {
+                let field = Expr::value(Value::SingleQuotedString(folded(field)));
+                *expr = call("get_field", vec![take(root), field]);
+            }
+        }
         Expr::BinaryOp { left, op, right } => {
             if let BinaryOperator::PGCustomBinaryOperator(path) = op
                 && let [.., symbol] = path.as_slice()
@@ -133,16 +141,28 @@ fn rewrite_expr(expr: &mut Expr, catalog: bool) {
             {
                 *op = plain;
             }
-            if matches!(op, BinaryOperator::Eq | BinaryOperator::NotEq) {
-                for (one, other) in [(&mut *left, &*right), (&mut *right, &*left)] {
-                    if is_array_text(other) && is_array_column(one) {
-                        **one = call("array_out", vec![take(one)]);
-                        break;
-                    }
+            if catalog && matches!(op, BinaryOperator::Eq | BinaryOperator::NotEq) {
+                let array_on_left = is_array_column(left) && is_array_text(right);
+                let array_on_right = is_array_column(right) && is_array_text(left);
+                if array_on_left {
+                    **left = call("array_out", vec![take(left)]);
+                } else if array_on_right {
+                    **right = call("array_out", vec![take(right)]);
+                }
+                // `indisprimary = 't'`: PostgreSQL reads the text as the boolean that the other side is.
+                if is_boolean_column(left) && let Some(value) = boolean_text(right) {
+                    **right = Expr::value(Value::Boolean(value));
+                } else if is_boolean_column(right) && let Some(value) = boolean_text(left) {
+                    **left = Expr::value(Value::Boolean(value));
                 }
             }
         }
-        Expr::Function(function) => rewrite_function(function),
+        Expr::Function(function) => {
+            rewrite_function(function);
+            if let Some(new) = true_type(function) {
+                *expr = new;
+            }
+        }
         Expr::Identifier(ident) if ident.quote_style.is_none() && is_bare_call(&ident.value) => {
             *expr = call(&ident.value.to_lowercase(), Vec::new());
         }
@@ -188,6 +208,25 @@ fn is_array_text(expr: &Expr) -> bool {
 
 /// A column that only PostgreSQL's catalogs have, and that is an array there.
 fn is_array_column(expr: &Expr) -> bool {
+    is_catalog_column(expr, |type_name| type_name.starts_with('_') || type_name.ends_with("vector"))
+}
+
+/// A column that only PostgreSQL's catalogs have, and that is a boolean there.
+fn is_boolean_column(expr: &Expr) -> bool {
+    is_catalog_column(expr, |type_name| type_name == "bool")
+}
+
+fn boolean_text(expr: &Expr) -> Option<bool> {
+    let Expr::Value(value) = expr else { return None };
+    let Value::SingleQuotedString(text) = &value.value else { return None };
+    match text.as_str() {
+        "t" | "true" => Some(true),
+        "f" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+fn is_catalog_column(expr: &Expr, is_wanted: impl Fn(&str) -> bool) -> bool {
     let name = match expr {
         Expr::Identifier(ident) => folded(ident),
         Expr::CompoundIdentifier(idents) => idents.last().map(folded).unwrap_or_default(),
@@ -196,7 +235,7 @@ fn is_array_column(expr: &Expr) -> bool {
     name.len() > 3
         && RELATIONS.iter().any(|relation| {
             relation.schema == "pg_catalog"
-                && relation.columns.iter().any(|column| column.name == name && (column.type_name.starts_with('_') || column.type_name.ends_with("vector")))
+                && relation.columns.iter().any(|column| column.name == name && is_wanted(column.type_name))
         })
 }
 
@@ -205,7 +244,7 @@ fn is_bare_call(word: &str) -> bool {
 }
 
 fn rewrite_function(function: &mut Function) {
-    if function.name.0.len() == 2 && parts(&function.name).first().is_some_and(|schema| schema == "pg_catalog") {
+    if function.name.0.len() == 2 && parts(&function.name).first().is_some_and(|schema| matches!(schema.as_str(), "pg_catalog" | "information_schema")) {
         function.name.0.remove(0);
     }
     if function.args == FunctionArguments::None
@@ -216,16 +255,36 @@ fn rewrite_function(function: &mut Function) {
     }
 }
 
+/// `_pg_truetypid(a.*, t.*)` looks through domains to the type below. There are no domains on columns here.
+fn true_type(function: &Function) -> Option<Expr> {
+    let column = match parts(&function.name).pop()?.as_str() {
+        "_pg_truetypid" => "atttypid",
+        "_pg_truetypmod" => "atttypmod",
+        _ => return None,
+    };
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(attribute)) = list.args.first()? else { return None };
+    let alias = attribute.0.last()?.as_ident()?.clone();
+    Some(Expr::CompoundIdentifier(vec![alias, Ident::new(column)]))
+}
+
 fn rewrite_cast(inner: &mut Box<Expr>, data_type: &mut DataType, catalog: bool) -> Option<Expr> {
+    if let DataType::Custom(name, _) = data_type
+        && let [schema, domain] = parts(name).as_slice()
+        && schema == "information_schema"
+    {
+        *data_type = if domain == "cardinal_number" { DataType::Int(None) } else { DataType::Text };
+        return None;
+    }
     let name = type_name(data_type)?;
     let kind = reg_kind(&name);
     if let Some(kind) = kind {
         // Casting an OID type to another keeps the number; `'x'::regclass::regclass` too.
         return Some(call(&format!("{kind}in"), vec![take(inner)]));
     }
-    let inner_kind = call_name(inner).and_then(|name| name.strip_suffix("in").and_then(reg_kind));
+    let inner_kind = reg_call(inner);
     match name.as_str() {
-        "oid" => Some(call("oidin", vec![take(inner)])),
+        "oid" | "regoper" | "regoperator" | "regcollation" | "regconfig" | "regdictionary" => Some(call("oidin", vec![take(inner)])),
         "text" | "varchar" | "name" | "\"char\"" if inner_kind.is_some() => {
             Some(call(&format!("{}out", inner_kind.unwrap_or_default()), vec![take(inner)]))
         }
@@ -260,6 +319,12 @@ fn reg_kind(name: &str) -> Option<&'static str> {
     ["regclass", "regtype", "regnamespace", "regrole", "regproc", "regprocedure"].into_iter().find(|kind| *kind == name)
 }
 
+/// The kind of OID that a call gives: `regclassin(x)`, `to_regclass(x)`.
+fn reg_call(expr: &Expr) -> Option<&'static str> {
+    let name = call_name(expr)?;
+    reg_kind(name.strip_suffix("in").or_else(|| name.strip_prefix("to_"))?)
+}
+
 fn is_qualified(data_type: &DataType) -> bool {
     match data_type {
         DataType::Custom(name, _) => name.0.len() == 2,
@@ -268,8 +333,7 @@ fn is_qualified(data_type: &DataType) -> bool {
     }
 }
 
-fn element_type(element: &datafusion::sql::sqlparser::ast::ArrayElemTypeDef) -> Option<&DataType> {
-    use datafusion::sql::sqlparser::ast::ArrayElemTypeDef;
+fn element_type(element: &ArrayElemTypeDef) -> Option<&DataType> {
     match element {
         ArrayElemTypeDef::SquareBracket(inner, _) | ArrayElemTypeDef::AngleBracket(inner) | ArrayElemTypeDef::Parenthesis(inner) => Some(inner),
         ArrayElemTypeDef::None => None,
@@ -330,6 +394,7 @@ fn rewrite_table_factor(factor: &mut TableFactor) {
             if alias.columns.is_empty() {
                 alias.columns.push(plain(alias.name.clone()));
             }
+            unnest_series(factor);
         }
         TableFactor::UNNEST { alias, array_exprs, .. } if array_exprs.len() == 1 => {
             let alias = alias.get_or_insert_with(|| TableAlias { explicit: true, name: Ident::new("unnest"), columns: Vec::new(), at: None });
@@ -338,6 +403,42 @@ fn rewrite_table_factor(factor: &mut TableFactor) {
             }
         }
         _ => {}
+    }
+}
+
+/// DataFusion's table function takes constants only; a series up to something computed is an array, unnested.
+fn unnest_series(factor: &mut TableFactor) {
+    let (TableFactor::Table { name, args: Some(TableFunctionArgs { args, .. }), alias, .. } | TableFactor::Function { name, args, alias, .. }) =
+        factor
+    else {
+        return;
+    };
+    let constant = args.iter().all(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => is_constant(expr),
+        _ => true,
+    });
+    let function = parts(name).pop().unwrap_or_default();
+    if constant && function != "generate_subscripts" || function == "unnest" {
+        return;
+    }
+    let mut series = call(&function, Vec::new());
+    if let Expr::Function(function) = &mut series {
+        function.args = argument_list(std::mem::take(args));
+    }
+    *factor = TableFactor::UNNEST {
+        alias: alias.take(),
+        array_exprs: vec![series],
+        with_offset: false,
+        with_offset_alias: None,
+        with_ordinality: false,
+    };
+}
+
+fn is_constant(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(_) | Expr::Interval(_) | Expr::TypedString(_) => true,
+        Expr::UnaryOp { expr, .. } | Expr::Nested(expr) | Expr::Cast { expr, .. } => is_constant(expr),
+        _ => false,
     }
 }
 
@@ -370,10 +471,60 @@ fn show_top_level(body: &mut SetExpr) {
     }
 }
 
+/// Constants in the answer are `integer` where they fit, as PostgreSQL has it; elsewhere the type doesn't show.
+fn type_constants(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            for item in &mut select.projection {
+                let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
+                if is_small_integer(expr) {
+                    type_integers(expr);
+                }
+            }
+        }
+        SetExpr::Query(query) => type_constants(&mut query.body),
+        SetExpr::SetOperation { left, right, .. } => {
+            type_constants(left);
+            type_constants(right);
+        }
+        _ => {}
+    }
+}
+
+/// Arithmetic of nothing but integers that fit into four bytes.
+fn is_small_integer(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => matches!(&value.value, Value::Number(digits, _) if digits.parse::<i32>().is_ok()),
+        Expr::Nested(inner) | Expr::UnaryOp { expr: inner, .. } => is_small_integer(inner),
+        Expr::BinaryOp { left, op, right } => {
+            let arithmetic = matches!(
+                op,
+                BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply | BinaryOperator::Divide | BinaryOperator::Modulo
+            );
+            arithmetic && is_small_integer(left) && is_small_integer(right)
+        }
+        _ => false,
+    }
+}
+
+fn type_integers(expr: &mut Expr) {
+    match expr {
+        Expr::Nested(inner) | Expr::UnaryOp { expr: inner, .. } => type_integers(inner),
+        Expr::BinaryOp { left, right, .. } => {
+            type_integers(left);
+            type_integers(right);
+        }
+        constant => {
+            let inner = take(constant);
+            *constant = cast(inner, DataType::Int(None));
+        }
+    }
+}
+
 fn show(expr: &mut Expr) {
     match expr {
         Expr::Function(_) => {
-            if let Some(kind) = call_name(expr).and_then(|name| name.strip_suffix("in").and_then(reg_kind)) {
+            if let Some(kind) = reg_call(expr) {
                 let inner = take(expr);
                 *expr = call(&format!("limnos_show_{kind}"), vec![inner]);
             }

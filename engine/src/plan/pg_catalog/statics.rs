@@ -97,11 +97,12 @@ fn adapt(relation: &SystemRelation, export: &RecordBatch, procedures: &HashMap<S
 fn convert(source: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     match (source.data_type(), target) {
         (from, to) if from == to => Ok(ArrayRef::clone(source)),
-        // Vectors were exported as text: `{1,2}` or `1 2`.
+        // Vectors and arrays were exported as text: `1 2`, `{1,2}` or `['a', 'b']`.
         (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, DataType::List(element)) => {
             let values = values_of(source)?.into_iter().map(|value| match value {
                 Value::Text(text) => Value::List(
-                    text.split([' ', ',', '{', '}'])
+                    text.split([' ', ',', '{', '}', '[', ']'])
+                        .map(|item| item.trim_matches(['\'', '"']))
                         .filter(|item| !item.is_empty())
                         .map(|item| match element.data_type() {
                             DataType::Utf8 => Value::from(item),

@@ -7,6 +7,10 @@ pub(crate) mod cells;
 pub(crate) mod json;
 pub(crate) mod text;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use bytes::{BufMut, BytesMut};

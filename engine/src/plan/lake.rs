@@ -1,0 +1,213 @@
+//! The catalog's snapshot as DataFusion's providers, for one query.
+//!
+//! ```text
+//! lake ── <database>          tables and views of the snapshot; `default` is also `public`
+//!      ── pg_catalog, information_schema, system
+//!      ── file                "file"."data/*.parquet": paths as tables
+//! ```
+//! A name that isn't there is our own error, worded as PostgreSQL does, and not DataFusion's.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::datasource::ViewTable;
+use datafusion::error::Result as DataFusionResult;
+use limnos_catalog::{Snapshot, TableKind, TableName};
+
+use super::information_schema::InformationSchema;
+use super::pg_catalog::{PgCatalogSchema, SessionInfo};
+use super::query::plan_view;
+use super::system::{SYSTEM_SCHEMA, SystemSchema};
+use crate::engine::Shared;
+use crate::error::{nearest, to_datafusion};
+use crate::execute::QueryRun;
+use crate::parse::{Dialect, FILE_TABLE_DATABASE};
+use crate::scan::table::CatalogTable;
+use crate::{Error, ErrorCode, Result};
+
+/// Views inside views: more than this is taken for a cycle, which `CREATE OR REPLACE VIEW` can make.
+const VIEW_DEPTH_MAX: usize = 32;
+
+/// What planning one query needs: who asks, in which snapshot, for which run.
+#[derive(Clone)]
+pub(crate) struct PlanContext {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) run: Arc<QueryRun>,
+    pub(crate) session: SessionInfo,
+    pub(crate) dialect: Dialect,
+    pub(crate) time_zone: String,
+    /// The database that unqualified names are looked up in.
+    pub(crate) database: String,
+    pub(crate) view_depth: usize,
+}
+
+impl fmt::Debug for PlanContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlanContext").field("database", &self.database).field("snapshot", &self.snapshot.version).finish_non_exhaustive()
+    }
+}
+
+/// The one catalog of a server.
+#[derive(Debug)]
+pub(crate) struct LakeCatalog {
+    context: Arc<PlanContext>,
+}
+
+impl LakeCatalog {
+    pub(crate) fn new(context: Arc<PlanContext>) -> Self {
+        Self { context }
+    }
+}
+
+impl CatalogProvider for LakeCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.context.snapshot.databases.keys().cloned().collect();
+        names.extend(["pg_catalog", "information_schema", SYSTEM_SCHEMA].map(str::to_owned));
+        names
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        let context = &self.context;
+        Some(match name {
+            "pg_catalog" => Arc::new(PgCatalogSchema::new(&context.snapshot, context.session.clone())),
+            "information_schema" => Arc::new(InformationSchema::new(&context.snapshot, &context.session)),
+            SYSTEM_SCHEMA => Arc::new(SystemSchema(Arc::clone(&context.shared.system))),
+            FILE_TABLE_DATABASE => Arc::new(FileSchema { context: Arc::clone(context) }),
+            // A schema that doesn't exist is told by its provider, when a table of it is asked for.
+            name => Arc::new(DatabaseSchema { context: Arc::clone(context), database: catalog_database(name).to_owned() }),
+        })
+    }
+}
+
+/// PostgreSQL's clients see the database `default` as `public`.
+pub(crate) fn catalog_database(schema: &str) -> &str {
+    if schema == "public" { "default" } else { schema }
+}
+
+/// The list of the one catalog, under its name.
+#[derive(Debug)]
+pub(crate) struct LakeCatalogList {
+    name: String,
+    lake: Arc<LakeCatalog>,
+}
+
+impl LakeCatalogList {
+    pub(crate) fn new(name: String, lake: LakeCatalog) -> Self {
+        Self { name, lake: Arc::new(lake) }
+    }
+}
+
+impl CatalogProviderList for LakeCatalogList {
+    fn register_catalog(&self, _name: String, _catalog: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![self.name.clone()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        (name == self.name).then(|| Arc::clone(&self.lake) as _)
+    }
+}
+
+/// The tables and views of one database.
+#[derive(Debug)]
+struct DatabaseSchema {
+    context: Arc<PlanContext>,
+    database: String,
+}
+
+#[async_trait]
+impl SchemaProvider for DatabaseSchema {
+    fn table_names(&self) -> Vec<String> {
+        self.context.snapshot.tables_in(&self.database).map(|table| table.name.name.clone()).collect()
+    }
+
+    async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        self.provider(name).await.map(Some).map_err(to_datafusion)
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.context.snapshot.tables.contains_key(&TableName::new(&self.database, name))
+    }
+}
+
+impl DatabaseSchema {
+    async fn provider(&self, name: &str) -> Result<Arc<dyn TableProvider>> {
+        let context = &self.context;
+        let full_name = TableName::new(&self.database, name);
+        let Some(table) = context.snapshot.tables.get(&full_name) else {
+            return Err(self.undefined(name));
+        };
+        match &table.kind {
+            TableKind::View { sql, database } => {
+                if context.view_depth >= VIEW_DEPTH_MAX {
+                    return Err(Error::new(ErrorCode::StatementTooComplex, format!("view \"{full_name}\" is nested too deeply"))
+                        .with_detail(format!("Views may stand on views {VIEW_DEPTH_MAX} deep."))
+                        .with_hint("A view that was replaced may refer to itself through another one."));
+                }
+                let inner = PlanContext {
+                    database: database.clone(),
+                    view_depth: context.view_depth + 1,
+                    ..PlanContext::clone(context)
+                };
+                let plan = Box::pin(plan_view(inner, sql, table)).await?;
+                Ok(Arc::new(ViewTable::new(plan, Some(sql.clone()))))
+            }
+            TableKind::External(_) => {
+                let partitions = context.shared.partitions(&context.snapshot, table)?;
+                let scan = Arc::clone(&context.shared.scan);
+                Ok(Arc::new(CatalogTable::new(Arc::clone(table), partitions, scan, Arc::clone(&context.run))?))
+            }
+        }
+    }
+
+    fn undefined(&self, name: &str) -> Error {
+        let snapshot = &self.context.snapshot;
+        if !snapshot.databases.contains_key(&self.database) {
+            let mut error = Error::new(ErrorCode::InvalidSchemaName, format!("schema \"{}\" does not exist", self.database));
+            if let Some(near) = nearest(&self.database, snapshot.databases.keys().map(String::as_str)) {
+                error = error.with_hint(format!("Did you mean \"{near}\"?"));
+            }
+            return error;
+        }
+        match snapshot.table(&TableName::new(&self.database, name)) {
+            Err(error) => {
+                let mut error = Error::from(error);
+                // An unqualified name is told as it was written.
+                if self.database == self.context.database {
+                    error.message = format!("table \"{name}\" does not exist");
+                }
+                error
+            }
+            Ok(_) => Error::internal(format!("table \"{name}\" is there and was not found")),
+        }
+    }
+}
+
+/// Paths as tables.
+#[derive(Debug)]
+struct FileSchema {
+    context: Arc<PlanContext>,
+}
+
+#[async_trait]
+impl SchemaProvider for FileSchema {
+    fn table_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn table(&self, path: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        let context = &self.context;
+        let provider = super::query::file_table(context, path).await.map_err(to_datafusion)?;
+        Ok(Some(provider))
+    }
+
+    fn table_exist(&self, _name: &str) -> bool {
+        true
+    }
+}

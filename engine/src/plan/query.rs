@@ -1,0 +1,150 @@
+//! A parsed query -> a logical plan in one snapshot.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::catalog::TableProvider;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::SessionState;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::parser::Statement as DataFusionStatement;
+use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
+use limnos_catalog::Table;
+
+use super::lake::{LakeCatalog, LakeCatalogList, PlanContext, catalog_database};
+use super::pg_catalog::output_name::{self, OutputNames};
+use super::pg_catalog::rewrite::rewrite_query;
+use crate::execute::QueryPool;
+use crate::function::{SessionFunctions, register_all};
+use crate::parse::{Dialect, Statement, parse};
+use crate::scan::table::CatalogTable;
+use crate::{Error, ErrorCode, Result};
+
+/// A query that was planned and not yet optimised.
+pub(crate) struct PlannedQuery {
+    pub(crate) plan: LogicalPlan,
+    pub(crate) state: SessionState,
+    names: OutputNames,
+}
+
+impl PlannedQuery {
+    /// The names of the answer's columns, given those of the plan.
+    pub(crate) fn column_names(&self) -> Vec<String> {
+        let columns: Vec<String> = self.plan.schema().fields().iter().map(|field| field.name().clone()).collect();
+        output_name::apply(&self.names, &columns)
+    }
+}
+
+/// Plans `query`. Reads no data file; paths used as tables are looked at for their columns.
+pub(crate) async fn plan_query(context: PlanContext, query: &Query) -> Result<PlannedQuery> {
+    let mut query = query.clone();
+    let names = rewrite_query(&mut query);
+    let state = session_state(context)?;
+    let statement = DataFusionStatement::Statement(Box::new(SqlStatement::Query(Box::new(query))));
+    let plan = state.statement_to_plan(statement).await?;
+    Ok(PlannedQuery { plan, state, names })
+}
+
+/// Plans a view's text. Its columns carry the names and, through a cast where the files changed since, the types that it
+/// was made with.
+pub(crate) async fn plan_view(context: PlanContext, sql: &str, view: &Table) -> Result<LogicalPlan> {
+    let statement = parse(sql, context.dialect)?.into_iter().next().map(|parsed| parsed.statement);
+    let Some(Statement::Query(query)) = statement else {
+        return Err(Error::internal(format!("view \"{}\" holds no query", view.name)));
+    };
+    let planned = plan_query(context, &query).await?;
+    let fields = planned.plan.schema().columns();
+    if fields.len() != view.columns.len() {
+        return Err(Error::new(ErrorCode::InvalidTableDefinition, format!("view \"{}\" no longer fits its tables", view.name))
+            .with_detail(format!("It was made with {} columns; its query now gives {}.", view.columns.len(), fields.len()))
+            .with_hint("Make it again with CREATE OR REPLACE VIEW."));
+    }
+    let named = fields.into_iter().zip(&view.columns).map(|(field, column)| Expr::Column(field).alias(&column.name));
+    Ok(LogicalPlanBuilder::from(planned.plan).project(named)?.build()?)
+}
+
+/// The session in which one query is planned and run: its own runtime, its own catalogs, nothing that SQL could set.
+fn session_state(context: PlanContext) -> Result<SessionState> {
+    let shared = Arc::clone(&context.shared);
+    let run = Arc::clone(&context.run);
+    let pool = QueryPool::new(Arc::clone(&shared.memory), shared.query_memory_limit(), Arc::clone(&run.stats));
+    let runtime = RuntimeEnvBuilder::from_runtime_env(&shared.runtime_env)
+        .with_memory_pool(Arc::new(pool))
+        .with_object_store_registry(Arc::clone(&run.stores) as _)
+        .build_arc()?;
+    let mut config = shared.session_config.clone();
+    config = config.with_default_catalog_and_schema(&context.session.catalog_name, catalog_database(&context.database));
+    let options = config.options_mut();
+    options.execution.time_zone = Some(context.time_zone.clone());
+    // Athena sorts NULL last always; PostgreSQL takes it for the greatest value.
+    options.sql_parser.default_null_ordering = match context.dialect {
+        Dialect::Postgres => "nulls_max",
+        Dialect::Athena => "nulls_last",
+    }
+    .to_owned();
+    let functions = SessionFunctions::new(&context.snapshot, &context.session);
+    let catalog_name = context.session.catalog_name.clone();
+    let list = LakeCatalogList::new(catalog_name, LakeCatalog::new(Arc::new(context)));
+    let mut state = SessionStateBuilder::new_from_existing(shared.template.clone())
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_catalog_list(Arc::new(list))
+        .build();
+    register_all(&mut state, &functions)?;
+    Ok(state)
+}
+
+/// The types of `$1`, `$2`, ...: as the client declared them, else as the query's context says, else text.
+pub(crate) fn parameter_types(plan: &LogicalPlan, declared: &[Option<DataType>]) -> Result<Vec<DataType>> {
+    let inferred = plan.get_parameter_types()?;
+    let mut count = declared.len();
+    for name in inferred.keys() {
+        let number: usize = name.strip_prefix('$').and_then(|number| number.parse().ok()).unwrap_or(0);
+        if number == 0 || number > PARAMETERS_MAX {
+            return Err(Error::syntax(format!("there is no parameter {name}")));
+        }
+        count = count.max(number);
+    }
+    Ok((0..count)
+        .map(|index| {
+            declared
+                .get(index)
+                .cloned()
+                .flatten()
+                .or_else(|| inferred.get(&format!("${}", index + 1)).cloned().flatten())
+                .unwrap_or(DataType::Utf8)
+        })
+        .collect())
+}
+
+/// The protocol counts parameters in 16 bits.
+const PARAMETERS_MAX: usize = 65_535;
+
+/// Puts values in place of the parameters.
+pub(crate) fn bind(plan: LogicalPlan, parameters: &[arrow::array::ArrayRef]) -> Result<LogicalPlan> {
+    if parameters.is_empty() {
+        return Ok(plan);
+    }
+    let values = parameters
+        .iter()
+        .map(|array| Ok(ScalarValue::try_from_array(array, 0)?.into()))
+        .collect::<datafusion::error::Result<Vec<_>>>()?;
+    Ok(plan.replace_params_with_values(&ParamValues::List(values))?)
+}
+
+/// A table over the files that `path` names: one file, a folder, or a pattern with `*` and `?`.
+pub(crate) async fn file_table(context: &PlanContext, path: &str) -> Result<Arc<dyn TableProvider>> {
+    let (table, files, partitions) = crate::crawl::file_table(&context.shared.scan.stores, path, &context.session.user).await?;
+    let provider = CatalogTable::new(
+        Arc::new(table),
+        Arc::new(partitions),
+        Arc::clone(&context.shared.scan),
+        Arc::clone(&context.run),
+    )?;
+    Ok(match files {
+        Some(files) => Arc::new(provider.with_files(files)),
+        None => Arc::new(provider),
+    })
+}

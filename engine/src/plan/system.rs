@@ -1,0 +1,83 @@
+//! Schema `system`: tables about the server itself, filled by whoever knows (`system.queries` by the one door).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
+use datafusion::error::Result as DataFusionResult;
+use parking_lot::RwLock;
+
+use crate::Result;
+use crate::error::to_datafusion;
+
+/// The name of the schema.
+pub const SYSTEM_SCHEMA: &str = "system";
+
+/// A table whose rows are made when it is read.
+pub trait SystemTable: Send + Sync + 'static {
+    /// Lower case.
+    fn name(&self) -> &'static str;
+
+    /// One sentence for `\d+`.
+    fn comment(&self) -> &'static str;
+
+    /// Its columns.
+    fn schema(&self) -> SchemaRef;
+
+    /// Its rows now.
+    ///
+    /// # Errors
+    /// When they can't be made.
+    fn rows(&self) -> Result<RecordBatch>;
+}
+
+/// The tables of schema `system`.
+#[derive(Default)]
+pub struct SystemTables {
+    tables: RwLock<BTreeMap<&'static str, Arc<dyn SystemTable>>>,
+}
+
+impl fmt::Debug for SystemTables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.tables.read().keys()).finish()
+    }
+}
+
+impl SystemTables {
+    /// Adds a table, or replaces the one of the same name.
+    pub fn register(&self, table: Arc<dyn SystemTable>) {
+        self.tables.write().insert(table.name(), table);
+    }
+
+    /// All tables, by name.
+    pub(crate) fn all(&self) -> Vec<Arc<dyn SystemTable>> {
+        self.tables.read().values().cloned().collect()
+    }
+}
+
+/// The schema as DataFusion sees it.
+#[derive(Debug)]
+pub(crate) struct SystemSchema(pub(crate) Arc<SystemTables>);
+
+#[async_trait]
+impl SchemaProvider for SystemSchema {
+    fn table_names(&self) -> Vec<String> {
+        self.0.tables.read().keys().map(|&name| name.to_owned()).collect()
+    }
+
+    async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        let Some(table) = self.0.tables.read().get(name).cloned() else {
+            return Ok(None);
+        };
+        let batch = table.rows().map_err(to_datafusion)?;
+        Ok(Some(Arc::new(MemTable::try_new(table.schema(), vec![vec![batch]])?)))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.0.tables.read().contains_key(name)
+    }
+}
