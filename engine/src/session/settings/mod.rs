@@ -11,6 +11,8 @@ use crate::{Error, ErrorCode, Result};
 
 mod value;
 
+pub(crate) use value::boolean;
+
 /// Names whose changes are told to the client unasked (PostgreSQL's ParameterStatus), in the order sent at start-up.
 pub const REPORTED: &[&str] = &[
     "server_version",

@@ -58,7 +58,7 @@ fn invalid(name: &str, value: &str) -> Error {
 }
 
 /// PostgreSQL's `parse_bool`: unique prefixes of the words.
-pub(super) fn boolean(text: &str) -> Option<bool> {
+pub(crate) fn boolean(text: &str) -> Option<bool> {
     let text = text.trim().to_lowercase();
     let is = |word: &str, least: usize| text.len() >= least && word.starts_with(&text);
     if is("true", 1) || is("yes", 1) || is("on", 2) || text == "1" {

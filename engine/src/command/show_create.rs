@@ -1,0 +1,113 @@
+//! SHOW CREATE: the statement that makes a table again. Our own parser reads it back to the same definition.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use limnos_catalog::{Column, FileFormat, StorageDescriptor, Table, TableKind};
+
+use super::table::{VIEW_DIALECT, format_name};
+
+/// The statement that makes `table`.
+pub fn create_statement(table: &Table) -> String {
+    match &table.kind {
+        TableKind::External(storage) => create_external(table, storage),
+        TableKind::View { sql, .. } => {
+            let columns: Vec<String> =
+                table.columns.iter().map(|column| format!("\"{}\"", column.name.replace('"', "\"\""))).collect();
+            let comment =
+                table.comment.as_ref().map_or_else(String::new, |text| format!(" COMMENT '{}'", text.replace('\'', "''")));
+            let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+            let name = format!("{}.{}", quoted(&table.name.database), quoted(&table.name.name));
+            format!("CREATE VIEW {name} ({}){comment} AS\n{sql}", columns.join(", "))
+        }
+    }
+}
+
+fn create_external(table: &Table, storage: &StorageDescriptor) -> String {
+    let mut text = format!(
+        "CREATE EXTERNAL TABLE {}.{} (\n{})",
+        identifier(&table.name.database),
+        identifier(&table.name.name),
+        columns(&table.columns)
+    );
+    // Writing to a String can't fail.
+    let mut push = |line: String| {
+        let _ = write!(text, "\n{line}");
+    };
+    if let Some(comment) = &table.comment {
+        push(format!("COMMENT {}", string(comment)));
+    }
+    if !table.partition_keys.is_empty() {
+        push(format!("PARTITIONED BY (\n{})", columns(&table.partition_keys)));
+    }
+    let serde = storage.serde.as_deref().unwrap_or(match storage.format {
+        FileFormat::Parquet => "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
+        FileFormat::Csv => "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe",
+        FileFormat::Json => "org.openx.data.jsonserde.JsonSerDe",
+        FileFormat::Orc => "org.apache.hadoop.hive.ql.io.orc.OrcSerde",
+        FileFormat::Avro => "org.apache.hadoop.hive.serde2.avro.AvroSerDe",
+        FileFormat::Arrow => "",
+    });
+    // Without a SerDe of its own and properties, the format says it all.
+    if storage.serde.is_some() || storage.format == FileFormat::Csv && !serde.is_empty() {
+        push(format!("ROW FORMAT SERDE {}", string(serde)));
+    }
+    if !storage.properties.is_empty() {
+        push(format!("WITH SERDEPROPERTIES ({})", properties(&storage.properties)));
+    }
+    let stored = if storage.format == FileFormat::Csv { "TEXTFILE" } else { format_name(storage.format) };
+    push(format!("STORED AS {stored}"));
+    push(format!("LOCATION {}", string(&storage.location)));
+    let mut parameters = table.parameters.clone();
+    parameters.remove(VIEW_DIALECT);
+    if !parameters.is_empty() {
+        push(format!("TBLPROPERTIES ({})", properties(&parameters)));
+    }
+    text
+}
+
+fn columns(columns: &[Column]) -> String {
+    let lines: Vec<String> = columns
+        .iter()
+        .map(|column| {
+            let comment = column.comment.as_ref().map_or_else(String::new, |text| format!(" COMMENT {}", string(text)));
+            format!("  {} {}{comment}", identifier(&column.name), column.data_type)
+        })
+        .collect();
+    lines.join(",\n")
+}
+
+fn properties(properties: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<String> =
+        properties.iter().map(|(name, value)| format!("\n  {} = {}", string(name), string(value))).collect();
+    pairs.join(",")
+}
+
+/// In backticks, or in double quotes where a name has what backticks would read otherwise (a dot splits there).
+fn identifier(name: &str) -> String {
+    if name.contains(['.', '`']) {
+        format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+    } else {
+        format!("`{name}`")
+    }
+}
+
+/// A string with Hive's escapes.
+fn string(text: &str) -> String {
+    let mut quoted = String::from("'");
+    for character in text.chars() {
+        match character {
+            '\'' => quoted.push_str("\\'"),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            control if control.is_ascii_control() => {
+                let _ = write!(quoted, "\\u{:04x}", u32::from(control));
+            }
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('\'');
+    quoted
+}

@@ -1,0 +1,325 @@
+//! Commands as a user sees them: SQL in, tag, rows and notices out, over a catalog in memory and a folder.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use async_trait::async_trait;
+use datafusion::sql::sqlparser::ast::Query;
+use limnos_catalog::{Catalog, Column, DataType, TableName};
+
+use super::{CommandContext, ViewPlanner, create_statement, run, schema};
+use crate::parse::{Dialect, Statement, parse};
+use crate::scan::store::{StoreOptions, Stores};
+use crate::{CommandTag, Result, Session};
+
+/// Says that every view has the columns `a int, b string`.
+struct TwoColumns;
+
+#[async_trait]
+impl ViewPlanner for TwoColumns {
+    async fn columns(&self, _session: &Session, _query: &Query) -> Result<Vec<Column>> {
+        Ok(vec![Column::new("a", DataType::Int), Column::new("b", DataType::String)])
+    }
+}
+
+struct Lake {
+    catalog: Arc<Catalog>,
+    stores: Arc<Stores>,
+    session: Session,
+    folder: tempfile::TempDir,
+}
+
+impl Lake {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let roots = vec![folder.path().to_str().unwrap().to_owned()];
+        let stores = Arc::new(Stores::new(&StoreOptions { roots, ..StoreOptions::default() }).unwrap());
+        let catalog = Catalog::open_in_memory().unwrap();
+        Self { catalog, stores, session: Session::new("ada", "lake"), folder }
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.folder.path().join(below)
+    }
+
+    fn make_file(&self, below: &str) {
+        let path = self.path(below);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "1\n").unwrap();
+    }
+
+    /// Runs a text, `$L` in which is the folder, and shows the answer of its last statement.
+    async fn sql(&mut self, sql: &str) -> String {
+        let sql = sql.replace("$L", self.folder.path().to_str().unwrap());
+        let mut shown = String::new();
+        let statements = match parse(&sql, self.session.settings.dialect()) {
+            Ok(statements) => statements,
+            Err(error) => return format!("{}: {}", error.code.sqlstate(), error.message),
+        };
+        for parsed in statements {
+            let snapshot = self.session.pinned.clone().unwrap_or_else(|| self.catalog.snapshot());
+            let context =
+                CommandContext { catalog: &self.catalog, snapshot, stores: &self.stores, planner: &TwoColumns };
+            shown = match run(&context, &mut self.session, &parsed.statement).await {
+                Err(error) => format!("{}: {}", error.code.sqlstate(), error.message),
+                Ok(answer) => {
+                    let told = schema(&parsed.statement);
+                    let got = answer.batch.as_ref().map(arrow::array::RecordBatch::schema);
+                    assert_eq!(told, got, "{sql}: Describe and Execute differ");
+                    let mut lines: Vec<String> =
+                        answer.notices.iter().map(|notice| format!("{}: {}", notice.severity, notice.message)).collect();
+                    if let Some(batch) = &answer.batch {
+                        let options = FormatOptions::default();
+                        for row in 0..batch.num_rows() {
+                            let cells: Vec<String> = batch
+                                .columns()
+                                .iter()
+                                .map(|column| ArrayFormatter::try_new(column, &options).unwrap().value(row).to_string())
+                                .collect();
+                            lines.push(cells.join("|").trim_end_matches('|').to_owned());
+                        }
+                    }
+                    if let CommandTag::Plain(tag) = answer.tag {
+                        lines.push(tag);
+                    }
+                    lines.join("\n").replace(self.folder.path().to_str().unwrap(), "$L")
+                }
+            };
+        }
+        shown
+    }
+
+    /// Runs `(sql, expected)` in order.
+    async fn script(&mut self, steps: &[(&str, &str)]) {
+        for (sql, expected) in steps {
+            let got = self.sql(sql).await;
+            assert_eq!(got, *expected, "{sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn databases_and_tables() {
+    Lake::new()
+        .script(&[
+            ("CREATE DATABASE sales COMMENT 'x'", "CREATE SCHEMA"),
+            ("CREATE SCHEMA sales", "42P06: database \"sales\" already exists"),
+            ("CREATE SCHEMA IF NOT EXISTS sales", "NOTICE: schema \"sales\" already exists, skipping\nCREATE SCHEMA"),
+            ("SHOW DATABASES", "public\nsales"),
+            ("SHOW SCHEMAS LIKE 's%'", "sales"),
+            ("CREATE EXTERNAL TABLE sales.o (a int, b string) STORED AS PARQUET LOCATION '$L/o/'", "CREATE TABLE"),
+            (
+                "CREATE EXTERNAL TABLE IF NOT EXISTS sales.o (a int) STORED AS PARQUET LOCATION '$L/o/'",
+                "NOTICE: relation \"o\" already exists, skipping\nCREATE TABLE",
+            ),
+            ("CREATE EXTERNAL TABLE sales.o (a int) LOCATION '$L/o/'", "42P07: table \"sales.o\" already exists"),
+            ("CREATE OR REPLACE EXTERNAL TABLE sales.o (a int, c date COMMENT 'day') LOCATION '$L/o/'", "CREATE TABLE"),
+            ("DESCRIBE sales.o", "a|int\nc|date|day"),
+            ("SHOW COLUMNS IN o IN sales", "a\nc"),
+            ("CREATE EXTERNAL TABLE nowhere.o (a int) LOCATION '$L/o/'", "3F000: database \"nowhere\" does not exist"),
+            ("CREATE EXTERNAL TABLE p (a int)", "42P16: table \"default.p\" needs a LOCATION"),
+            ("CREATE EXTERNAL TABLE public.p (a int) LOCATION '$L/p'", "CREATE TABLE"),
+            ("CREATE VIEW v AS SELECT 1, 2", "CREATE VIEW"),
+            ("SHOW TABLES", "p\nv"),
+            ("SHOW TABLES IN public 'p*'", "p"),
+            ("SHOW VIEWS", "v"),
+            ("DESCRIBE v", "a|int\nb|string"),
+            ("CREATE OR REPLACE VIEW v (x, \"Y\") AS SELECT 1, 2", "CREATE VIEW"),
+            ("SHOW CREATE VIEW v", "CREATE VIEW \"default\".\"v\" (\"x\", \"y\") AS\nSELECT 1, 2"),
+            ("CREATE VIEW w (x, y, z) AS SELECT 1, 2", "42601: CREATE VIEW specifies more column names than columns"),
+            ("CREATE VIEW w (b) AS SELECT 1, 2", "42701: column \"b\" specified more than once"),
+            ("DROP TABLE v", "42809: \"default.v\" is not a table"),
+            ("ALTER TABLE p RENAME TO q", "ALTER TABLE"),
+            ("DROP TABLE q, nothing", "42P01: table \"default.nothing\" does not exist"),
+            ("SHOW TABLES", "q\nv"),
+            ("DROP TABLE IF EXISTS q, nothing", "NOTICE: table \"nothing\" does not exist, skipping\nDROP TABLE"),
+            ("DROP VIEW v", "DROP VIEW"),
+            ("DROP DATABASE sales", "2BP01: cannot drop database \"sales\" because it is not empty"),
+            ("USE sales; DROP DATABASE sales CASCADE; SHOW TABLES", ""),
+            ("DROP DATABASE IF EXISTS sales", "NOTICE: schema \"sales\" does not exist, skipping\nDROP SCHEMA"),
+            ("SHOW TABLES IN sales", "3F000: database \"sales\" does not exist"),
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn locations_outside_the_roots_are_refused() {
+    let mut lake = Lake::new();
+    for sql in [
+        "CREATE EXTERNAL TABLE t (a int) LOCATION '/etc/'",
+        "CREATE EXTERNAL TABLE t (a int) LOCATION '$L/../'",
+        "CREATE DATABASE d LOCATION 'file:///etc/'",
+        "CREATE EXTERNAL TABLE p (a int) PARTITIONED BY (k int) LOCATION '$L/p/'; ALTER TABLE p ADD PARTITION (k=1) LOCATION '/etc/'",
+    ] {
+        let answer = lake.sql(sql).await;
+        assert!(answer.starts_with("42501"), "{sql}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn partitions() {
+    Lake::new()
+        .script(&[
+            (
+                "CREATE EXTERNAL TABLE p (a int) PARTITIONED BY (year int, dt date) STORED AS PARQUET LOCATION '$L/p/'",
+                "CREATE TABLE",
+            ),
+            ("ALTER TABLE p ADD PARTITION (dt = '2024-01-01', year = 2024) PARTITION (year = 2024, dt = '2024-01-02')", "ALTER TABLE"),
+            ("SHOW PARTITIONS p", "year=2024/dt=2024-01-01\nyear=2024/dt=2024-01-02"),
+            ("ALTER TABLE p ADD IF NOT EXISTS PARTITION (year = 2024, dt = '2024-01-01')", "ALTER TABLE"),
+            ("ALTER TABLE p ADD PARTITION (year = 2024)", "42P10: no value for partition key \"dt\""),
+            ("ALTER TABLE p ADD PARTITION (year = 2024, dt = '2024-01-01', x = 1)", "42P10: \"x\" is not a partition key"),
+            ("ALTER TABLE p ADD PARTITION (year = 1, year = 2, dt = '2024-01-01')", "42P10: partition key \"year\" specified more than once"),
+            ("ALTER TABLE p ADD PARTITION (year = 'MMXX', dt = '2024-01-01')", "22P02: invalid value for partition key \"year\" of type int: \"MMXX\""),
+            ("ALTER TABLE p ADD PARTITION (year = 2024, dt = '2024-13-01')", "22P02: invalid value for partition key \"dt\" of type date: \"2024-13-01\""),
+            ("ALTER TABLE p DROP PARTITION (year = 2024, dt = '2024-01-01')", "ALTER TABLE"),
+            ("SHOW PARTITIONS p", "year=2024/dt=2024-01-02"),
+            ("ALTER TABLE p ADD PARTITION (year = NULL, dt = NULL)", "ALTER TABLE"),
+            ("SHOW PARTITIONS p", "year=2024/dt=2024-01-02\nyear=__HIVE_DEFAULT_PARTITION__/dt=__HIVE_DEFAULT_PARTITION__"),
+            ("DESCRIBE p", "a|int\nyear|int\ndt|date\n\n# Partition Information\n# col_name|data_type|comment\n\nyear|int\ndt|date"),
+            ("CREATE EXTERNAL TABLE flat (a int) LOCATION '$L/f/'; SHOW PARTITIONS flat", "42809: table \"default.flat\" is not partitioned"),
+            ("CREATE VIEW v AS SELECT 1, 2; SHOW PARTITIONS v", "42809: \"default.v\" is a view, not a table"),
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn repair_finds_folders() {
+    let mut lake = Lake::new();
+    for file in [
+        "t/year=2023/month=01/a",
+        "t/Year=2024/month=02/a",
+        "t/year=2024/month=__HIVE_DEFAULT_PARTITION__/a",
+        "t/year=abc/month=01/a",
+        "t/year=2024/other/a",
+        "t/_temporary/year=1/a",
+        "t/stray",
+    ] {
+        lake.make_file(file);
+    }
+    let create = "CREATE EXTERNAL TABLE t (a int) PARTITIONED BY (year int, month string) LOCATION '$L/t/'";
+    assert_eq!(lake.sql(create).await, "CREATE TABLE");
+    let answer = lake.sql("MSCK REPAIR TABLE t").await;
+    for part in [
+        "WARNING: folder \"year=2024/other/\" is not named month=...",
+        "WARNING: folder \"year=abc/\": invalid value for partition key \"year\" of type int: \"abc\"",
+        "NOTICE: added 3 partitions to \"default.t\"",
+        "MSCK REPAIR TABLE",
+    ] {
+        assert!(answer.contains(part), "{part}\n{answer}");
+    }
+    assert_eq!(
+        lake.sql("SHOW PARTITIONS t").await,
+        "year=2023/month=01\nyear=2024/month=02\nyear=2024/month=__HIVE_DEFAULT_PARTITION__"
+    );
+    let snapshot = lake.catalog.snapshot();
+    let table = snapshot.table(&TableName::new("default", "t")).unwrap();
+    let list = lake.catalog.partitions(&snapshot, table).unwrap();
+    let odd: Vec<&str> = list.locations.iter().flatten().map(AsRef::as_ref).collect();
+    assert!(matches!(odd.as_slice(), [url] if url.ends_with("/t/Year=2024/month=02/")), "{odd:?}");
+
+    std::fs::remove_dir_all(lake.path("t/year=2023")).unwrap();
+    let answer = lake.sql("MSCK REPAIR TABLE t").await;
+    assert!(answer.contains("1 partitions of \"default.t\" have no folder; SYNC PARTITIONS drops them"), "{answer}");
+    let answer = lake.sql("MSCK REPAIR TABLE t SYNC PARTITIONS").await;
+    assert!(answer.contains("NOTICE: dropped 1 partitions from \"default.t\""), "{answer}");
+    assert_eq!(
+        lake.sql("SHOW PARTITIONS t").await,
+        "year=2024/month=02\nyear=2024/month=__HIVE_DEFAULT_PARTITION__"
+    );
+}
+
+#[tokio::test]
+async fn show_create_makes_the_same_table_again() {
+    for definition in [
+        "(a int) LOCATION '$L/t/'",
+        "(a int COMMENT 'it\\'s\\n\\\\', \"IMDB Rating\" double, \"a.b\" struct<x:int,y:array<map<string,decimal(10,2)>>>) \
+         COMMENT 'c' PARTITIONED BY (k string COMMENT 'd', n int) STORED AS PARQUET LOCATION '$L/t' TBLPROPERTIES ('x'='y;\\u0001')",
+        "(a int) ROW FORMAT DELIMITED FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' NULL DEFINED AS '\\\\N' LOCATION '$L/t/'",
+        "(a string) ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde' WITH SERDEPROPERTIES ('quoteChar'='\\'') LOCATION '$L/t/'",
+        "(a string) STORED AS CSV LOCATION '$L/t/' TBLPROPERTIES ('skip.header.line.count'='1')",
+        "(a string) STORED AS JSON LOCATION '$L/t/'",
+        "(a string) ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe' WITH SERDEPROPERTIES ('mapping.a'='@A') LOCATION '$L/t/'",
+        "(a string) STORED AS ARROW LOCATION '$L/t/'",
+        "(a string) STORED AS ORC LOCATION '$L/t/'",
+    ] {
+        let mut lake = Lake::new();
+        assert_eq!(lake.sql(&format!("CREATE EXTERNAL TABLE t {definition}")).await, "CREATE TABLE", "{definition}");
+        let name = TableName::new("default", "t");
+        let before = lake.catalog.snapshot().table(&name).unwrap().clone();
+        let text = create_statement(&before);
+        assert_eq!(lake.sql("DROP TABLE t").await, "DROP TABLE");
+        assert_eq!(lake.sql(&text).await, "CREATE TABLE", "{text}");
+        let after = lake.catalog.snapshot().table(&name).unwrap().clone();
+        let mut expected = (*before.definition).clone();
+        // A SerDe that was implied is named afterwards.
+        if let (limnos_catalog::TableKind::External(expected), limnos_catalog::TableKind::External(after)) =
+            (&mut expected.kind, &after.kind)
+        {
+            expected.serde = expected.serde.take().or_else(|| after.serde.clone());
+        }
+        assert_eq!(*after.definition, expected, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn settings_and_transactions() {
+    Lake::new()
+        .script(&[
+            ("SHOW search_path", "\"$user\", public"),
+            ("CREATE SCHEMA a; SET search_path = nowhere, a, public; SHOW search_path", "nowhere, a, public"),
+            ("CREATE EXTERNAL TABLE t (x int) LOCATION '$L/t/'; SHOW TABLES IN a", "t"),
+            ("RESET search_path; SHOW TABLES", ""),
+            ("USE a; SHOW TABLES", "t"),
+            ("USE nowhere", "3F000: database \"nowhere\" does not exist"),
+            ("USE public; SHOW search_path", "public"),
+            ("SET sarch_path = a", "42704: unrecognized configuration parameter \"sarch_path\""),
+            ("SET datafusion.execution.batch_size = 1", "42704: unrecognized configuration parameter \"datafusion.execution.batch_size\""),
+            ("SET LOCAL statement_timeout = '5s'", "WARNING: SET LOCAL can only be used in transaction blocks\nSET"),
+            ("COMMIT", "WARNING: there is no transaction in progress\nCOMMIT"),
+            ("ROLLBACK", "WARNING: there is no transaction in progress\nROLLBACK"),
+            ("BEGIN ISOLATION LEVEL SERIALIZABLE; SHOW TRANSACTION ISOLATION LEVEL", "serializable"),
+            ("BEGIN", "WARNING: there is already a transaction in progress\nBEGIN"),
+            ("SET search_path = a; SHOW TABLES", "t"),
+            ("DISCARD ALL", "25001: DISCARD ALL cannot run inside a transaction block"),
+            (
+                "CREATE SCHEMA b",
+                "WARNING: changes to the catalog take effect at once; ROLLBACK does not take them back\nCREATE SCHEMA",
+            ),
+            ("SHOW DATABASES LIKE 'b'", "b"),
+            ("ROLLBACK; SHOW TABLES", ""),
+            ("SHOW transaction_isolation", "read committed"),
+            ("SET TRANSACTION READ ONLY", "WARNING: SET TRANSACTION can only be used in transaction blocks\nSET"),
+            ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SHOW transaction_read_only", "on"),
+            ("SET application_name = 'x'; DISCARD ALL; SHOW application_name", ""),
+            ("LISTEN x", "LISTEN"),
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn a_pinned_snapshot_holds() {
+    let mut lake = Lake::new();
+    lake.sql("BEGIN").await;
+    let create = limnos_catalog::Change::CreateDatabase {
+        name: "later".to_owned(),
+        comment: None,
+        location: None,
+        mode: limnos_catalog::CreateMode::Create,
+    };
+    lake.catalog.commit(vec![create]).unwrap();
+    assert_eq!(lake.sql("SHOW DATABASES").await, "public");
+    assert_eq!(lake.sql("COMMIT; SHOW DATABASES").await, "later\npublic");
+    assert_eq!(lake.sql("SET dialect = athena; SHOW DATABASES").await, "default\nlater");
+}
+
+#[test]
+fn statements_without_rows_have_no_schema() {
+    for (sql, expected) in [("BEGIN", false), ("SHOW ALL", true), ("SHOW datestyle", true), ("CRAWL '/x'", true)] {
+        let statement: Statement = parse(sql, Dialect::Postgres).unwrap().remove(0).statement;
+        assert_eq!(schema(&statement).is_some(), expected, "{sql}");
+    }
+    let statement = parse("SHOW datestyle", Dialect::Postgres).unwrap().remove(0).statement;
+    assert_eq!(schema(&statement).unwrap().field(0).name(), "DateStyle");
+}
