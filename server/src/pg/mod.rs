@@ -11,7 +11,7 @@
 
 mod cancel;
 mod connection;
-mod encode;
+pub mod encode;
 mod error;
 mod extended;
 mod frontend;

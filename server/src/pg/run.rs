@@ -86,7 +86,7 @@ impl Connection {
         let columns = schema.as_ref().map_or(0, |schema| schema.fields().len());
         check_columns(columns)?;
         check_formats(formats, columns)?;
-        let zone = self.session.settings.show("TimeZone").map_or(Zone::Fixed(0), |name| Zone::new(&name));
+        let zone = Zone::of(&self.session);
         let encoder = match &schema {
             Some(schema) => RowEncoder::new(schema, |column| super::store::Portal::format(formats, column), zone),
             None => RowEncoder::new(&arrow::datatypes::Schema::empty(), |_| Format::Text, zone),

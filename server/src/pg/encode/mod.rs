@@ -14,11 +14,36 @@ mod tests;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use bytes::{BufMut, BytesMut};
-use limnos_engine::{Error, ErrorCode};
+use limnos_engine::{Error, ErrorCode, Session};
 
 use self::cells::{Cells, OutOfRange, Value};
 pub(crate) use self::text::Zone;
 use crate::pg::types::{PgType, Scalar, Shape};
+
+/// The PostgreSQL types that the columns of `schema` are described with.
+pub fn column_types(schema: &Schema) -> Vec<postgres_types::Type> {
+    let known = |oid| postgres_types::Type::from_oid(oid).unwrap_or(postgres_types::Type::TEXT);
+    schema.fields().iter().map(|field| known(PgType::of(field).oid())).collect()
+}
+
+/// A batch as a client of the text format reads it, `None` for NULL. For callers without a wire, whose answers must not
+/// differ from those of one; the wire itself never holds rows like this.
+///
+/// # Errors
+/// When a value is outside its PostgreSQL type.
+pub fn text_rows(batch: &RecordBatch, session: &Session) -> Result<Vec<Vec<Option<String>>>, Error> {
+    let encoder = RowEncoder::new(batch.schema_ref(), |_| Format::Text, Zone::of(session));
+    let rows = encoder.rows(batch)?;
+    let mut out = BytesMut::new();
+    let mut cell = |column: &Column, cells: &Cells, row| -> Result<Option<String>, Error> {
+        let Some(value) = cells.value(row)? else { return Ok(None) };
+        out.clear();
+        column.write(value, encoder.zone, &mut out)?;
+        Ok(Some(String::from_utf8_lossy(&out).into_owned()))
+    };
+    let mut row = |row| encoder.columns.iter().zip(&rows.cells).map(|(column, cells)| cell(column, cells, row)).collect();
+    (0..rows.count).map(&mut row).collect()
+}
 
 /// How one value is represented on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -182,7 +182,8 @@ fn writing_stops_where_it_is_told_and_goes_on_from_there() {
     let mut rows = encoder.rows(&batch).unwrap();
     let mut out = BytesMut::new();
     assert_eq!(encoder.write(&mut rows, &mut out, 7, usize::MAX).unwrap(), 7);
-    assert_eq!(encoder.write(&mut rows, &mut out, u64::MAX, out.len() + 1).unwrap(), 1);
+    let bytes_max = out.len() + 1;
+    assert_eq!(encoder.write(&mut rows, &mut out, u64::MAX, bytes_max).unwrap(), 1);
     assert_eq!(encoder.write(&mut rows, &mut out, u64::MAX, usize::MAX).unwrap(), 92);
     assert!(rows.is_done());
 }

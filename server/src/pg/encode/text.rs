@@ -27,6 +27,11 @@ impl Zone {
         name.parse().map_or(Self::Fixed(0), Self::Named)
     }
 
+    /// The zone that a session shows instants in.
+    pub(crate) fn of(session: &limnos_engine::Session) -> Self {
+        session.settings.show("TimeZone").map_or(Self::Fixed(0), |name| Self::new(name.as_ref()))
+    }
+
     /// Seconds east of UTC at an instant.
     fn offset(self, microseconds: i64) -> i32 {
         match self {
