@@ -22,7 +22,7 @@ use std::ops::ControlFlow;
 use arrow::datatypes::DataType as ArrowType;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType, Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator,
-    ObjectName, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, visit_expressions,
+    ObjectName, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, Visit, Visitor, visit_expressions,
     visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -220,12 +220,32 @@ fn has_aggregate(item: &SelectItem) -> bool {
         "count", "sum", "min", "max", "avg", "array_agg", "string_agg", "bool_and", "bool_or", "every", "json_agg", "jsonb_agg",
         "first_value", "last_value", "any_value",
     ];
+    /// Looks at the calls of one query, not at those of its subqueries.
+    struct Calls {
+        depth: usize,
+    }
+    impl Visitor for Calls {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            match call_name(expr) {
+                Some(name) if self.depth == 0 && AGGREGATES.contains(&name.as_str()) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
     let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { return false };
-    visit_expressions(expr, |expr| match call_name(expr) {
-        Some(name) if AGGREGATES.contains(&name.as_str()) => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    })
-    .is_break()
+    expr.visit(&mut Calls { depth: 0 }).is_break()
 }
 
 fn lower_subquery(expr: &mut Expr, outer: &Scope, grouped: bool, joins: &mut Vec<Join>) {

@@ -185,10 +185,15 @@ pub(super) fn make_unique_items(items: &mut [SelectItem]) {
     }
 }
 
-/// DataFusion names a cast by what is cast.
+/// DataFusion names a cast by what is cast, and a subquery by its column.
 fn key(expr: &Expr) -> String {
     match expr {
         Expr::Cast { expr, .. } | Expr::Nested(expr) => key(expr),
+        Expr::Subquery(query) => match first_select(&query.body).and_then(|select| select.projection.first()) {
+            Some(SelectItem::UnnamedExpr(expr)) => key(expr),
+            Some(SelectItem::ExprWithAlias { alias, .. }) => format!("alias {}", folded(alias)),
+            _ => expr.to_string(),
+        },
         other => other.to_string(),
     }
 }
