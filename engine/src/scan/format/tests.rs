@@ -50,7 +50,7 @@ async fn scan(definition: &TableDefinition, bytes: Vec<u8>, projection: Option<V
     let ctx = SessionContext::new_with_config_rt(SessionConfig::new().with_batch_size(3), runtime);
     let (file_schema, keys) = schema::table_schema(definition);
     let key_count = keys.len();
-    let source = text_source(definition, TableSchema::new(file_schema, keys))?;
+    let source = text_source(definition, TableSchema::builder(file_schema).with_table_partition_cols(keys).build())?;
     let mut file = PartitionedFile::from(object);
     file.partition_values = vec![ScalarValue::Utf8View(Some("key".into())); key_count];
     let config = FileScanConfigBuilder::new(url, source)
