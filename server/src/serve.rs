@@ -170,7 +170,7 @@ impl ServeOptions {
 pub fn engine_config(config: &Config) -> EngineConfig {
     EngineConfig {
         stores: StoreOptions {
-            roots: config.roots.clone(),
+            roots: config.roots.iter().map(|root| absolute(root)).collect(),
             s3: config.s3.clone(),
         },
         memory_limit_bytes: config.memory_limit.0,
@@ -179,6 +179,14 @@ pub fn engine_config(config: &Config) -> EngineConfig {
         threads: config.threads,
         footer_cache_bytes: (config.memory_limit.0 / FOOTER_CACHE_SHARE).min(FOOTER_CACHE_MAX),
     }
+}
+
+/// A local root as it is from anywhere; the catalog keeps locations longer than we keep our current directory.
+fn absolute(root: &str) -> String {
+    if root.contains("://") {
+        return root.to_owned();
+    }
+    std::path::absolute(root).map_or_else(|_| root.to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
 /// A data directory that is ours alone, with its catalog and engine.

@@ -472,7 +472,7 @@ mod tests {
         let cases: Vec<(ArrayRef, &str)> = vec![
             (Arc::new(BooleanArray::from(vec![true])), "t"),
             (Arc::new(Date32Array::from(vec![19724])), "2024-01-02"),
-            (Arc::new(Date32Array::from(vec![-719_529])), "0001-12-31 BC"),
+            (Arc::new(Date32Array::from(vec![-719_163])), "0001-12-31 BC"),
             (
                 Arc::new(TimestampMicrosecondArray::from(vec![micros])),
                 "2024-01-02 03:04:05.12",
