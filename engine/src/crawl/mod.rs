@@ -12,8 +12,10 @@ mod group;
 mod infer;
 mod json;
 mod name;
+mod paths;
 mod sniff;
 
+pub use paths::{PathTable, path_table};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 

@@ -136,15 +136,8 @@ pub(crate) fn bind(plan: LogicalPlan, parameters: &[arrow::array::ArrayRef]) -> 
 
 /// A table over the files that `path` names: one file, a folder, or a pattern with `*` and `?`.
 pub(crate) async fn file_table(context: &PlanContext, path: &str) -> Result<Arc<dyn TableProvider>> {
-    let (table, files, partitions) = crate::crawl::file_table(&context.shared.scan.stores, path, &context.session.user).await?;
-    let provider = CatalogTable::new(
-        Arc::new(table),
-        Arc::new(partitions),
-        Arc::clone(&context.shared.scan),
-        Arc::clone(&context.run),
-    )?;
-    Ok(match files {
-        Some(files) => Arc::new(provider.with_files(files)),
-        None => Arc::new(provider),
-    })
+    let found = crate::crawl::path_table(&context.shared.scan.stores, path, &context.session.user).await?;
+    let scan = Arc::clone(&context.shared.scan);
+    let provider = CatalogTable::new(Arc::new(found.table), Arc::new(found.partitions), scan, Arc::clone(&context.run))?;
+    Ok(Arc::new(provider.with_files(found.files)))
 }
