@@ -34,8 +34,8 @@ pub use table::VIEW_DIALECT;
 /// Tells the columns of a view's query. The planner does; commands only ask.
 #[async_trait]
 pub trait ViewPlanner: Send + Sync {
-    /// The columns of `query`, its names resolved as the session resolves them.
-    async fn columns(&self, query: &Query) -> Result<Vec<Column>>;
+    /// The columns of `query`, its names resolved as `session` resolves them.
+    async fn columns(&self, session: &Session, query: &Query) -> Result<Vec<Column>>;
 }
 
 /// What commands work on.
@@ -44,7 +44,7 @@ pub struct CommandContext<'a> {
     /// What the statement sees.
     pub snapshot: Arc<Snapshot>,
     pub stores: &'a Arc<Stores>,
-    pub views: &'a dyn ViewPlanner,
+    pub planner: &'a dyn ViewPlanner,
 }
 
 /// The answer of a command.

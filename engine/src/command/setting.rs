@@ -85,7 +85,7 @@ pub(super) fn show(session: &Session, name: Option<&str>) -> Result<CommandAnswe
         None => {
             let all = session.settings.all();
             let rows: Vec<Vec<String>> =
-                all.into_iter().map(|shown| vec![shown.name, shown.value, shown.description.to_owned()]).collect();
+                all.into_iter().map(|(name, value, description)| vec![name, value, description.to_owned()]).collect();
             text_rows(answer::SHOW_ALL, &rows)?
         }
     };

@@ -132,7 +132,7 @@ pub(super) async fn create_view(
     if let Some(notice) = exists(context, &name, create.mode) {
         return Ok(answer.with_notices(vec![notice]));
     }
-    let mut columns = context.views.columns(&create.query).await?;
+    let mut columns = context.planner.columns(session, &create.query).await?;
     if create.columns.len() > columns.len() {
         let message = "CREATE VIEW specifies more column names than columns";
         return Err(Error::new(ErrorCode::SyntaxError, message));

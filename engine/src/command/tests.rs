@@ -18,7 +18,7 @@ struct TwoColumns;
 
 #[async_trait]
 impl ViewPlanner for TwoColumns {
-    async fn columns(&self, _query: &Query) -> Result<Vec<Column>> {
+    async fn columns(&self, _session: &Session, _query: &Query) -> Result<Vec<Column>> {
         Ok(vec![Column::new("a", DataType::Int), Column::new("b", DataType::String)])
     }
 }
@@ -60,7 +60,7 @@ impl Lake {
         for parsed in statements {
             let snapshot = self.session.pinned.clone().unwrap_or_else(|| self.catalog.snapshot());
             let context =
-                CommandContext { catalog: &self.catalog, snapshot, stores: &self.stores, views: &TwoColumns };
+                CommandContext { catalog: &self.catalog, snapshot, stores: &self.stores, planner: &TwoColumns };
             shown = match run(&context, &mut self.session, &parsed.statement).await {
                 Err(error) => format!("{}: {}", error.code.sqlstate(), error.message),
                 Ok(answer) => {

@@ -68,16 +68,6 @@ pub struct Definition {
     pub description: &'static str,
 }
 
-/// One setting as SHOW ALL and `pg_settings` show it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShownSetting {
-    pub name: String,
-    pub value: String,
-    /// What RESET goes back to.
-    pub default: String,
-    pub description: &'static str,
-}
-
 const fn setting(name: &'static str, default: &'static str, kind: Kind, description: &'static str) -> Definition {
     Definition { name, default, kind, read_only: false, description }
 }
@@ -286,25 +276,18 @@ impl Settings {
         definition(name).map_or_else(|| name.to_lowercase(), |definition| definition.name.to_owned())
     }
 
-    /// Every setting with its value, by name.
-    pub fn all(&self) -> Vec<ShownSetting> {
-        let mut all: Vec<ShownSetting> = DEFINITIONS
+    /// Every setting: name, value, description.
+    pub fn all(&self) -> Vec<(String, String, &'static str)> {
+        let mut all: Vec<_> = DEFINITIONS
             .iter()
-            .map(|definition| ShownSetting {
-                name: definition.name.to_owned(),
-                value: self.value(definition.name).to_owned(),
-                default: self.session_defaults.get(definition.name).map_or(definition.default, String::as_str).to_owned(),
-                description: definition.description,
+            .map(|definition| {
+                let value = self.get(definition.name).unwrap_or_else(|| self.default_of(definition));
+                (definition.name.to_owned(), value.to_owned(), definition.description)
             })
             .collect();
         let custom = self.values.iter().filter(|(name, _)| name.contains('.'));
-        all.extend(custom.map(|(name, value)| ShownSetting {
-            name: name.clone(),
-            value: value.clone(),
-            default: String::new(),
-            description: "",
-        }));
-        all.sort_by_key(|shown| shown.name.to_lowercase());
+        all.extend(custom.map(|(name, value)| (name.clone(), value.clone(), "")));
+        all.sort_by_key(|(name, _, _)| name.to_lowercase());
         all
     }
 
