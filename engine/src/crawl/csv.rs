@@ -82,7 +82,9 @@ fn score(rows: &[Row], dialect: Dialect) -> Option<u64> {
     if width < 2 {
         return None;
     }
-    let same = rows.iter().filter(|row| row.len() == width).count();
+    // A delimiter at the end of each line but the header's makes one empty cell more.
+    let fits = |row: &&Row| row.len() == width || row.len() == width + 1 && row.last().is_some_and(String::is_empty);
+    let same = rows.iter().filter(fits).count();
     let share = same as u64 * 1000 / rows.len() as u64;
     // A header alone is a table only if it looks like one; commas in a sentence don't.
     if rows.len() == 1 && !rows[0].iter().all(|cell| is_header_cell(cell)) {

@@ -263,7 +263,7 @@ fn candidates(text: &str) -> Vec<Candidate> {
                 // `10/Oct/2000:13:55:36 -0700` of web servers' logs.
                 if separator != ":" || date.contains("/%B/") {
                     consider(&format!("{date}{separator}{time}"), IsoKind::Local);
-                    consider(&format!("{date}{separator}{time}%z"), IsoKind::Zoned);
+                    // A space in a pattern also reads no space.
                     consider(&format!("{date}{separator}{time} %z"), IsoKind::Zoned);
                 }
             }
