@@ -28,7 +28,8 @@ pub struct PathTable {
 }
 
 /// `*` and `?` stay inside one folder, `**` crosses folders.
-const MATCH: MatchOptions = MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
+const MATCH: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
 /// The table over what `path` names: one file, all files of a folder, or those that match a pattern.
 ///
@@ -121,7 +122,9 @@ fn split_pattern(path: &str) -> Result<(&str, Option<Pattern>)> {
 
 /// `path` relative to `base`.
 fn below(base: &Path, path: &Path) -> String {
-    path.prefix_match(base).map(|parts| parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/")).unwrap_or_default()
+    path.prefix_match(base)
+        .map(|parts| parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/"))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -146,7 +149,8 @@ mod tests {
             std::fs::write(path, text).unwrap();
         }
         let root = root.to_str().unwrap();
-        let stores = Arc::new(Stores::new(&StoreOptions { roots: vec![root.to_owned()], ..Default::default() }).unwrap());
+        let stores =
+            Arc::new(Stores::new(&StoreOptions { roots: vec![root.to_owned()], ..Default::default() }).unwrap());
         for (path, count, keys) in [
             ("a/*.csv", 2, 0),
             ("a/**/*.csv", 3, 0),

@@ -57,9 +57,12 @@ pub(crate) async fn plan_view(context: PlanContext, sql: &str, view: &Table) -> 
     let planned = plan_query(context, &query).await?;
     let fields = planned.plan.schema().columns();
     if fields.len() != view.columns.len() {
-        return Err(Error::new(ErrorCode::InvalidTableDefinition, format!("view \"{}\" no longer fits its tables", view.name))
-            .with_detail(format!("It was made with {} columns; its query now gives {}.", view.columns.len(), fields.len()))
-            .with_hint("Make it again with CREATE OR REPLACE VIEW."));
+        return Err(Error::new(
+            ErrorCode::InvalidTableDefinition,
+            format!("view \"{}\" no longer fits its tables", view.name),
+        )
+        .with_detail(format!("It was made with {} columns; its query now gives {}.", view.columns.len(), fields.len()))
+        .with_hint("Make it again with CREATE OR REPLACE VIEW."));
     }
     let named = fields.into_iter().zip(&view.columns).map(|(field, column)| Expr::Column(field).alias(&column.name));
     Ok(LogicalPlanBuilder::from(planned.plan).project(named)?.build()?)
@@ -138,6 +141,7 @@ pub(crate) fn bind(plan: LogicalPlan, parameters: &[arrow::array::ArrayRef]) -> 
 pub(crate) async fn file_table(context: &PlanContext, path: &str) -> Result<Arc<dyn TableProvider>> {
     let found = crate::crawl::path_table(&context.shared.scan.stores, path, &context.session.user).await?;
     let scan = Arc::clone(&context.shared.scan);
-    let provider = CatalogTable::new(Arc::new(found.table), Arc::new(found.partitions), scan, Arc::clone(&context.run))?;
+    let provider =
+        CatalogTable::new(Arc::new(found.table), Arc::new(found.partitions), scan, Arc::clone(&context.run))?;
     Ok(Arc::new(provider.with_files(found.files)))
 }

@@ -249,8 +249,10 @@ mod tests {
 
     #[test]
     fn options_are_split_as_a_command_line() {
-        let settings = command_line(r"-c statement_timeout=5s  --time-zone=Europe/Vienna -capplication_name=a\ b\\c").unwrap();
-        let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let settings =
+            command_line(r"-c statement_timeout=5s  --time-zone=Europe/Vienna -capplication_name=a\ b\\c").unwrap();
+        let settings: Vec<(&str, &str)> =
+            settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(
             settings,
             [("statement_timeout", "5s"), ("time_zone", "Europe/Vienna"), ("application_name", r"a b\c")]
