@@ -13,24 +13,16 @@ fn main() -> std::io::Result<()> {
     for folder in sorted(&demo)?.into_iter().filter(|path| path.is_dir()) {
         println!("cargo::rerun-if-changed={}", folder.display());
         for file in sorted(&folder)?.into_iter().filter(|path| path.is_file()) {
-            let name = file
-                .strip_prefix(&demo)
-                .expect("it was listed there")
-                .to_string_lossy()
-                .replace('\\', "/");
-            entries.push_str(&format!(
-                "    ({name:?}, include_bytes!({:?})),\n",
-                file.display().to_string()
-            ));
+            let name = file.strip_prefix(&demo).expect("it was listed there").to_string_lossy().replace('\\', "/");
+            entries.push_str(&format!("    ({name:?}, include_bytes!({:?})),\n", file.display().to_string()));
         }
     }
     fs::write(out_dir.join("demo_logs.rs"), format!("&[\n{entries}]\n"))
 }
 
 fn sorted(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut paths = fs::read_dir(folder)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut paths =
+        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
     paths.sort();
     Ok(paths)
 }

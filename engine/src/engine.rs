@@ -236,7 +236,11 @@ impl Engine {
         parameter_types: &[Option<DataType>],
     ) -> Result<Prepared> {
         let (Statement::Query(_) | Statement::Explain(_)) = &statement.statement else {
-            return Ok(Prepared { schema: command::schema(&statement.statement), statement, parameter_types: Vec::new() });
+            return Ok(Prepared {
+                schema: command::schema(&statement.statement),
+                statement,
+                parameter_types: Vec::new(),
+            });
         };
         let context = self.plan_context(session, QueryRun::new(QueryContext::detached("prepare")));
         let declared = parameter_types.to_vec();
@@ -281,7 +285,12 @@ impl Engine {
 
     /// Carries out one of our own statements. It runs on the CPU runtime with a copy of the session, which replaces the
     /// caller's when it ends well.
-    async fn execute_command(self: &Arc<Self>, session: &mut Session, prepared: &Prepared, context: QueryContext) -> Result<Outcome> {
+    async fn execute_command(
+        self: &Arc<Self>,
+        session: &mut Session,
+        prepared: &Prepared,
+        context: QueryContext,
+    ) -> Result<Outcome> {
         let (engine, statement, own) = (Arc::clone(self), Arc::clone(&prepared.statement), session.clone());
         let cancel = context.cancel.clone();
         let work = self.cpu.run(async move {
@@ -378,7 +387,11 @@ impl command::ViewPlanner for ViewColumns {
     }
 }
 
-async fn prepare_query(context: PlanContext, statement: Arc<ParsedStatement>, declared: Vec<Option<DataType>>) -> Result<Prepared> {
+async fn prepare_query(
+    context: PlanContext,
+    statement: Arc<ParsedStatement>,
+    declared: Vec<Option<DataType>>,
+) -> Result<Prepared> {
     let (query, is_explain) = match &statement.statement {
         Statement::Query(query) => (query, false),
         Statement::Explain(Explain { query, .. }) => (query, true),
@@ -393,7 +406,8 @@ async fn prepare_query(context: PlanContext, statement: Arc<ParsedStatement>, de
 /// The columns of the answer: the analysed plan's types under PostgreSQL's names.
 fn output_schema(planned: &PlannedQuery) -> Result<SchemaRef> {
     // Coercions (UNION, sums) are settled by the analyzer. A plan whose parameters have no values yet can't be analysed.
-    let analyzed = planned.state.analyzer().execute_and_check(planned.plan.clone(), planned.state.config_options(), |_, _| {});
+    let analyzed =
+        planned.state.analyzer().execute_and_check(planned.plan.clone(), planned.state.config_options(), |_, _| {});
     let schema = match &analyzed {
         Ok(plan) => plan.schema(),
         Err(_) if !planned.plan.get_parameter_names()?.is_empty() => planned.plan.schema(),
@@ -443,7 +457,10 @@ impl QueryWork {
         let Some((analyze, verbose)) = explained else {
             let schema = named_schema(&physical.schema(), names);
             // A client that was told other types by Describe gets them.
-            let wanted = self.schema.filter(|told| told.fields().len() == schema.fields().len()).unwrap_or_else(|| Arc::clone(&schema));
+            let wanted = self
+                .schema
+                .filter(|told| told.fields().len() == schema.fields().len())
+                .unwrap_or_else(|| Arc::clone(&schema));
             let stream = run_plan(&self.engine.cpu, &self.run, physical, task);
             let target = Arc::clone(&wanted);
             let stream = stream.map(move |batch| batch.and_then(|batch| conform(batch, &target))).boxed();

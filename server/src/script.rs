@@ -53,9 +53,7 @@ pub async fn run(
             continue;
         }
         let text = statement.sql.clone();
-        run_one(service, session, statement, slot, sink)
-            .await
-            .map_err(failed(&text))?;
+        run_one(service, session, statement, slot, sink).await.map_err(failed(&text))?;
     }
     Ok(())
 }
@@ -76,8 +74,7 @@ async fn run_one(
         .with_hint("Parameters need a PostgreSQL client; write the value into the statement here."));
     }
     let mut result = service.execute(session, &prepared, &[], slot).await?;
-    sink.begin(&result.query_id, result.schema.as_ref(), &result.notices)
-        .await?;
+    sink.begin(&result.query_id, result.schema.as_ref(), &result.notices).await?;
     let mut rows = 0;
     while let Some(batch) = result.next().await {
         let batch = batch?;

@@ -80,10 +80,7 @@ pub enum ServeError {
     Engine(#[from] limnos_engine::Error),
     /// The port is taken, or not ours to take.
     #[error("could not listen on {address}: {source}")]
-    Listen {
-        address: SocketAddr,
-        source: std::io::Error,
-    },
+    Listen { address: SocketAddr, source: std::io::Error },
     /// The data directory.
     #[error("data directory \"{path}\" cannot be used: {source}")]
     DataDir { path: PathBuf, source: std::io::Error },
@@ -116,10 +113,7 @@ impl ServeOptions {
     /// # Errors
     /// A password that is empty or a verifier that isn't one.
     pub fn from_config(config: &Config) -> Result<Self, ServeError> {
-        let secrets = config
-            .users
-            .iter()
-            .map(|(name, secret)| (name.as_str(), secret.as_str()));
+        let secrets = config.users.iter().map(|(name, secret)| (name.as_str(), secret.as_str()));
         Ok(Self {
             engine: engine_config(config),
             data_dir: config.data_dir.clone(),
@@ -143,10 +137,7 @@ impl ServeOptions {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             engine: EngineConfig {
-                stores: StoreOptions {
-                    roots,
-                    ..StoreOptions::default()
-                },
+                stores: StoreOptions { roots, ..StoreOptions::default() },
                 memory_limit_bytes: 512 << 20,
                 spill_dir: data_dir.join(SPILL_FOLDER),
                 spill_limit_bytes: 1 << 30,
@@ -169,10 +160,7 @@ impl ServeOptions {
 /// The engine's part of a configuration.
 pub fn engine_config(config: &Config) -> EngineConfig {
     EngineConfig {
-        stores: StoreOptions {
-            roots: config.roots.iter().map(|root| absolute(root)).collect(),
-            s3: config.s3.clone(),
-        },
+        stores: StoreOptions { roots: config.roots.iter().map(|root| absolute(root)).collect(), s3: config.s3.clone() },
         memory_limit_bytes: config.memory_limit.0,
         spill_dir: config.data_dir.join(SPILL_FOLDER),
         spill_limit_bytes: config.spill_limit.0,
@@ -202,10 +190,7 @@ pub struct OpenLake {
 /// # Errors
 /// Another process has it; the catalog is damaged; a root can't be opened.
 pub fn open(data_dir: &std::path::Path, engine: EngineConfig) -> Result<OpenLake, ServeError> {
-    let unusable = |source| ServeError::DataDir {
-        path: data_dir.to_owned(),
-        source,
-    };
+    let unusable = |source| ServeError::DataDir { path: data_dir.to_owned(), source };
     std::fs::create_dir_all(data_dir).map_err(unusable)?;
     let lock = std::fs::File::create(data_dir.join("lock")).map_err(unusable)?;
     match lock.try_lock() {
@@ -215,10 +200,7 @@ pub fn open(data_dir: &std::path::Path, engine: EngineConfig) -> Result<OpenLake
     }
     let catalog = Catalog::open(&data_dir.join(CATALOG_FILE))?;
     let engine = Engine::new(catalog, engine, Arc::new(SystemClock))?;
-    Ok(OpenLake {
-        service: QueryService::new(engine),
-        _lock: lock,
-    })
+    Ok(OpenLake { service: QueryService::new(engine), _lock: lock })
 }
 
 /// A server that takes connections.
@@ -274,10 +256,7 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
         connections_max: options.max_connections,
         ..PgOptions::new(terminating.clone())
     };
-    let (pg_address, http_address) = (
-        address_of(&pg_listener, options.pg),
-        address_of(&http_listener, options.http),
-    );
+    let (pg_address, http_address) = (address_of(&pg_listener, options.pg), address_of(&http_listener, options.http));
     let pg_serving = pg::serve(pg_listener, Arc::clone(&service), pg_options, accepting.clone());
     let pg_task = tokio::spawn(pg_serving);
     let http_serving = http::serve(http_listener, Arc::clone(&service), http_options, serving.clone());
@@ -352,9 +331,7 @@ impl RunningServer {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ServeError::Listen { address, source })
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
 }
 
 /// The address with the port that the system chose for 0.
@@ -370,10 +347,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// The next one's name.

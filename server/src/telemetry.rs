@@ -18,9 +18,7 @@ const QUIET: &str =
 pub fn start(filter: &str, format: LogFormat) -> Result<(), ParseError> {
     // The user's own directives come last and win.
     let filter = EnvFilter::builder().parse(format!("{QUIET},{filter}"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // An error means that someone subscribed before us; theirs stays.
     let _ = match format {
         LogFormat::Text => builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),

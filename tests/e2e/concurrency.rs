@@ -14,10 +14,8 @@ async fn many_sessions_get_their_own_answers() {
                 config.application_name(format!("session {session}"));
                 let client = client::connect(&config).await.unwrap();
                 for round in 0..10_i64 {
-                    let sum = client
-                        .query_one("SELECT $1::bigint * 1000 + $2::bigint", &[&session, &round])
-                        .await
-                        .unwrap();
+                    let sum =
+                        client.query_one("SELECT $1::bigint * 1000 + $2::bigint", &[&session, &round]).await.unwrap();
                     assert_eq!(sum.get::<_, i64>(0), session * 1000 + round);
                     let name = client::value(&client, "SHOW application_name").await.unwrap().unwrap();
                     assert_eq!(name, format!("session {session}"));
@@ -48,9 +46,7 @@ async fn queries_read_on_while_tables_come_and_go() {
                 let create =
                     format!("CREATE EXTERNAL TABLE {name} (id bigint) STORED AS PARQUET LOCATION '{location}'");
                 client::rows(&client, &create).await.unwrap();
-                let count = client::value(&client, &format!("SELECT count(*) FROM {name}"))
-                    .await
-                    .unwrap();
+                let count = client::value(&client, &format!("SELECT count(*) FROM {name}")).await.unwrap();
                 assert_eq!(count.as_deref(), Some("10000"));
                 client::rows(&client, &format!("DROP TABLE {name}")).await.unwrap();
             }

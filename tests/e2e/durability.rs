@@ -31,9 +31,7 @@ async fn kill_at_any_moment_loses_nothing_that_was_acknowledged() {
         assert_eq!(tables, acknowledged, "round {round}");
         // Each one whole: it can be read.
         if let Some(last) = acknowledged.last() {
-            let count = client::value(&connection, &format!("SELECT count(*) FROM {last}"))
-                .await
-                .unwrap();
+            let count = client::value(&connection, &format!("SELECT count(*) FROM {last}")).await.unwrap();
             assert_eq!(count.as_deref(), Some("10000"), "{last}");
         }
         // The kill comes at another moment each round, while statements run one after the other.
@@ -56,11 +54,7 @@ async fn kill_at_any_moment_loses_nothing_that_was_acknowledged() {
         }
         killer.await.unwrap();
     }
-    assert!(
-        acknowledged.len() > 8,
-        "too few statements between the kills to mean anything: {}",
-        acknowledged.len()
-    );
+    assert!(acknowledged.len() > 8, "too few statements between the kills to mean anything: {}", acknowledged.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,29 +81,18 @@ async fn everything_survives_a_graceful_restart_and_running_queries_are_waited_f
         client::value(&connection, "SELECT count(*) FROM generate_series(1, 30000) AS a(x), generate_series(1, 20000) AS b(x) WHERE a.x % 7 = b.x % 11").await
     });
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let status = tokio::task::spawn_blocking(move || server.terminate().unwrap())
-        .await
-        .unwrap();
+    let status = tokio::task::spawn_blocking(move || server.terminate().unwrap()).await.unwrap();
     assert!(status.success(), "{status}");
     let counted: u64 = slow.await.unwrap().unwrap().unwrap().parse().unwrap();
     assert!(counted > 0);
 
     let server = ServerProcess::start(data_dir.path(), lake.path(), None).unwrap();
     let connection = server.client().await.unwrap();
-    let count = client::value(&connection, "SELECT count(*) FROM shop.events WHERE dt = '2024-01-10'")
-        .await
-        .unwrap();
+    let count = client::value(&connection, "SELECT count(*) FROM shop.events WHERE dt = '2024-01-10'").await.unwrap();
     assert_eq!(count.as_deref(), Some("200"));
-    let firsts = client::rows(&connection, "SELECT name FROM shop.firsts ORDER BY name")
-        .await
-        .unwrap();
+    let firsts = client::rows(&connection, "SELECT name FROM shop.firsts ORDER BY name").await.unwrap();
     assert_eq!(firsts, [[Some("row 0".to_owned())], [Some("row 1".to_owned())]]);
-    let described = client::rows(&connection, "SHOW CREATE TABLE shop.events")
-        .await
-        .unwrap();
+    let described = client::rows(&connection, "SHOW CREATE TABLE shop.events").await.unwrap();
     let text = described.into_iter().flatten().flatten().collect::<Vec<_>>().join("\n");
-    assert!(
-        text.contains("what happened") && text.contains("key") && text.contains("PARTITIONED BY"),
-        "{text}"
-    );
+    assert!(text.contains("what happened") && text.contains("key") && text.contains("PARTITIONED BY"), "{text}");
 }

@@ -7,10 +7,7 @@ use tokio_postgres::Client;
 
 /// The session still answers.
 async fn goes_on(client: &Client) {
-    assert_eq!(
-        client::value(client, "SELECT 6 * 7").await.unwrap().as_deref(),
-        Some("42")
-    );
+    assert_eq!(client::value(client, "SELECT 6 * 7").await.unwrap().as_deref(), Some("42"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,14 +28,7 @@ async fn corrupt_parquet_files_are_named() {
         )
         .await
         .unwrap();
-        client::fails(
-            &client,
-            &format!("SELECT sum(id), max(name) FROM {what}"),
-            "XX001",
-            what,
-        )
-        .await
-        .unwrap();
+        client::fails(&client, &format!("SELECT sum(id), max(name) FROM {what}"), "XX001", what).await.unwrap();
         goes_on(&client).await;
     }
     // Without columns, the file is read to find them: the same error, earlier.
@@ -59,12 +49,7 @@ async fn corrupt_parquet_files_are_named() {
 async fn a_good_file_beside_a_corrupt_one_can_be_read_when_it_is_all_that_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let table = folder.path().join("mixed");
-    lake::write_parquet(
-        &table.join("day=1/good.parquet"),
-        &[lake::plain_rows(0, 10).unwrap()],
-        100,
-    )
-    .unwrap();
+    lake::write_parquet(&table.join("day=1/good.parquet"), &[lake::plain_rows(0, 10).unwrap()], 100).unwrap();
     std::fs::create_dir(table.join("day=2")).unwrap();
     std::fs::write(table.join("day=2/bad.parquet"), b"PAR1PAR1").unwrap();
     let server = TestServer::start(&[folder.path()]).await.unwrap();
@@ -79,13 +64,9 @@ async fn a_good_file_beside_a_corrupt_one_can_be_read_when_it_is_all_that_is_ask
     )
     .await
     .unwrap();
-    let sum = client::value(&client, "SELECT sum(id) FROM mixed WHERE day = 1")
-        .await
-        .unwrap();
+    let sum = client::value(&client, "SELECT sum(id) FROM mixed WHERE day = 1").await.unwrap();
     assert_eq!(sum.as_deref(), Some("45"));
-    client::fails(&client, "SELECT sum(id) FROM mixed", "XX001", "bad.parquet")
-        .await
-        .unwrap();
+    client::fails(&client, "SELECT sum(id) FROM mixed", "XX001", "bad.parquet").await.unwrap();
     goes_on(&client).await;
     server.shutdown().await;
 }
@@ -94,18 +75,8 @@ async fn a_good_file_beside_a_corrupt_one_can_be_read_when_it_is_all_that_is_ask
 async fn a_folder_without_permission_is_named() {
     // Tests may run as root, whom no file mode stops, so access is refused where root has no say: by the object store.
     let s3 = S3Server::start("lake").await.unwrap();
-    lake::write_parquet(
-        &s3.root().join("lake/secret/a.parquet"),
-        &[lake::plain_rows(0, 3).unwrap()],
-        10,
-    )
-    .unwrap();
-    lake::write_parquet(
-        &s3.root().join("lake/open/a.parquet"),
-        &[lake::plain_rows(0, 3).unwrap()],
-        10,
-    )
-    .unwrap();
+    lake::write_parquet(&s3.root().join("lake/secret/a.parquet"), &[lake::plain_rows(0, 3).unwrap()], 10).unwrap();
+    lake::write_parquet(&s3.root().join("lake/open/a.parquet"), &[lake::plain_rows(0, 3).unwrap()], 10).unwrap();
     let server = TestServer::start_on_s3(&s3, "lake", &[]).await.unwrap();
     let client = server.client().await.unwrap();
     for table in ["secret", "open"] {
@@ -117,9 +88,7 @@ async fn a_folder_without_permission_is_named() {
         .unwrap();
     }
     *s3.faults.denied_prefix.lock().unwrap() = Some("secret".to_owned());
-    client::fails(&client, "SELECT * FROM secret", "42501", "s3://lake/secret")
-        .await
-        .unwrap();
+    client::fails(&client, "SELECT * FROM secret", "42501", "s3://lake/secret").await.unwrap();
     let count = client::value(&client, "SELECT count(*) FROM open").await.unwrap();
     assert_eq!(count.as_deref(), Some("3"));
     server.shutdown().await;
@@ -133,10 +102,7 @@ async fn a_local_folder_without_permission_is_named() {
     lake::write_parquet(&table.join("a.parquet"), &[lake::plain_rows(0, 3).unwrap()], 10).unwrap();
     let server = TestServer::start(&[folder.path()]).await.unwrap();
     let client = server.client().await.unwrap();
-    let sql = format!(
-        "CREATE EXTERNAL TABLE closed (id bigint) STORED AS PARQUET LOCATION '{}'",
-        table.display()
-    );
+    let sql = format!("CREATE EXTERNAL TABLE closed (id bigint) STORED AS PARQUET LOCATION '{}'", table.display());
     client::rows(&client, &sql).await.unwrap();
     std::fs::set_permissions(&table, std::fs::Permissions::from_mode(0o000)).unwrap();
     let root_may_read = std::fs::read_dir(&table).is_ok();
@@ -165,16 +131,8 @@ async fn missing_files_and_folders_are_named() {
     // Declared in full, it may come later: no file is no row.
     let sql = format!("CREATE EXTERNAL TABLE t (id bigint) STORED AS PARQUET LOCATION '{location}/'");
     client::rows(&client, &sql).await.unwrap();
-    assert_eq!(
-        client::value(&client, "SELECT count(*) FROM t")
-            .await
-            .unwrap()
-            .as_deref(),
-        Some("0")
-    );
-    client::fails(&client, &format!("CRAWL '{location}'"), "58P01", "not_there")
-        .await
-        .unwrap();
+    assert_eq!(client::value(&client, "SELECT count(*) FROM t").await.unwrap().as_deref(), Some("0"));
+    client::fails(&client, &format!("CRAWL '{location}'"), "58P01", "not_there").await.unwrap();
     goes_on(&client).await;
     server.shutdown().await;
 }
@@ -197,18 +155,13 @@ async fn syntax_errors_say_where() {
         let expected = tokio_postgres::error::ErrorPosition::Original(position);
         assert_eq!(found, Some(expected), "{sql}");
     }
-    for (sql, sqlstate, named, position) in [
-        ("SELECT nope FROM (VALUES (1)) AS t(x)", "42703", "nope", 8),
-        ("SELECT * FROM nope", "42P01", "nope", 15),
-    ] {
+    for (sql, sqlstate, named, position) in
+        [("SELECT nope FROM (VALUES (1)) AS t(x)", "42703", "nope", 8), ("SELECT * FROM nope", "42P01", "nope", 15)]
+    {
         let error = client.simple_query(sql).await.unwrap_err();
         client::check_error(&error, sqlstate, named).unwrap();
         let found = error.as_db_error().unwrap().position().cloned();
-        assert_eq!(
-            found,
-            Some(tokio_postgres::error::ErrorPosition::Original(position)),
-            "{sql}"
-        );
+        assert_eq!(found, Some(tokio_postgres::error::ErrorPosition::Original(position)), "{sql}");
     }
     goes_on(&client).await;
     server.shutdown().await;
@@ -223,26 +176,17 @@ async fn near_names_are_offered() {
     let sql =
         format!("CREATE EXTERNAL TABLE orders (id bigint, customer string) STORED AS PARQUET LOCATION '{location}'");
     client::rows(&client, &sql).await.unwrap();
-    client::fails(&client, "SELECT * FROM ordrs", "42P01", "orders")
-        .await
-        .unwrap();
-    client::fails(&client, "SELECT custmer FROM orders", "42703", "customer")
-        .await
-        .unwrap();
+    client::fails(&client, "SELECT * FROM ordrs", "42P01", "orders").await.unwrap();
+    client::fails(&client, "SELECT custmer FROM orders", "42703", "customer").await.unwrap();
     server.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_refused_and_nothing_runs() {
-    let server = TestServer::start_with(&[], |options| options.password = Some("correct horse".to_owned()))
-        .await
-        .unwrap();
+    let server =
+        TestServer::start_with(&[], |options| options.password = Some("correct horse".to_owned())).await.unwrap();
     let config = client::config(server.pg_address());
-    for (user, password) in [
-        ("limnos", Some("wrong")),
-        ("limnos", Some("")),
-        ("nobody", Some("correct horse")),
-    ] {
+    for (user, password) in [("limnos", Some("wrong")), ("limnos", Some("")), ("nobody", Some("correct horse"))] {
         let mut config = config.clone();
         config.user(user);
         if let Some(password) = password {

@@ -10,58 +10,24 @@ fn too_complex() -> Vec<(&'static str, String)> {
     vec![
         ("flat sum", format!("SELECT {}", chain("1", "+", 10_000))),
         ("flat or", format!("SELECT 1 WHERE {}", chain("1 = 0", " OR ", 20_000))),
-        (
-            "flat and",
-            format!("SELECT 1 WHERE {}", chain("1 = 1", " AND ", 20_000)),
-        ),
+        ("flat and", format!("SELECT 1 WHERE {}", chain("1 = 1", " AND ", 20_000))),
         ("flat concatenation", format!("SELECT {}", chain("'a'", "||", 10_000))),
         ("flat union", chain("SELECT 1", " UNION ALL ", 5_000)),
-        (
-            "parentheses",
-            format!("SELECT {}1{}", "(".repeat(20_000), ")".repeat(20_000)),
-        ),
+        ("parentheses", format!("SELECT {}1{}", "(".repeat(20_000), ")".repeat(20_000))),
         ("nots", format!("SELECT {}true", "NOT ".repeat(20_000))),
         ("minuses", format!("SELECT {}1", "- ".repeat(20_000))),
-        (
-            "subqueries",
-            format!(
-                "SELECT * FROM {}SELECT 1{}",
-                "(SELECT * FROM ".repeat(2_000),
-                ") AS t".repeat(2_000)
-            ),
-        ),
-        (
-            "cases",
-            format!(
-                "SELECT {}1{}",
-                "CASE WHEN true THEN ".repeat(5_000),
-                " END".repeat(5_000)
-            ),
-        ),
-        (
-            "functions",
-            format!("SELECT {}1{}", "abs(".repeat(5_000), ")".repeat(5_000)),
-        ),
+        ("subqueries", format!("SELECT * FROM {}SELECT 1{}", "(SELECT * FROM ".repeat(2_000), ") AS t".repeat(2_000))),
+        ("cases", format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(5_000), " END".repeat(5_000))),
+        ("functions", format!("SELECT {}1{}", "abs(".repeat(5_000), ")".repeat(5_000))),
         ("casts", format!("SELECT 1{}", "::int".repeat(10_000))),
-        (
-            "arrays",
-            format!("SELECT {}1{}", "ARRAY[".repeat(5_000), "]".repeat(5_000)),
-        ),
-        (
-            "joins",
-            format!(
-                "SELECT 1 FROM (VALUES (1)) AS t0(x){}",
-                " CROSS JOIN (VALUES (1)) AS t(x)".repeat(5_000)
-            ),
-        ),
+        ("arrays", format!("SELECT {}1{}", "ARRAY[".repeat(5_000), "]".repeat(5_000))),
+        ("joins", format!("SELECT 1 FROM (VALUES (1)) AS t0(x){}", " CROSS JOIN (VALUES (1)) AS t(x)".repeat(5_000))),
         ("long text", format!("SELECT '{}'", "x".repeat(2 << 20))),
     ]
 }
 
 async fn alive(client: &Client, what: &str) {
-    let answer = client::value(client, "SELECT 1")
-        .await
-        .unwrap_or_else(|error| panic!("after {what}: {error:#}"));
+    let answer = client::value(client, "SELECT 1").await.unwrap_or_else(|error| panic!("after {what}: {error:#}"));
     assert_eq!(answer.as_deref(), Some("1"));
 }
 
@@ -71,9 +37,7 @@ async fn texts_too_deep_or_too_long_are_refused() {
     let server = ServerProcess::start(data_dir.path(), root.path(), None).unwrap();
     let client = server.client().await.unwrap();
     for (what, sql) in too_complex() {
-        client::fails(&client, &sql, "54001", "")
-            .await
-            .unwrap_or_else(|error| panic!("{what}: {error:#}"));
+        client::fails(&client, &sql, "54001", "").await.unwrap_or_else(|error| panic!("{what}: {error:#}"));
         alive(&client, what).await;
         let error = client.prepare(&sql).await.unwrap_err();
         client::check_error(&error, "54001", "").unwrap_or_else(|error| panic!("{what}, prepared: {error:#}"));
@@ -91,10 +55,7 @@ async fn texts_just_within_the_limits_are_answered() {
         ("sum", format!("SELECT {}", chain("1", "+", 1_900)), "1900"),
         (
             "or",
-            format!(
-                "SELECT count(*) FROM (VALUES (1)) AS t(x) WHERE {} OR x = 1",
-                chain("x = 0", " OR ", 1_900)
-            ),
+            format!("SELECT count(*) FROM (VALUES (1)) AS t(x) WHERE {} OR x = 1", chain("x = 0", " OR ", 1_900)),
             "1",
         ),
         (
@@ -105,30 +66,13 @@ async fn texts_just_within_the_limits_are_answered() {
             ),
             "1",
         ),
-        (
-            "union",
-            format!("SELECT count(*) FROM ({}) AS t", chain("SELECT 1", " UNION ALL ", 500)),
-            "500",
-        ),
-        (
-            "parentheses",
-            format!("SELECT {}1{}", "(".repeat(200), ")".repeat(200)),
-            "1",
-        ),
+        ("union", format!("SELECT count(*) FROM ({}) AS t", chain("SELECT 1", " UNION ALL ", 500)), "500"),
+        ("parentheses", format!("SELECT {}1{}", "(".repeat(200), ")".repeat(200)), "1"),
         ("text", format!("SELECT length('{}')", "x".repeat(500_000)), "500000"),
     ] {
         let value = client::value(&client, &sql).await.unwrap_or_else(|error| {
             let text = format!("{error:#}");
-            panic!(
-                "{what}: {}",
-                text.chars()
-                    .rev()
-                    .take(400)
-                    .collect::<String>()
-                    .chars()
-                    .rev()
-                    .collect::<String>()
-            )
+            panic!("{what}: {}", text.chars().rev().take(400).collect::<String>().chars().rev().collect::<String>())
         });
         assert_eq!(value.as_deref(), Some(answer), "{what}");
     }
@@ -155,9 +99,7 @@ async fn calls_with_monstrous_arguments_fail_alone() {
         "SELECT 'a' ~ '((((((((((a{1,100}){1,100}){1,100}){1,100}){1,100}){1,100}){1,100}){1,100}){1,100}){1,100})'",
     ] {
         if let Err(error) = client.simple_query(sql).await {
-            let error = error
-                .as_db_error()
-                .unwrap_or_else(|| panic!("{sql}: the connection was lost: {error:?}"));
+            let error = error.as_db_error().unwrap_or_else(|| panic!("{sql}: the connection was lost: {error:?}"));
             let code = error.code().code();
             let expected = ["53200", "54000", "57014", "22023", "42883", "2201B", "0A000", "54001"];
             assert!(expected.contains(&code), "{sql}: {code} {}", error.message());
@@ -182,26 +124,17 @@ async fn garbage_on_the_wire_is_survived() {
     for (what, bytes) in [
         ("nothing", Vec::new()),
         ("http", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
-        (
-            "tls hello",
-            vec![0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03],
-        ),
+        ("tls hello", vec![0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03]),
         ("zero length", vec![0, 0, 0, 0]),
         ("negative length", vec![0xff, 0xff, 0xff, 0xff, 0, 3, 0, 0]),
         ("huge start-up", vec![0x7f, 0xff, 0xff, 0xff, 0, 3, 0, 0]),
-        (
-            "no terminator",
-            [&20_i32.to_be_bytes()[..], &196_608_i32.to_be_bytes(), b"user\0limnosX"].concat(),
-        ),
+        ("no terminator", [&20_i32.to_be_bytes()[..], &196_608_i32.to_be_bytes(), b"user\0limnosX"].concat()),
         ("password before it is asked for", after(b"p\0\0\0\x08abc\0")),
         ("query without terminator", after(b"Q\0\0\0\x08SELE")),
         ("query length too small", after(b"Q\0\0\0\x01")),
         ("unknown message", after(b"!\0\0\0\x04")),
         ("parse cut short", after(b"P\0\0\0\x06ab")),
-        (
-            "bind with impossible counts",
-            after(b"B\0\0\0\x0c\0\0\x7f\xff\x7f\xff\x7f\xff"),
-        ),
+        ("bind with impossible counts", after(b"B\0\0\0\x0c\0\0\x7f\xff\x7f\xff\x7f\xff")),
         ("message of 1 GiB", after(b"Q\x40\0\0\0SELECT 1")),
         ("bad utf-8", after(b"Q\0\0\0\x0fSELECT '\xff\xfe\0")),
     ] {

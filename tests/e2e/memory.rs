@@ -9,9 +9,7 @@ const MIB: u64 = 1 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_over_the_limit_fails_alone() {
-    let server = TestServer::start_with(&[], |options| options.memory_limit_bytes = 64 * MIB)
-        .await
-        .unwrap();
+    let server = TestServer::start_with(&[], |options| options.memory_limit_bytes = 64 * MIB).await.unwrap();
     let client = server.client().await.unwrap();
     let other = server.client().await.unwrap();
     // Arrays can't spill.
@@ -30,9 +28,7 @@ async fn a_query_over_the_limit_fails_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sorting_more_than_the_limit_spills() {
-    let server = TestServer::start_with(&[], |options| options.memory_limit_bytes = 128 * MIB)
-        .await
-        .unwrap();
+    let server = TestServer::start_with(&[], |options| options.memory_limit_bytes = 128 * MIB).await.unwrap();
     let client = server.client().await.unwrap();
     // Some 400 MB to sort in 128.
     let sql = "SELECT count(*), max(n) FROM (SELECT row_number() OVER (ORDER BY t) AS n FROM (
@@ -48,9 +44,7 @@ async fn a_result_of_five_million_rows_passes_through() {
     let server = ServerProcess::start(data_dir.path(), root.path(), None).unwrap();
     let client = server.client().await.unwrap();
     // Warm: what a first query loads is not the result's.
-    client::rows(&client, "SELECT count(*) FROM generate_series(1, 100000)")
-        .await
-        .unwrap();
+    client::rows(&client, "SELECT count(*) FROM generate_series(1, 100000)").await.unwrap();
     let before = server.resident_bytes().unwrap();
     // About 600 MB as text.
     let rows = client
@@ -72,9 +66,7 @@ async fn a_client_that_does_not_read_is_not_buffered_for() {
     let (data_dir, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let server = ServerProcess::start(data_dir.path(), root.path(), None).unwrap();
     let client = server.client().await.unwrap();
-    client::rows(&client, "SELECT count(*) FROM generate_series(1, 100000)")
-        .await
-        .unwrap();
+    client::rows(&client, "SELECT count(*) FROM generate_series(1, 100000)").await.unwrap();
     let before = server.resident_bytes().unwrap();
     let mut slow = Vec::new();
     for _ in 0..4 {

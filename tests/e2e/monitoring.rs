@@ -14,10 +14,7 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (
-        head.split_whitespace().nth(1).unwrap().parse().unwrap(),
-        body.to_owned(),
-    )
+    (head.split_whitespace().nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 /// The value of a metric without labels, or the sum over its labels.
@@ -58,12 +55,8 @@ async fn health_and_metrics_are_served() {
 async fn system_queries_lists_what_ran_and_what_runs() {
     let server = TestServer::start(&[]).await.unwrap();
     let (client, other) = (server.client().await.unwrap(), server.client().await.unwrap());
-    client::rows(&client, "SELECT 'marker one' FROM generate_series(1, 3)")
-        .await
-        .unwrap();
-    client::fails(&client, "SELECT 'marker two', 1 / 0", "22012", "zero")
-        .await
-        .unwrap();
+    client::rows(&client, "SELECT 'marker one' FROM generate_series(1, 3)").await.unwrap();
+    client::fails(&client, "SELECT 'marker two', 1 / 0", "22012", "zero").await.unwrap();
     let cancel = other.cancel_token();
     let endless = "SELECT 'marker three', count(*) FROM generate_series(1, 1000000) AS a(x), generate_series(1, 1000000) AS b(x) WHERE a.x % 7 = b.x % 11";
     let look = async {
@@ -79,11 +72,7 @@ async fn system_queries_lists_what_ran_and_what_runs() {
     let rows = client::rows(&client, sql).await.unwrap();
     let text = |at: (usize, usize)| rows[at.0][at.1].clone().unwrap_or_default();
     assert_eq!(rows.len(), 3, "{rows:?}");
-    assert_eq!(
-        (text((0, 0)).as_str(), text((0, 1)).as_str()),
-        ("SUCCEEDED", "3"),
-        "{rows:?}"
-    );
+    assert_eq!((text((0, 0)).as_str(), text((0, 1)).as_str()), ("SUCCEEDED", "3"), "{rows:?}");
     assert_eq!(text((1, 0)), "CANCELLED", "{rows:?}");
     assert_eq!(text((2, 0)), "FAILED", "{rows:?}");
     assert!(text((2, 2)).contains("division by zero"), "{rows:?}");

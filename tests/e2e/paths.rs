@@ -10,12 +10,7 @@ async fn nothing_outside_the_roots_can_be_named() {
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join("secret.csv"), format!("id\n{CANARY}\n")).unwrap();
     let inside = tempfile::tempdir().unwrap();
-    lake::write_parquet(
-        &inside.path().join("good/a.parquet"),
-        &[lake::plain_rows(0, 3).unwrap()],
-        10,
-    )
-    .unwrap();
+    lake::write_parquet(&inside.path().join("good/a.parquet"), &[lake::plain_rows(0, 3).unwrap()], 10).unwrap();
     std::os::unix::fs::symlink(outside.path(), inside.path().join("link")).unwrap();
     std::os::unix::fs::symlink(outside.path().join("secret.csv"), inside.path().join("good/link.csv")).unwrap();
     // A sibling whose name begins as the root's does.
@@ -56,19 +51,11 @@ async fn nothing_outside_the_roots_can_be_named() {
             format!("CRAWL '{location}'"),
             format!("SELECT * FROM '{location}'"),
         ] {
-            let error = client
-                .simple_query(&sql)
-                .await
-                .err()
-                .unwrap_or_else(|| panic!("{sql} was allowed"));
+            let error = client.simple_query(&sql).await.err().unwrap_or_else(|| panic!("{sql} was allowed"));
             let error = error.as_db_error().unwrap();
             let code = error.code().code();
             // Selecting from a quoted path may not be a thing on a server at all; all else is refused by name.
-            let expected: &[&str] = if sql.starts_with("SELECT") {
-                &["42501", "42601", "42P01"]
-            } else {
-                &["42501"]
-            };
+            let expected: &[&str] = if sql.starts_with("SELECT") { &["42501", "42601", "42P01"] } else { &["42501"] };
             assert!(expected.contains(&code), "{sql}: {code} {}", error.message());
             assert!(!error.message().contains(CANARY), "{sql}: {}", error.message());
         }

@@ -21,10 +21,7 @@ async fn server_and_client() -> (TestServer, Client) {
 #[tokio::test(flavor = "multi_thread")]
 async fn extended_queries_take_parameters_of_many_types() {
     let (server, client) = server_and_client().await;
-    let row = client
-        .query_one("SELECT $1::int + $2::int AS sum", &[&40_i32, &2_i32])
-        .await
-        .unwrap();
+    let row = client.query_one("SELECT $1::int + $2::int AS sum", &[&40_i32, &2_i32]).await.unwrap();
     assert_eq!((row.get::<_, i32>(0), row.columns()[0].name()), (42, "sum"));
     let row = client
         .query_one(
@@ -72,10 +69,7 @@ async fn an_error_in_an_extended_query_leaves_the_session_usable() {
         client::check_error(&error, "22012", "division by zero").unwrap();
         let error = client.prepare("SELECT nope").await.unwrap_err();
         client::check_error(&error, "42703", "nope").unwrap();
-        let error = client
-            .query("SELECT $1::int", &[&"not what was declared"])
-            .await
-            .unwrap_err();
+        let error = client.query("SELECT $1::int", &[&"not what was declared"]).await.unwrap_err();
         assert!(error.as_db_error().is_none(), "refused by the client: {error:?}");
         let row = client.query_one("SELECT 10 / $1::int", &[&5_i32]).await.unwrap();
         assert_eq!(row.get::<_, i32>(0), 2);
@@ -87,10 +81,7 @@ async fn an_error_in_an_extended_query_leaves_the_session_usable() {
 async fn portals_hand_out_rows_in_portions() {
     let (server, mut client) = server_and_client().await;
     let transaction = client.transaction().await.unwrap();
-    let portal = transaction
-        .bind("SELECT g FROM generate_series(1, 10) AS s(g) ORDER BY 1", &[])
-        .await
-        .unwrap();
+    let portal = transaction.bind("SELECT g FROM generate_series(1, 10) AS s(g) ORDER BY 1", &[]).await.unwrap();
     let mut portions = Vec::new();
     loop {
         let rows = transaction.query_portal(&portal, 4).await.unwrap();
@@ -101,14 +92,8 @@ async fn portals_hand_out_rows_in_portions() {
     }
     assert_eq!(portions, [vec![1, 2, 3, 4], vec![5, 6, 7, 8], vec![9, 10]]);
     // Two at once, turn by turn.
-    let first = transaction
-        .bind("SELECT g FROM generate_series(1, 100000) AS s(g)", &[])
-        .await
-        .unwrap();
-    let second = transaction
-        .bind("SELECT -g FROM generate_series(1, 100000) AS s(g)", &[])
-        .await
-        .unwrap();
+    let first = transaction.bind("SELECT g FROM generate_series(1, 100000) AS s(g)", &[]).await.unwrap();
+    let second = transaction.bind("SELECT -g FROM generate_series(1, 100000) AS s(g)", &[]).await.unwrap();
     for _ in 0..3 {
         assert_eq!(transaction.query_portal(&first, 10).await.unwrap().len(), 10);
         assert_eq!(transaction.query_portal(&second, 10).await.unwrap().len(), 10);
@@ -120,18 +105,9 @@ async fn portals_hand_out_rows_in_portions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn several_statements_in_one_text_stop_at_the_first_error() {
     let (server, client) = server_and_client().await;
-    let messages = client
-        .simple_query("SELECT 1; SELECT 2, 3; ; SET application_name = 'x'")
-        .await
-        .unwrap();
-    let rows = messages
-        .iter()
-        .filter(|message| matches!(message, SimpleQueryMessage::Row(_)))
-        .count();
-    let done = messages
-        .iter()
-        .filter(|message| matches!(message, SimpleQueryMessage::CommandComplete(_)))
-        .count();
+    let messages = client.simple_query("SELECT 1; SELECT 2, 3; ; SET application_name = 'x'").await.unwrap();
+    let rows = messages.iter().filter(|message| matches!(message, SimpleQueryMessage::Row(_))).count();
+    let done = messages.iter().filter(|message| matches!(message, SimpleQueryMessage::CommandComplete(_))).count();
     assert_eq!((rows, done), (2, 3));
     let error = client
         .simple_query("SET application_name = 'before'; SELECT 1 / 0; SET application_name = 'after'")
@@ -150,21 +126,10 @@ async fn several_statements_in_one_text_stop_at_the_first_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tags_count_rows() {
     let (server, client) = server_and_client().await;
-    let messages = client
-        .simple_query("SELECT * FROM generate_series(1, 12345)")
-        .await
-        .unwrap();
-    let Some(SimpleQueryMessage::CommandComplete(count)) = messages.last() else {
-        panic!("{messages:?}")
-    };
+    let messages = client.simple_query("SELECT * FROM generate_series(1, 12345)").await.unwrap();
+    let Some(SimpleQueryMessage::CommandComplete(count)) = messages.last() else { panic!("{messages:?}") };
     assert_eq!(*count, 12_345);
-    assert_eq!(
-        client
-            .execute("SELECT * FROM generate_series(1, 7)", &[])
-            .await
-            .unwrap(),
-        7
-    );
+    assert_eq!(client.execute("SELECT * FROM generate_series(1, 7)", &[]).await.unwrap(), 7);
     server.shutdown().await;
 }
 
@@ -180,20 +145,13 @@ async fn cancel_stops_a_query_that_computes_and_one_that_streams() {
     };
     let (result, cancelled_at) = tokio::join!(client.simple_query(ENDLESS), later(500));
     client::check_error(&result.unwrap_err(), "57014", "user request").unwrap();
-    assert!(
-        cancelled_at.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        cancelled_at.elapsed()
-    );
+    assert!(cancelled_at.elapsed() < Duration::from_secs(3), "{:?}", cancelled_at.elapsed());
     assert_eq!(client::value(&client, "SELECT 1").await.unwrap().as_deref(), Some("1"));
 
     // While rows are on their way, in the extended protocol.
     let drain = async {
         let rows = client
-            .query_raw(
-                "SELECT g, repeat('x', 100) FROM generate_series(1, 2000000000) AS s(g)",
-                Vec::<i32>::new(),
-            )
+            .query_raw("SELECT g, repeat('x', 100) FROM generate_series(1, 2000000000) AS s(g)", Vec::<i32>::new())
             .await?;
         let mut rows = std::pin::pin!(rows);
         let mut count = 0_u64;
@@ -204,11 +162,7 @@ async fn cancel_stops_a_query_that_computes_and_one_that_streams() {
     };
     let (result, cancelled_at) = tokio::join!(drain, later(700));
     client::check_error(&result.unwrap_err(), "57014", "user request").unwrap();
-    assert!(
-        cancelled_at.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        cancelled_at.elapsed()
-    );
+    assert!(cancelled_at.elapsed() < Duration::from_secs(3), "{:?}", cancelled_at.elapsed());
     assert_eq!(client::value(&client, "SELECT 1").await.unwrap().as_deref(), Some("1"));
 
     // With nothing running, a cancel is not kept for the next query.
@@ -221,12 +175,7 @@ async fn cancel_stops_a_query_that_computes_and_one_that_streams() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_with_a_wrong_key_cancels_nothing() {
     let (server, client) = server_and_client().await;
-    let pid: i32 = client::value(&client, "SELECT pg_backend_pid()")
-        .await
-        .unwrap()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let pid: i32 = client::value(&client, "SELECT pg_backend_pid()").await.unwrap().unwrap().parse().unwrap();
     let guess = async {
         for key in 0..50_i32 {
             let mut socket = tokio::net::TcpStream::connect(server.pg_address()).await.unwrap();
@@ -255,24 +204,13 @@ async fn statement_timeout_ends_a_statement_and_nothing_else() {
     let (server, client) = server_and_client().await;
     client::rows(&client, "SET statement_timeout = '300ms'").await.unwrap();
     let began = Instant::now();
-    client::fails(&client, ENDLESS, "57014", "statement timeout")
-        .await
-        .unwrap();
+    client::fails(&client, ENDLESS, "57014", "statement timeout").await.unwrap();
     let took = began.elapsed();
-    assert!(
-        took >= Duration::from_millis(300) && took < Duration::from_secs(3),
-        "{took:?}"
-    );
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(3), "{took:?}");
     assert_eq!(client::value(&client, "SELECT 1").await.unwrap().as_deref(), Some("1"));
     // It also ends a result that a client is too slow to take.
     client::rows(&client, "SET statement_timeout = 0").await.unwrap();
-    assert_eq!(
-        client::value(&client, "SHOW statement_timeout")
-            .await
-            .unwrap()
-            .as_deref(),
-        Some("0")
-    );
+    assert_eq!(client::value(&client, "SHOW statement_timeout").await.unwrap().as_deref(), Some("0"));
     server.shutdown().await;
 }
 
@@ -280,12 +218,8 @@ async fn statement_timeout_ends_a_statement_and_nothing_else() {
 async fn a_failed_transaction_waits_for_rollback() {
     let (server, client) = server_and_client().await;
     client::rows(&client, "BEGIN").await.unwrap();
-    client::fails(&client, "SELECT 1 / 0", "22012", "division by zero")
-        .await
-        .unwrap();
-    client::fails(&client, "SELECT 1", "25P02", "transaction")
-        .await
-        .unwrap();
+    client::fails(&client, "SELECT 1 / 0", "22012", "division by zero").await.unwrap();
+    client::fails(&client, "SELECT 1", "25P02", "transaction").await.unwrap();
     let error = client.query("SELECT 1", &[]).await.unwrap_err();
     client::check_error(&error, "25P02", "transaction").unwrap();
     // COMMIT of a failed transaction is a rollback.
@@ -308,13 +242,9 @@ async fn a_transaction_sees_one_catalog() {
     client::rows(&writer, "DROP TABLE early").await.unwrap();
     let count = client::value(&reader, "SELECT count(*) FROM early").await.unwrap();
     assert_eq!(count.as_deref(), Some("10000"));
-    client::fails(&reader, "SELECT count(*) FROM late", "42P01", "late")
-        .await
-        .unwrap();
+    client::fails(&reader, "SELECT count(*) FROM late", "42P01", "late").await.unwrap();
     client::rows(&reader, "ROLLBACK").await.unwrap();
-    client::fails(&reader, "SELECT count(*) FROM early", "42P01", "early")
-        .await
-        .unwrap();
+    client::fails(&reader, "SELECT count(*) FROM early", "42P01", "early").await.unwrap();
     let count = client::value(&reader, "SELECT count(*) FROM late").await.unwrap();
     assert_eq!(count.as_deref(), Some("10000"));
     server.shutdown().await;
@@ -324,15 +254,11 @@ async fn a_transaction_sees_one_catalog() {
 async fn start_up_settings_hold() {
     let server = TestServer::start(&[]).await.unwrap();
     let mut config = client::config(server.pg_address());
-    config
-        .options("-c statement_timeout=1234 -c TimeZone=Europe/Berlin")
-        .application_name("my tool");
+    config.options("-c statement_timeout=1234 -c TimeZone=Europe/Berlin").application_name("my tool");
     let client = client::connect(&config).await.unwrap();
-    for (name, value) in [
-        ("statement_timeout", "1234ms"),
-        ("TimeZone", "Europe/Berlin"),
-        ("application_name", "my tool"),
-    ] {
+    for (name, value) in
+        [("statement_timeout", "1234ms"), ("TimeZone", "Europe/Berlin"), ("application_name", "my tool")]
+    {
         let shown = client::value(&client, &format!("SHOW {name}")).await.unwrap();
         assert_eq!(shown.as_deref(), Some(value), "{name}");
     }

@@ -41,22 +41,15 @@ async fn many(s3: &S3Server) -> (tempfile::TempDir, TestServer, Client) {
 async fn a_point_query_on_ten_thousand_partitions_is_at_most_five_requests() {
     let s3 = S3Server::start("lake").await.unwrap();
     let (_data_dir, server, client) = many(&s3).await;
-    let rows = client::rows(&client, "SELECT id, name, day FROM many WHERE day = '07042' AND id = 1")
-        .await
-        .unwrap();
-    assert_eq!(
-        rows,
-        [[Some("1".to_owned()), Some("row 1".to_owned()), Some("07042".to_owned())]]
-    );
+    let rows = client::rows(&client, "SELECT id, name, day FROM many WHERE day = '07042' AND id = 1").await.unwrap();
+    assert_eq!(rows, [[Some("1".to_owned()), Some("row 1".to_owned()), Some("07042".to_owned())]]);
     let counts = s3.counts();
     assert!(counts.total() <= 5, "{counts:?}");
     // At most the one folder is listed.
     assert!(counts.list <= 1, "{counts:?}");
     // Asked again, the footer is known.
     s3.reset_counts();
-    client::rows(&client, "SELECT name FROM many WHERE day = '07042' AND id = 1")
-        .await
-        .unwrap();
+    client::rows(&client, "SELECT name FROM many WHERE day = '07042' AND id = 1").await.unwrap();
     assert!(s3.counts().total() <= 3, "{:?}", s3.counts());
 
     // What needs only partition keys opens no file, and what needs nothing asks for nothing.
@@ -70,13 +63,7 @@ async fn a_point_query_on_ten_thousand_partitions_is_at_most_five_requests() {
         assert_eq!(s3.counts().get, 0, "{sql}: {:?}", s3.counts());
     }
     s3.reset_counts();
-    assert_eq!(
-        client::value(&client, "SELECT count(*) FROM many WHERE day = 'none'")
-            .await
-            .unwrap()
-            .unwrap(),
-        "0"
-    );
+    assert_eq!(client::value(&client, "SELECT count(*) FROM many WHERE day = 'none'").await.unwrap().unwrap(), "0");
     assert_eq!(s3.counts().total(), 0, "{:?}", s3.counts());
 
     // Ranges, lists and functions of the key prune, too: one LIST and a footer and a page per partition at most.
@@ -122,9 +109,6 @@ async fn explain_says_what_was_pruned() {
     assert!(plan.contains("1 of 10"), "partitions kept of total in\n{plan}");
     let plan = explain("EXPLAIN ANALYZE SELECT count(name) FROM wide WHERE id = 4321").await;
     assert!(plan.contains("1 of 10"), "row groups kept of total in\n{plan}");
-    assert!(
-        plan.contains("bytes") && plan.contains("requests"),
-        "bytes and requests in\n{plan}"
-    );
+    assert!(plan.contains("bytes") && plan.contains("requests"), "bytes and requests in\n{plan}");
     server.shutdown().await;
 }

@@ -12,12 +12,8 @@ use tokio_postgres::Client;
 async fn tables(s3: &S3Server) -> (TestServer, Client) {
     let root = s3.root().join("lake");
     lake::write_parquet(&root.join("p/a.parquet"), &[lake::plain_rows(0, 2000).unwrap()], 500).unwrap();
-    let csv: String = (0..2000)
-        .map(|id| format!("{id},row {id},{}\n", f64::from(id) / 2.0))
-        .collect();
-    let json: String = (0..2000)
-        .map(|id| format!("{{\"id\":{id},\"name\":\"row {id}\"}}\n"))
-        .collect();
+    let csv: String = (0..2000).map(|id| format!("{id},row {id},{}\n", f64::from(id) / 2.0)).collect();
+    let json: String = (0..2000).map(|id| format!("{{\"id\":{id},\"name\":\"row {id}\"}}\n")).collect();
     for (folder, file, text) in [("c", "a.csv", csv), ("j", "a.json", json)] {
         std::fs::create_dir_all(root.join(folder)).unwrap();
         std::fs::write(root.join(folder).join(file), text).unwrap();
@@ -45,9 +41,7 @@ async fn passing_faults_are_retried() {
     for table in ["p", "c", "j"] {
         for fault in [&s3.faults.slow_down, &s3.faults.reset_mid_body] {
             fault.store(2, Ordering::SeqCst);
-            let sum = client::value(&client, &format!("SELECT sum(id) FROM {table}"))
-                .await
-                .unwrap();
+            let sum = client::value(&client, &format!("SELECT sum(id) FROM {table}")).await.unwrap();
             assert_eq!(sum.as_deref(), Some(RIGHT), "{table}");
             fault.store(0, Ordering::SeqCst);
         }
@@ -63,13 +57,9 @@ async fn a_short_body_is_never_taken_for_the_whole() {
         s3.faults.short_body.store(usize::MAX, Ordering::SeqCst);
         let answer = client.simple_query(&format!("SELECT sum(id) FROM {table}")).await;
         s3.faults.short_body.store(0, Ordering::SeqCst);
-        let error = answer
-            .err()
-            .unwrap_or_else(|| panic!("{table}: half a file was taken for the whole"));
+        let error = answer.err().unwrap_or_else(|| panic!("{table}: half a file was taken for the whole"));
         client::check_error(&error, "58030", &format!("s3://lake/{table}/")).unwrap();
-        let sum = client::value(&client, &format!("SELECT sum(id) FROM {table}"))
-            .await
-            .unwrap();
+        let sum = client::value(&client, &format!("SELECT sum(id) FROM {table}")).await.unwrap();
         assert_eq!(sum.as_deref(), Some(RIGHT), "{table}");
     }
     server.shutdown().await;
@@ -81,9 +71,7 @@ async fn a_store_that_stays_away_is_named_in_time() {
     let (server, client) = tables(&s3).await;
     s3.faults.slow_down.store(usize::MAX, Ordering::SeqCst);
     let began = Instant::now();
-    client::fails(&client, "SELECT sum(id) FROM p", "58030", "s3://lake/p/")
-        .await
-        .unwrap();
+    client::fails(&client, "SELECT sum(id) FROM p", "58030", "s3://lake/p/").await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     s3.faults.slow_down.store(0, Ordering::SeqCst);
     let sum = client::value(&client, "SELECT sum(id) FROM p").await.unwrap();
@@ -98,9 +86,7 @@ async fn a_slow_store_can_be_cancelled() {
     s3.faults.latency_ms.store(60_000, Ordering::SeqCst);
     client::rows(&client, "SET statement_timeout = '500ms'").await.unwrap();
     let began = Instant::now();
-    client::fails(&client, "SELECT sum(id) FROM c", "57014", "statement timeout")
-        .await
-        .unwrap();
+    client::fails(&client, "SELECT sum(id) FROM c", "57014", "statement timeout").await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     server.shutdown().await;
 }

@@ -17,9 +17,5 @@ async fn sql_tests_answer_the_same_in_process_and_over_the_wire() {
         failures.extend(found);
     }
     let all = failures.join("\n\n");
-    assert!(
-        failures.is_empty(),
-        "{} failures in {files_failed} files\n\n{all}",
-        failures.len()
-    );
+    assert!(failures.is_empty(), "{} failures in {files_failed} files\n\n{all}", failures.len());
 }

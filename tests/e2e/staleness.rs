@@ -22,11 +22,7 @@ fn write(folder: &Path, file: &str, from: i64, to: i64) {
 /// Replaced, added and deleted files, on whichever store.
 async fn changes_are_seen(client: &Client, folder: &Path) {
     let expect = async |count: &str, sum: &str, what: &str| {
-        assert_eq!(
-            count_and_sum(client).await,
-            (count.to_owned(), sum.to_owned()),
-            "{what}"
-        );
+        assert_eq!(count_and_sum(client).await, (count.to_owned(), sum.to_owned()), "{what}");
     };
     expect("10", "45", "at first").await;
     write(folder, "b.parquet", 10, 20);
@@ -51,10 +47,7 @@ async fn changes_on_local_disk_are_seen() {
     write(&folder, "a.parquet", 0, 10);
     let server = TestServer::start(&[root.path()]).await.unwrap();
     let client = server.client().await.unwrap();
-    let sql = format!(
-        "CREATE EXTERNAL TABLE t (id bigint) STORED AS PARQUET LOCATION '{}'",
-        folder.display()
-    );
+    let sql = format!("CREATE EXTERNAL TABLE t (id bigint) STORED AS PARQUET LOCATION '{}'", folder.display());
     client::rows(&client, &sql).await.unwrap();
     changes_are_seen(&client, &folder).await;
     server.shutdown().await;
@@ -67,12 +60,9 @@ async fn changes_in_s3_are_seen() {
     write(&folder, "a.parquet", 0, 10);
     let server = TestServer::start_on_s3(&s3, "lake", &[]).await.unwrap();
     let client = server.client().await.unwrap();
-    client::rows(
-        &client,
-        "CREATE EXTERNAL TABLE t (id bigint) STORED AS PARQUET LOCATION 's3://lake/t/'",
-    )
-    .await
-    .unwrap();
+    client::rows(&client, "CREATE EXTERNAL TABLE t (id bigint) STORED AS PARQUET LOCATION 's3://lake/t/'")
+        .await
+        .unwrap();
     changes_are_seen(&client, &folder).await;
     server.shutdown().await;
 }
@@ -88,15 +78,10 @@ async fn a_file_deleted_in_mid_query_is_named_or_not_needed() {
     }
     let server = TestServer::start(&[root.path()]).await.unwrap();
     let client = server.client().await.unwrap();
-    let sql = format!(
-        "CREATE EXTERNAL TABLE t (id bigint, name string) STORED AS PARQUET LOCATION '{}'",
-        folder.display()
-    );
+    let sql =
+        format!("CREATE EXTERNAL TABLE t (id bigint, name string) STORED AS PARQUET LOCATION '{}'", folder.display());
     client::rows(&client, &sql).await.unwrap();
-    let rows = client
-        .query_raw("SELECT id, name FROM t", Vec::<i32>::new())
-        .await
-        .unwrap();
+    let rows = client.query_raw("SELECT id, name FROM t", Vec::<i32>::new()).await.unwrap();
     let mut rows = std::pin::pin!(rows);
     // The first rows are here, so the query runs; the reader is far from the last files, for nobody takes more rows.
     for _ in 0..10 {
@@ -142,9 +127,7 @@ async fn partitions_that_come_and_go_are_repaired() {
     // A folder that is gone is no row, and no error; SYNC forgets it.
     std::fs::remove_dir_all(folder.join("day=1")).unwrap();
     assert_eq!(count_and_sum(&client).await.0, "10");
-    client::rows(&client, "MSCK REPAIR TABLE t SYNC PARTITIONS")
-        .await
-        .unwrap();
+    client::rows(&client, "MSCK REPAIR TABLE t SYNC PARTITIONS").await.unwrap();
     let partitions = client::rows(&client, "SHOW PARTITIONS t").await.unwrap();
     assert_eq!(partitions, [[Some("day=2".to_owned())]]);
     server.shutdown().await;

@@ -10,12 +10,7 @@ async fn all_22_queries_give_the_answers_of_another_engine() {
     limnos_server::demo::make_lake(lake.path(), 0.1).await.unwrap();
     let server = TestServer::start(&[lake.path()]).await.unwrap();
     let client = server.client().await.unwrap();
-    client::rows(
-        &client,
-        &format!("CRAWL '{}' INTO DATABASE default", lake.path().display()),
-    )
-    .await
-    .unwrap();
+    client::rows(&client, &format!("CRAWL '{}' INTO DATABASE default", lake.path().display())).await.unwrap();
     let mut wrong = Vec::new();
     for number in 1..=22 {
         let sql = std::fs::read_to_string(paths::sql().join(format!("tpch/q{number:02}.sql"))).unwrap();

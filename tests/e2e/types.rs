@@ -105,10 +105,7 @@ impl ToSql for Raw {
 }
 
 fn from_hex(text: &str) -> Vec<u8> {
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
 fn to_hex(bytes: &[u8]) -> String {
@@ -123,10 +120,7 @@ async fn values_are_sent_as_postgresql_sends_them() {
     for (r#type, text, hex) in VALUES {
         // The numeric's scale is written out, as the type of a column would have it.
         let declared = match *r#type {
-            "numeric" => format!(
-                "numeric(38, {})",
-                text.split_once('.').map_or(0, |(_, fraction)| fraction.len())
-            ),
+            "numeric" => format!("numeric(38, {})", text.split_once('.').map_or(0, |(_, fraction)| fraction.len())),
             other => other.to_owned(),
         };
         let sql = format!("SELECT CAST('{}' AS {declared})", text.replace('\'', "''"));
@@ -141,9 +135,7 @@ async fn values_are_sent_as_postgresql_sends_them() {
                 if found.0 != from_hex(hex) {
                     wrong.push(format!("{sql}: binary {}, PostgreSQL {hex}", to_hex(&found.0)));
                 }
-                let expected = r#type
-                    .strip_suffix("[]")
-                    .map_or((*r#type).to_owned(), |element| format!("_{element}"));
+                let expected = r#type.strip_suffix("[]").map_or((*r#type).to_owned(), |element| format!("_{element}"));
                 if row.columns()[0].type_().name() != expected {
                     wrong.push(format!("{sql}: type {}", row.columns()[0].type_()));
                 }
@@ -162,10 +154,7 @@ async fn parameters_come_in_as_they_go_out() {
     let mut wrong = Vec::new();
     for (r#type, text, hex) in VALUES {
         let declared = match *r#type {
-            "numeric" => format!(
-                "numeric(38, {})",
-                text.split_once('.').map_or(0, |(_, fraction)| fraction.len())
-            ),
+            "numeric" => format!("numeric(38, {})", text.split_once('.').map_or(0, |(_, fraction)| fraction.len())),
             other => other.to_owned(),
         };
         let sql = format!("SELECT CAST($1 AS {declared})");

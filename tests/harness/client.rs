@@ -34,19 +34,13 @@ pub async fn connect(config: &Config) -> Result<Client, tokio_postgres::Error> {
 
 /// Runs one statement, or several, over the simple protocol; the rows of all of them.
 pub async fn rows(client: &Client, sql: &str) -> anyhow::Result<TextRows> {
-    let messages = client
-        .simple_query(sql)
-        .await
-        .map_err(describe)
-        .with_context(|| sql.to_owned())?;
+    let messages = client.simple_query(sql).await.map_err(describe).with_context(|| sql.to_owned())?;
     Ok(messages
         .iter()
         .filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(
-                (0..row.len())
-                    .map(|column| row.get(column).map(str::to_owned))
-                    .collect(),
-            ),
+            SimpleQueryMessage::Row(row) => {
+                Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
+            }
             _ => None,
         })
         .collect())
@@ -55,10 +49,7 @@ pub async fn rows(client: &Client, sql: &str) -> anyhow::Result<TextRows> {
 /// The one value of a statement's one row.
 pub async fn value(client: &Client, sql: &str) -> anyhow::Result<Option<String>> {
     let mut rows = rows(client, sql).await?;
-    ensure!(
-        rows.len() == 1 && rows[0].len() == 1,
-        "{sql}: expected one value, got {rows:?}"
-    );
+    ensure!(rows.len() == 1 && rows[0].len() == 1, "{sql}: expected one value, got {rows:?}");
     Ok(rows.remove(0).remove(0))
 }
 
@@ -74,9 +65,7 @@ pub async fn fails(client: &Client, sql: &str, sqlstate: &str, named: &str) -> a
 /// Checks an error's SQLSTATE and that message, detail or hint name what they should. An error must never show what is ours
 /// alone: Rust types, the engine's internals, secrets.
 pub fn check_error(error: &tokio_postgres::Error, sqlstate: &str, named: &str) -> anyhow::Result<()> {
-    let Some(database) = error.as_db_error() else {
-        bail!("not an answer of the server: {error:?}")
-    };
+    let Some(database) = error.as_db_error() else { bail!("not an answer of the server: {error:?}") };
     let text = format!(
         "{}: {}\n{}\n{}",
         database.code().code(),
@@ -86,21 +75,11 @@ pub fn check_error(error: &tokio_postgres::Error, sqlstate: &str, named: &str) -
     );
     ensure!(database.code().code() == sqlstate, "expected {sqlstate}, got {text}");
     ensure!(text.contains(named), "expected {named:?} in {text}");
-    for internal in [
-        "panicked",
-        "DataFusion error",
-        "Arrow error",
-        "ArrowError",
-        "External error",
-        "object_store::",
-    ] {
+    for internal in ["panicked", "DataFusion error", "Arrow error", "ArrowError", "External error", "object_store::"] {
         ensure!(!text.contains(internal), "internals in an error: {text}");
     }
     ensure!(!text.contains(crate::s3::SECRET_KEY), "a secret in an error: {text}");
-    ensure!(
-        !database.message().ends_with('.'),
-        "a primary message ends in a full stop: {text}"
-    );
+    ensure!(!database.message().ends_with('.'), "a primary message ends in a full stop: {text}");
     Ok(())
 }
 

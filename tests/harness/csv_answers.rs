@@ -43,27 +43,14 @@ impl Answers {
                 Ok((name.to_owned(), kind))
             })
             .collect::<anyhow::Result<_>>()?;
-        Ok(Self {
-            columns,
-            rows: lines.map(split).collect(),
-        })
+        Ok(Self { columns, rows: lines.map(split).collect() })
     }
 
     /// The first difference, as an error.
     pub fn compare(&self, actual: &TextRows) -> anyhow::Result<()> {
-        ensure!(
-            actual.len() == self.rows.len(),
-            "{} rows, expected {}",
-            actual.len(),
-            self.rows.len()
-        );
+        ensure!(actual.len() == self.rows.len(), "{} rows, expected {}", actual.len(), self.rows.len());
         for (number, (actual, expected)) in actual.iter().zip(&self.rows).enumerate() {
-            ensure!(
-                actual.len() == self.columns.len(),
-                "{} columns, expected {}",
-                actual.len(),
-                self.columns.len()
-            );
+            ensure!(actual.len() == self.columns.len(), "{} columns, expected {}", actual.len(), self.columns.len());
             for ((name, kind), (actual, expected)) in self.columns.iter().zip(actual.iter().zip(expected)) {
                 let actual = actual.as_deref().unwrap_or("NULL");
                 let equal = match kind {
@@ -71,11 +58,7 @@ impl Answers {
                     Kind::Number => trimmed(actual) == trimmed(expected),
                     Kind::Approximate => near(actual, expected),
                 };
-                ensure!(
-                    equal,
-                    "row {}, column {name}: {actual}, expected {expected}",
-                    number + 1
-                );
+                ensure!(equal, "row {}, column {name}: {actual}, expected {expected}", number + 1);
             }
         }
         Ok(())
@@ -103,11 +86,7 @@ fn split(line: &str) -> Vec<String> {
 
 /// A decimal number without the zeros that say nothing.
 fn trimmed(number: &str) -> &str {
-    if number.contains('.') {
-        number.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        number
-    }
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
 fn near(actual: &str, expected: &str) -> bool {
@@ -139,11 +118,7 @@ mod tests {
             let path = crate::paths::sql().join(format!("tpch/answers/sf0.1/q{number:02}.csv"));
             let answers = Answers::read(&path).unwrap();
             assert!(!answers.rows.is_empty(), "{number}");
-            let rows: TextRows = answers
-                .rows
-                .iter()
-                .map(|row| row.iter().cloned().map(Some).collect())
-                .collect();
+            let rows: TextRows = answers.rows.iter().map(|row| row.iter().cloned().map(Some).collect()).collect();
             answers.compare(&rows).unwrap();
             let mut wrong = rows;
             wrong[0][0] = Some("wrong".to_owned());

@@ -40,9 +40,7 @@ pub fn parquet_bytes(batches: &[RecordBatch], row_group_rows: usize) -> anyhow::
 
 /// A batch of named columns, all nullable.
 pub fn batch(columns: Vec<(&str, ArrayRef)>) -> anyhow::Result<RecordBatch> {
-    Ok(RecordBatch::try_from_iter_with_nullable(
-        columns.into_iter().map(|(name, array)| (name, array, true)),
-    )?)
+    Ok(RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))?)
 }
 
 /// Rows `from..to`: `id`, `name` (`row 7`) and `value` (`id / 2`).
@@ -50,11 +48,7 @@ pub fn plain_rows(from: i64, to: i64) -> anyhow::Result<RecordBatch> {
     let ids = Int64Array::from_iter_values(from..to);
     let names = StringArray::from_iter_values((from..to).map(|id| format!("row {id}")));
     let values = Float64Array::from_iter_values((from..to).map(|id| id as f64 / 2.0));
-    batch(vec![
-        ("id", Arc::new(ids)),
-        ("name", Arc::new(names)),
-        ("value", Arc::new(values)),
-    ])
+    batch(vec![("id", Arc::new(ids)), ("name", Arc::new(names)), ("value", Arc::new(values))])
 }
 
 /// The lake behind `$LAKE` in SQL tests:
@@ -110,47 +104,23 @@ fn types() -> anyhow::Result<RecordBatch> {
         ),
     ];
     let structs = StructArray::from(fields);
-    let structs = StructArray::new(
-        structs.fields().clone(),
-        structs.columns().to_vec(),
-        Some(vec![true, true, false].into()),
-    );
+    let structs =
+        StructArray::new(structs.fields().clone(), structs.columns().to_vec(), Some(vec![true, true, false].into()));
     batch(vec![
-        (
-            "bool",
-            Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])),
-        ),
+        ("bool", Arc::new(BooleanArray::from(vec![Some(true), Some(false), None]))),
         ("i8", Arc::new(Int8Array::from(vec![Some(127), Some(-128), None]))),
-        (
-            "i16",
-            Arc::new(Int16Array::from(vec![Some(32_767), Some(-32_768), None])),
-        ),
-        (
-            "i32",
-            Arc::new(Int32Array::from(vec![Some(i32::MAX), Some(i32::MIN), None])),
-        ),
-        (
-            "i64",
-            Arc::new(Int64Array::from(vec![Some(i64::MAX), Some(i64::MIN), None])),
-        ),
+        ("i16", Arc::new(Int16Array::from(vec![Some(32_767), Some(-32_768), None]))),
+        ("i32", Arc::new(Int32Array::from(vec![Some(i32::MAX), Some(i32::MIN), None]))),
+        ("i64", Arc::new(Int64Array::from(vec![Some(i64::MAX), Some(i64::MIN), None]))),
         ("u32", Arc::new(UInt32Array::from(vec![Some(u32::MAX), Some(0), None]))),
         ("f32", Arc::new(Float32Array::from(vec![Some(0.1), Some(-1.5), None]))),
-        (
-            "f64",
-            Arc::new(Float64Array::from(vec![Some(0.1), Some(f64::NAN), None])),
-        ),
+        ("f64", Arc::new(Float64Array::from(vec![Some(0.1), Some(f64::NAN), None]))),
         ("dec", Arc::new(decimals)),
         ("text", Arc::new(StringArray::from(vec![Some("Ünï ☃"), Some(""), None]))),
-        (
-            "bytes",
-            Arc::new(BinaryArray::from(vec![Some(&[0_u8, 255, 10][..]), Some(&[][..]), None])),
-        ),
+        ("bytes", Arc::new(BinaryArray::from(vec![Some(&[0_u8, 255, 10][..]), Some(&[][..]), None]))),
         ("day", Arc::new(Date32Array::from(vec![Some(19_782), Some(-1), None]))),
         ("moment", Arc::new(TimestampMicrosecondArray::from(moments.clone()))),
-        (
-            "instant",
-            Arc::new(TimestampMicrosecondArray::from(moments).with_timezone("UTC")),
-        ),
+        ("instant", Arc::new(TimestampMicrosecondArray::from(moments).with_timezone("UTC"))),
         ("list", Arc::new(list)),
         ("pair", Arc::new(structs)),
     ])

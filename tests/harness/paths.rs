@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The repository's root.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the tests crate is a folder of the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests crate is a folder of the repository")
 }
 
 /// `sql/`.

@@ -55,11 +55,7 @@ impl ServerProcess {
         // Its pipe must stay read, or its next line would block it.
         std::thread::spawn(move || lines.for_each(drop));
         let (pg_address, http_address) = started.context("the server process ended before it listened")?;
-        Ok(Self {
-            child,
-            pg_address,
-            http_address,
-        })
+        Ok(Self { child, pg_address, http_address })
     }
 
     /// Where PostgreSQL clients connect.
@@ -74,9 +70,7 @@ impl ServerProcess {
 
     /// A client logged in as the first user.
     pub async fn client(&self) -> anyhow::Result<Client> {
-        client::connect(&client::config(self.pg_address))
-            .await
-            .map_err(client::describe)
+        client::connect(&client::config(self.pg_address)).await.map_err(client::describe)
     }
 
     /// Resident memory now, in bytes.
@@ -91,10 +85,7 @@ impl ServerProcess {
 
     fn status_bytes(&self, field: &str) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status
-            .lines()
-            .find(|line| line.starts_with(field))
-            .context("a field of /proc/PID/status")?;
+        let line = status.lines().find(|line| line.starts_with(field)).context("a field of /proc/PID/status")?;
         let kibibytes: u64 = line.split_whitespace().nth(1).context("a number")?.parse()?;
         Ok(kibibytes * 1024)
     }
@@ -108,9 +99,7 @@ impl ServerProcess {
 
     /// SIGTERM, as a service manager sends, and the exit status.
     pub fn terminate(mut self) -> anyhow::Result<std::process::ExitStatus> {
-        let status = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
-            .status()?;
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
         anyhow::ensure!(status.success(), "kill -TERM failed");
         Ok(self.child.wait()?)
     }

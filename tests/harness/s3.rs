@@ -132,19 +132,11 @@ impl S3Server {
                 let service = service.clone();
                 tokio::spawn(async move {
                     // A client that goes away, or a fault of ours, ends the connection with an error; that is the point.
-                    let _ended = http1::Builder::new()
-                        .serve_connection(TokioIo::new(socket), service)
-                        .await;
+                    let _ended = http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
                 });
             }
         });
-        Ok(Self {
-            root,
-            endpoint,
-            requests,
-            faults,
-            accepting,
-        })
+        Ok(Self { root, endpoint, requests, faults, accepting })
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -186,13 +178,9 @@ impl S3Server {
 
     /// Begins counting anew.
     pub fn reset_counts(&self) {
-        for counter in [
-            &self.requests.list,
-            &self.requests.get,
-            &self.requests.head,
-            &self.requests.put,
-            &self.requests.delete,
-        ] {
+        for counter in
+            [&self.requests.list, &self.requests.get, &self.requests.head, &self.requests.put, &self.requests.delete]
+        {
             counter.store(0, Ordering::SeqCst);
         }
         self.requests.body_bytes.store(0, Ordering::SeqCst);
@@ -217,9 +205,7 @@ struct Bucket {
 
 impl std::fmt::Debug for Bucket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bucket")
-            .field("root", &self.root)
-            .finish_non_exhaustive()
+        f.debug_struct("Bucket").field("root", &self.root).finish_non_exhaustive()
     }
 }
 
@@ -234,12 +220,7 @@ impl Bucket {
         if Faults::take(&self.faults.slow_down) {
             return Err(s3_error!(SlowDown, "Please reduce your request rate."));
         }
-        let denied = self
-            .faults
-            .denied_prefix
-            .lock()
-            .expect("no holder of this lock panics")
-            .clone();
+        let denied = self.faults.denied_prefix.lock().expect("no holder of this lock panics").clone();
         if denied.is_some_and(|prefix| key.starts_with(&prefix)) {
             return Err(s3_error!(AccessDenied, "Access Denied"));
         }
@@ -268,15 +249,9 @@ impl Bucket {
         let content = std::fs::read(path).map_err(|error| s3_error!(error, NoSuchKey))?;
         // FNV-1a, twice, to the 32 digits that clients expect of an ETag.
         let hash = |seed: u64| {
-            content.iter().fold(seed, |hash, byte| {
-                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-            })
+            content.iter().fold(seed, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
         };
-        let etag = format!(
-            "{:016x}{:016x}",
-            hash(0xcbf2_9ce4_8422_2325),
-            hash(content.len() as u64 ^ 0x5555)
-        );
+        let etag = format!("{:016x}{:016x}", hash(0xcbf2_9ce4_8422_2325), hash(content.len() as u64 ^ 0x5555));
         etags.insert(path.to_owned(), (metadata.len(), modified, etag.clone()));
         Ok(etag)
     }
@@ -284,10 +259,9 @@ impl Bucket {
     /// `412 Precondition Failed` unless the object is the one the client means.
     fn check_match(etag: &str, condition: Option<&ETagCondition>) -> S3Result<()> {
         match condition {
-            Some(ETagCondition::ETag(wanted)) if wanted.value() != etag => Err(s3_error!(
-                PreconditionFailed,
-                "At least one of the pre-conditions you specified did not hold"
-            )),
+            Some(ETagCondition::ETag(wanted)) if wanted.value() != etag => {
+                Err(s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold"))
+            }
             _ => Ok(()),
         }
     }
@@ -302,11 +276,7 @@ impl S3 for Bucket {
         Self::check_match(&etag, request.input.if_match.as_ref())?;
         let mut response = self.files.get_object(request).await?;
         response.output.e_tag = Some(ETag::Strong(etag));
-        let length = response
-            .output
-            .content_length
-            .and_then(|length| u64::try_from(length).ok())
-            .unwrap_or(0);
+        let length = response.output.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
         self.requests.body_bytes.fetch_add(length, Ordering::SeqCst);
         let reset = Faults::take(&self.faults.reset_mid_body);
         if (reset || Faults::take(&self.faults.short_body))
@@ -342,8 +312,7 @@ impl S3 for Bucket {
         &self,
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
-        self.admit(&self.requests.list, request.input.prefix.as_deref().unwrap_or(""))
-            .await?;
+        self.admit(&self.requests.list, request.input.prefix.as_deref().unwrap_or("")).await?;
         let bucket = request.input.bucket.clone();
         let mut response = self.files.list_objects_v2(request).await?;
         for object in response.output.contents.iter_mut().flatten() {

@@ -57,10 +57,7 @@ impl TestServer {
         let mut options = ServeOptions::for_tests(data_dir, &roots);
         change(&mut options);
         let running = start(options).await.context("start the server")?;
-        Ok(Self {
-            running,
-            _data_dir: None,
-        })
+        Ok(Self { running, _data_dir: None })
     }
 
     /// Where PostgreSQL clients connect.
@@ -75,9 +72,7 @@ impl TestServer {
 
     /// A client logged in as the first user.
     pub async fn client(&self) -> anyhow::Result<Client> {
-        client::connect(&client::config(self.pg_address()))
-            .await
-            .map_err(client::describe)
+        client::connect(&client::config(self.pg_address())).await.map_err(client::describe)
     }
 
     /// The other way in: the one door, without a wire.
@@ -104,17 +99,10 @@ pub struct InProcess {
 
 impl InProcess {
     async fn answer(&mut self, sql: &str) -> limnos_engine::Result<Answer> {
-        let mut answer = Answer {
-            types: Vec::new(),
-            rows: Vec::new(),
-            has_rows: false,
-        };
+        let mut answer = Answer { types: Vec::new(), rows: Vec::new(), has_rows: false };
         for statement in self.service.parse(&self.session, sql).await? {
             let prepared = self.service.prepare(&self.session, Arc::new(statement), &[]).await?;
-            let mut result = self
-                .service
-                .execute(&mut self.session, &prepared, &[], &self.slot)
-                .await?;
+            let mut result = self.service.execute(&mut self.session, &prepared, &[], &self.slot).await?;
             if let Some(schema) = result.schema.clone() {
                 answer.has_rows = true;
                 answer.types = limnos_server::pg::encode::column_types(&schema);
@@ -122,9 +110,7 @@ impl InProcess {
                 while let Some(batch) = result.next().await {
                     let batch = batch?;
                     rows += batch.num_rows() as u64;
-                    answer
-                        .rows
-                        .extend(limnos_server::pg::encode::text_rows(&batch, &self.session)?);
+                    answer.rows.extend(limnos_server::pg::encode::text_rows(&batch, &self.session)?);
                 }
                 result.finish(rows);
             } else {
@@ -141,9 +127,8 @@ impl InProcess {
 #[async_trait]
 impl Way for InProcess {
     async fn ask(&mut self, sql: &str) -> Result<Answer, SqlError> {
-        self.answer(sql).await.map_err(|error| SqlError {
-            sqlstate: error.code.sqlstate().to_owned(),
-            message: error.message,
-        })
+        self.answer(sql)
+            .await
+            .map_err(|error| SqlError { sqlstate: error.code.sqlstate().to_owned(), message: error.message })
     }
 }

@@ -84,14 +84,10 @@ pub struct Wire(pub Client);
 impl Wire {
     fn error(error: &tokio_postgres::Error) -> SqlError {
         match error.as_db_error() {
-            Some(database) => SqlError {
-                sqlstate: database.code().code().to_owned(),
-                message: database.message().to_owned(),
-            },
-            None => SqlError {
-                sqlstate: "08006".to_owned(),
-                message: format!("{error:?}"),
-            },
+            Some(database) => {
+                SqlError { sqlstate: database.code().code().to_owned(), message: database.message().to_owned() }
+            }
+            None => SqlError { sqlstate: "08006".to_owned(), message: format!("{error:?}") },
         }
     }
 }
@@ -100,20 +96,12 @@ impl Wire {
 impl Way for Wire {
     async fn ask(&mut self, sql: &str) -> Result<Answer, SqlError> {
         let messages = self.0.simple_query(sql).await.map_err(|error| Self::error(&error))?;
-        let mut answer = Answer {
-            types: Vec::new(),
-            rows: Vec::new(),
-            has_rows: false,
-        };
+        let mut answer = Answer { types: Vec::new(), rows: Vec::new(), has_rows: false };
         for message in messages {
             match message {
                 SimpleQueryMessage::RowDescription(_) => answer.has_rows = true,
                 SimpleQueryMessage::Row(row) => {
-                    answer.rows.push(
-                        (0..row.len())
-                            .map(|column| row.get(column).map(str::to_owned))
-                            .collect(),
-                    );
+                    answer.rows.push((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect());
                 }
                 _ => {}
             }
@@ -121,11 +109,7 @@ impl Way for Wire {
         if answer.has_rows {
             // tokio-postgres keeps the types of a simple answer to itself; describing the statement tells them.
             let statement = self.0.prepare(sql).await.map_err(|error| Self::error(&error))?;
-            answer.types = statement
-                .columns()
-                .iter()
-                .map(|column| column.type_().clone())
-                .collect();
+            answer.types = statement.columns().iter().map(|column| column.type_().clone()).collect();
         }
         Ok(answer)
     }
@@ -147,10 +131,7 @@ impl AsyncDB for Recorder {
     async fn run(&mut self, sql: &str) -> Result<DBOutput<Letter>, SqlError> {
         let sql = sql.replace("$DATA", &self.data).replace("$LAKE", &self.lake);
         let answer = self.way.ask(&sql).await;
-        self.answers
-            .lock()
-            .expect("no holder of this lock panics")
-            .push((sql, answer.clone()));
+        self.answers.lock().expect("no holder of this lock panics").push((sql, answer.clone()));
         let answer = answer?;
         if !answer.has_rows {
             return Ok(DBOutput::StatementComplete(0));
@@ -159,12 +140,7 @@ impl AsyncDB for Recorder {
         let rows = answer
             .rows
             .iter()
-            .map(|row| {
-                row.iter()
-                    .zip(&types)
-                    .map(|(value, letter)| render(value.as_deref(), letter))
-                    .collect()
-            })
+            .map(|row| row.iter().zip(&types).map(|(value, letter)| render(value.as_deref(), letter)).collect())
             .collect();
         Ok(DBOutput::Rows { types, rows })
     }
@@ -233,10 +209,7 @@ fn same(_: Normalizer, actual: &[Vec<String>], expected: &[String]) -> bool {
 #[allow(clippy::ptr_arg, reason = "sqllogictest's signature")]
 fn same_types(actual: &Vec<Letter>, expected: &Vec<Letter>) -> bool {
     actual.len() == expected.len()
-        && actual
-            .iter()
-            .zip(expected)
-            .all(|(actual, expected)| expected.0 == '?' || actual == expected)
+        && actual.iter().zip(expected).all(|(actual, expected)| expected.0 == '?' || actual == expected)
 }
 
 /// All SQL test files, in order of path.
@@ -280,9 +253,7 @@ type Recorded = Vec<(String, Result<Answer, SqlError>)>;
 async fn run_one_way(path: &Path, way_name: &str) -> anyhow::Result<(Vec<String>, Recorded)> {
     let lake = lake::slt_lake()?;
     let data = paths::slt_data();
-    let server = TestServer::start(&[lake.path(), &data])
-        .await
-        .context("start a server")?;
+    let server = TestServer::start(&[lake.path(), &data]).await.context("start a server")?;
     let answers = Arc::new(Mutex::new(Vec::new()));
     let mut runner = Runner::new(|| {
         let (data, lake) = (data.display().to_string(), lake.path().display().to_string());
@@ -295,12 +266,7 @@ async fn run_one_way(path: &Path, way_name: &str) -> anyhow::Result<(Vec<String>
                 let connected = client::connect(&client::config(server.pg_address())).await;
                 Box::new(Wire(connected.map_err(|error| Wire::error(&error))?))
             };
-            Ok(Recorder {
-                way,
-                data,
-                lake,
-                answers,
-            })
+            Ok(Recorder { way, data, lake, answers })
         }
     });
     runner.with_validator(same);

@@ -39,8 +39,7 @@ pub(super) async fn crawl(
         let format = format_name(storage.format);
         let columns = found.definition.columns.len() + found.definition.partition_keys.len();
         let counts = [columns as u64, found.partitions.len() as u64, found.file_count, found.bytes];
-        let declared =
-            context.snapshot.find_table(&name).is_some_and(|table| !table.parameters.contains_key(CRAWLED));
+        let declared = context.snapshot.find_table(&name).is_some_and(|table| !table.parameters.contains_key(CRAWLED));
         if declared {
             remarks.insert(0, "left as it is: the table was not made by a crawl".to_owned());
         } else {

@@ -65,8 +65,11 @@ pub(super) fn folder_url(location: &str, path: &str) -> String {
 fn values(table: &Table, spec: &PartitionSpec) -> Result<Vec<Option<String>>> {
     let invalid = |message: String| {
         let keys: Vec<&str> = table.partition_keys.iter().map(|key| key.name.as_str()).collect();
-        Error::new(ErrorCode::InvalidColumnReference, message)
-            .with_detail(format!("The partition keys of \"{}\" are {}.", table.name, keys.join(", ")))
+        Error::new(ErrorCode::InvalidColumnReference, message).with_detail(format!(
+            "The partition keys of \"{}\" are {}.",
+            table.name,
+            keys.join(", ")
+        ))
     };
     for (index, (name, _)) in spec.values.iter().enumerate() {
         if !table.partition_keys.iter().any(|key| key.name == *name) {

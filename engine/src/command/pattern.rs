@@ -37,7 +37,8 @@ fn compile(pattern: &NamePattern) -> Result<Regex> {
         }
     }
     regex.push_str(")$");
-    Regex::new(&regex).map_err(|_| Error::new(ErrorCode::InvalidRegularExpression, format!("invalid pattern \"{text}\"")))
+    Regex::new(&regex)
+        .map_err(|_| Error::new(ErrorCode::InvalidRegularExpression, format!("invalid pattern \"{text}\"")))
 }
 
 #[cfg(test)]

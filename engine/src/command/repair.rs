@@ -120,9 +120,10 @@ async fn descend(location: &Location, level: Vec<Folder>, key: &Column, found: &
     let listings = level.into_iter().map(|folder| {
         let store = Arc::clone(&location.store);
         async move {
-            let listed = store.list_with_delimiter(Some(&folder.path)).await.map_err(|error| {
-                Error::new(ErrorCode::IoError, format!("cannot list \"{}\": {error}", folder.path))
-            })?;
+            let listed = store
+                .list_with_delimiter(Some(&folder.path))
+                .await
+                .map_err(|error| Error::new(ErrorCode::IoError, format!("cannot list \"{}\": {error}", folder.path)))?;
             Ok::<_, Error>((folder, listed.common_prefixes))
         }
     });

@@ -4,9 +4,7 @@ use limnos_catalog::TableKind;
 use limnos_catalog::partition::hive_path;
 
 use super::answer::{self, text_rows};
-use super::{
-    CommandAnswer, CommandContext, create_statement, find, find_partitioned, pattern, resolve_database_name,
-};
+use super::{CommandAnswer, CommandContext, create_statement, find, find_partitioned, pattern, resolve_database_name};
 use crate::parse::{Dialect, NamePattern, ObjectName};
 use crate::{Result, Session};
 

@@ -14,8 +14,10 @@ pub fn create_statement(table: &Table) -> String {
         TableKind::View { sql, .. } => {
             let columns: Vec<String> =
                 table.columns.iter().map(|column| format!("\"{}\"", column.name.replace('"', "\"\""))).collect();
-            let comment =
-                table.comment.as_ref().map_or_else(String::new, |text| format!(" COMMENT '{}'", text.replace('\'', "''")));
+            let comment = table
+                .comment
+                .as_ref()
+                .map_or_else(String::new, |text| format!(" COMMENT '{}'", text.replace('\'', "''")));
             let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
             let name = format!("{}.{}", quoted(&table.name.database), quoted(&table.name.name));
             format!("CREATE VIEW {name} ({}){comment} AS\n{sql}", columns.join(", "))

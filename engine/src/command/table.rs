@@ -1,6 +1,8 @@
 //! CREATE, DROP and RENAME of tables and views.
 
-use limnos_catalog::{Change, Column, CreateMode, FileFormat, StorageDescriptor, TableDefinition, TableKind, TableName};
+use limnos_catalog::{
+    Change, Column, CreateMode, FileFormat, StorageDescriptor, TableDefinition, TableKind, TableName,
+};
 
 use super::{CommandAnswer, CommandContext, commit, resolve_table_name, skipping};
 use crate::parse::{CreateTable, CreateView, Dialect, ObjectName};

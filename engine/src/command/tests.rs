@@ -67,8 +67,11 @@ impl Lake {
                     let told = schema(&parsed.statement);
                     let got = answer.batch.as_ref().map(arrow::array::RecordBatch::schema);
                     assert_eq!(told, got, "{sql}: Describe and Execute differ");
-                    let mut lines: Vec<String> =
-                        answer.notices.iter().map(|notice| format!("{}: {}", notice.severity, notice.message)).collect();
+                    let mut lines: Vec<String> = answer
+                        .notices
+                        .iter()
+                        .map(|notice| format!("{}: {}", notice.severity, notice.message))
+                        .collect();
                     if let Some(batch) = &answer.batch {
                         let options = FormatOptions::default();
                         for row in 0..batch.num_rows() {
@@ -224,10 +227,7 @@ async fn repair_finds_folders() {
     assert!(answer.contains("1 partitions of \"default.t\" have no folder; SYNC PARTITIONS drops them"), "{answer}");
     let answer = lake.sql("MSCK REPAIR TABLE t SYNC PARTITIONS").await;
     assert!(answer.contains("NOTICE: dropped 1 partitions from \"default.t\""), "{answer}");
-    assert_eq!(
-        lake.sql("SHOW PARTITIONS t").await,
-        "year=2024/month=02\nyear=2024/month=__HIVE_DEFAULT_PARTITION__"
-    );
+    assert_eq!(lake.sql("SHOW PARTITIONS t").await, "year=2024/month=02\nyear=2024/month=__HIVE_DEFAULT_PARTITION__");
 }
 
 #[tokio::test]
@@ -275,7 +275,10 @@ async fn settings_and_transactions() {
             ("USE nowhere", "3F000: database \"nowhere\" does not exist"),
             ("USE public; SHOW search_path", "public"),
             ("SET sarch_path = a", "42704: unrecognized configuration parameter \"sarch_path\""),
-            ("SET datafusion.execution.batch_size = 1", "42704: unrecognized configuration parameter \"datafusion.execution.batch_size\""),
+            (
+                "SET datafusion.execution.batch_size = 1",
+                "42704: unrecognized configuration parameter \"datafusion.execution.batch_size\"",
+            ),
             ("SET LOCAL statement_timeout = '5s'", "WARNING: SET LOCAL can only be used in transaction blocks\nSET"),
             ("COMMIT", "WARNING: there is no transaction in progress\nCOMMIT"),
             ("ROLLBACK", "WARNING: there is no transaction in progress\nROLLBACK"),

@@ -113,7 +113,13 @@ fn widen(left: &DataType, right: &DataType) -> DataType {
         _ => match (rank(left), rank(right)) {
             // A 32-bit float can't hold every 32-bit integer.
             (Some(a), Some(b)) if a.max(b) == 4 && a.min(b) >= 2 => T::Double,
-            (Some(a), Some(b)) => if a > b { left.clone() } else { right.clone() },
+            (Some(a), Some(b)) => {
+                if a > b {
+                    left.clone()
+                } else {
+                    right.clone()
+                }
+            }
             _ => T::String,
         },
     }
@@ -130,7 +136,10 @@ async fn parquet_schema(store: &Arc<dyn ObjectStore>, object: &ObjectMeta, name:
     match &tail[end + 4..] {
         b"PAR1" => (),
         b"PARE" => return Err(corrupted(name, "its footer is encrypted")),
-        _ => return Err(corrupted(name, "the magic number at the end of a Parquet file is missing").with_hint("It may be cut off.")),
+        _ => {
+            return Err(corrupted(name, "the magic number at the end of a Parquet file is missing")
+                .with_hint("It may be cut off."));
+        }
     }
     let length = u64::from(u32::from_le_bytes([tail[end], tail[end + 1], tail[end + 2], tail[end + 3]]));
     if length == 0 || length > size - TAIL_BYTES - 4 || length > FOOTER_BYTES_MAX {
@@ -143,7 +152,8 @@ async fn parquet_schema(store: &Arc<dyn ObjectStore>, object: &ObjectMeta, name:
     }
     let footer = tail.slice((start - tail_start) as usize..tail.len() - TAIL_BYTES as usize);
     guarded(name, || {
-        let invalid = |error: parquet::errors::ParquetError| corrupted(name, &format!("its footer is invalid ({error})"));
+        let invalid =
+            |error: parquet::errors::ParquetError| corrupted(name, &format!("its footer is invalid ({error})"));
         let metadata = ParquetMetaDataReader::decode_metadata(&footer).map_err(invalid)?;
         let file = metadata.file_metadata();
         parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata()).map(Arc::new).map_err(invalid)

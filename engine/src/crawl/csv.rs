@@ -10,7 +10,7 @@ use super::infer::TextColumn;
 use super::name::column_names;
 use super::{Progress, SAMPLE_ROWS, Schema, too_many_columns};
 use crate::scan::format::csv::CsvSplitter;
-use crate::scan::format::input;
+use crate::scan::format::{input, located};
 use crate::{Result, limits};
 
 /// How a file separates its cells.
@@ -82,7 +82,9 @@ fn score(rows: &[Row], dialect: Dialect) -> Option<u64> {
     if width < 2 {
         return None;
     }
-    let same = rows.iter().filter(|row| row.len() == width).count();
+    // A delimiter at the end of each line but the header's makes one empty cell more.
+    let fits = |row: &&Row| row.len() == width || row.len() == width + 1 && row.last().is_some_and(String::is_empty);
+    let same = rows.iter().filter(fits).count();
     let share = same as u64 * 1000 / rows.len() as u64;
     // A header alone is a table only if it looks like one; commas in a sentence don't.
     if rows.len() == 1 && !rows[0].iter().all(|cell| is_header_cell(cell)) {
@@ -118,7 +120,8 @@ pub(super) async fn infer(
         let mut splitter = CsvSplitter::new(dialect.delimiter, dialect.quote, dialect.escape);
         let mut chunks = input::open(store, object, name, |_| ()).await?;
         let mut rows = 0;
-        'file: while let Some(chunk) = chunks.try_next().await? {
+        let mut is_cut = false;
+        while let Some(chunk) = chunks.try_next().await? {
             let mut bytes = &chunk[..];
             progress.bytes += bytes.len();
             while !bytes.is_empty() {
@@ -129,13 +132,14 @@ pub(super) async fn infer(
                 }
             }
             if rows >= SAMPLE_ROWS || progress.is_enough() {
-                progress.is_partial = true;
-                break 'file;
+                is_cut = true;
+                break;
             }
         }
-        if !progress.is_partial && splitter.finish().map_err(|error| crate::scan::format::located(error, name, splitter.record_line(), None))? {
+        if !is_cut && splitter.finish().map_err(|error| located(error, name, splitter.record_line(), None))? {
             rows += see(&splitter, rows, &mut firsts, &mut columns)?;
         }
+        progress.is_partial |= is_cut;
         progress.rows += rows;
         if progress.is_enough() {
             break;
@@ -252,7 +256,10 @@ fn is_header(first: &Row, columns: &[TextColumn]) -> bool {
     }
     // Only text: a header is short, complete and says nothing twice. The index column of a data frame has no name.
     let mut seen = std::collections::HashSet::new();
-    first.iter().enumerate().all(|(index, cell)| (index == 0 && first.len() > 1 && cell.is_empty()) || is_header_cell(cell))
+    first
+        .iter()
+        .enumerate()
+        .all(|(index, cell)| (index == 0 && first.len() > 1 && cell.is_empty()) || is_header_cell(cell))
         && first.iter().all(|cell| seen.insert(cell.to_lowercase()))
 }
 
@@ -292,7 +299,10 @@ mod tests {
                 " header null=\"-\" version BigInt, account-id BigInt, srcaddr String, start BigInt",
             ),
             ("a,b\n\"x\\\"y\",1\n\"z\",2\n", ",header null=\"\" a String, b BigInt"),
-            ("Call me Ishmael. Some years ago, never mind\nhow long, precisely, having little\nor no money in my purse\n", "nothing"),
+            (
+                "Call me Ishmael. Some years ago, never mind\nhow long, precisely, having little\nor no money in my purse\n",
+                "nothing",
+            ),
             ("one line of text\n", "nothing"),
         ] {
             assert_eq!(check(text), expected, "{text}");

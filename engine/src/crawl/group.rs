@@ -69,7 +69,8 @@ pub(super) fn group(files: Vec<FoundFile>) -> Vec<Group> {
     for mut file in files {
         let directories = file.segments.len() - 1;
         let is_part = |segment: &String| {
-            partition_segment(segment).is_some() || (!segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit()))
+            partition_segment(segment).is_some()
+                || (!segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit()))
         };
         let base = file.segments[..directories].iter().position(is_part).unwrap_or(directories);
         for segment in &file.segments[base..directories] {
@@ -117,9 +118,18 @@ mod tests {
     #[test]
     fn trees() {
         let files = [
-            "airports.csv", "movies.json", "orders/part-0.parquet", "orders/part-1.parquet",
-            "sales/year=2024/month=01/a.csv", "sales/year=2024/month=__HIVE_DEFAULT_PARTITION__/b.csv",
-            "logs/2024/01/x.log", "logs/2024/02/y.log", "shop/a.csv", "shop/b/c.csv", "pair/x.csv", "pair/y.csv",
+            "airports.csv",
+            "movies.json",
+            "orders/part-0.parquet",
+            "orders/part-1.parquet",
+            "sales/year=2024/month=01/a.csv",
+            "sales/year=2024/month=__HIVE_DEFAULT_PARTITION__/b.csv",
+            "logs/2024/01/x.log",
+            "logs/2024/02/y.log",
+            "shop/a.csv",
+            "shop/b/c.csv",
+            "pair/x.csv",
+            "pair/y.csv",
         ];
         let files = files
             .iter()
@@ -136,12 +146,19 @@ mod tests {
                 partition_path: String::new(),
             })
             .collect();
-        let groups: Vec<String> =
-            group(files).iter().map(|group| format!("{}:{:?}:{}", group.folder, group.kind, group.files.len())).collect();
+        let groups: Vec<String> = group(files)
+            .iter()
+            .map(|group| format!("{}:{:?}:{}", group.folder, group.kind, group.files.len()))
+            .collect();
         assert_eq!(
             groups,
             [
-                ":Separate:2", "logs:Mixed:2", "orders:Series:2", "pair:Mixed:2", "sales:Partitioned:2", "shop:Separate:1",
+                ":Separate:2",
+                "logs:Mixed:2",
+                "orders:Series:2",
+                "pair:Mixed:2",
+                "sales:Partitioned:2",
+                "shop:Separate:1",
                 "shop/b:Series:1"
             ]
         );

@@ -147,7 +147,11 @@ impl TextColumn {
 
     /// As [`Self::infer`] for texts in JSON: dates and times only, since who wants numbers there writes numbers.
     pub(super) fn infer_json(&self) -> Inferred {
-        if !self.markers.is_empty() || self.values == 0 || self.double || self.boolean { text(None) } else { self.typed() }
+        if !self.markers.is_empty() || self.values == 0 || self.double || self.boolean {
+            text(None)
+        } else {
+            self.typed()
+        }
     }
 
     fn typed(&self) -> Inferred {
@@ -239,8 +243,20 @@ impl Candidate {
 /// better to keep text than to swap them.
 fn candidates(text: &str) -> Vec<Candidate> {
     const DATES: [&str; 14] = [
-        "%Y/%m/%d", "%Y.%m.%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y", "%B %d %Y", "%B %d, %Y",
-        "%d %B %Y", "%d-%B-%Y", "%d/%B/%Y", "%a, %d %B %Y", "%Y-%m-%d",
+        "%Y/%m/%d",
+        "%Y.%m.%d",
+        "%m/%d/%Y",
+        "%d/%m/%Y",
+        "%d.%m.%Y",
+        "%m-%d-%Y",
+        "%d-%m-%Y",
+        "%B %d %Y",
+        "%B %d, %Y",
+        "%d %B %Y",
+        "%d-%B-%Y",
+        "%d/%B/%Y",
+        "%a, %d %B %Y",
+        "%Y-%m-%d",
     ];
     const SHORT_DATES: [&str; 4] = ["%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%d-%B-%y"];
     const TIMES: [&str; 4] = ["%H:%M", "%H:%M:%S%.f", "%I:%M %p", "%I:%M:%S %p"];
@@ -263,7 +279,7 @@ fn candidates(text: &str) -> Vec<Candidate> {
                 // `10/Oct/2000:13:55:36 -0700` of web servers' logs.
                 if separator != ":" || date.contains("/%B/") {
                     consider(&format!("{date}{separator}{time}"), IsoKind::Local);
-                    consider(&format!("{date}{separator}{time}%z"), IsoKind::Zoned);
+                    // A space in a pattern also reads no space.
                     consider(&format!("{date}{separator}{time} %z"), IsoKind::Zoned);
                 }
             }

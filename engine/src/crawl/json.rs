@@ -122,12 +122,13 @@ impl Shape {
                     let inferred = self.text.infer_json();
                     if inferred.format.is_some() && !is_column { plain(DataType::String) } else { inferred }
                 }
-                _ => Inferred {
-                    remark: Some("has texts and numbers or booleans".to_owned()),
-                    ..plain(DataType::String)
-                },
+                _ => {
+                    Inferred { remark: Some("has texts and numbers or booleans".to_owned()), ..plain(DataType::String) }
+                }
             },
-            _ => Inferred { remark: Some("has objects or arrays and other values".to_owned()), ..plain(DataType::Json) },
+            _ => {
+                Inferred { remark: Some("has objects or arrays and other values".to_owned()), ..plain(DataType::Json) }
+            }
         }
     }
 
@@ -140,7 +141,9 @@ impl Shape {
         match fields.first() {
             // Neither Hive nor PostgreSQL has a struct without fields.
             None => DataType::Json,
-            Some(first) if fields.len() >= MAP_KEYS_MIN && fields.iter().all(|field| field.data_type == first.data_type) => {
+            Some(first)
+                if fields.len() >= MAP_KEYS_MIN && fields.iter().all(|field| field.data_type == first.data_type) =>
+            {
                 DataType::Map(Box::new(DataType::String), Box::new(first.data_type.clone()))
             }
             Some(_) => DataType::Struct(fields),
@@ -160,6 +163,7 @@ pub(super) async fn infer(
         let mut splitter = RecordSplitter::new(layout.clone());
         let mut chunks = input::open(store, object, name, |_| ()).await?;
         let mut rows = 0;
+        let mut is_cut = false;
         while let Some(chunk) = chunks.try_next().await? {
             let mut bytes = &chunk[..];
             progress.bytes += bytes.len();
@@ -173,16 +177,15 @@ pub(super) async fn infer(
                 }
             }
             if rows >= SAMPLE_ROWS || progress.is_enough() {
-                progress.is_partial = true;
+                is_cut = true;
                 break;
             }
         }
-        if !progress.is_partial
-            && splitter.finish().map_err(|error| located(error, name, splitter.record_line(), None))?
-        {
+        if !is_cut && splitter.finish().map_err(|error| located(error, name, splitter.record_line(), None))? {
             see(&mut shape, &splitter, name)?;
             rows += 1;
         }
+        progress.is_partial |= is_cut;
         progress.rows += rows;
         if progress.is_enough() {
             break;

@@ -12,8 +12,10 @@ mod group;
 mod infer;
 mod json;
 mod name;
+mod paths;
 mod sniff;
 
+pub use paths::{PathTable, path_table};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -172,9 +174,7 @@ impl Crawl {
             partition: Vec::new(),
             partition_path: String::new(),
         };
-        if !is_folder
-            && let Ok(object) = input::head(&self.store, path, path.as_ref()).await
-        {
+        if !is_folder && let Ok(object) = input::head(&self.store, path, path.as_ref()).await {
             let segments = vec![path.filename().unwrap_or_default().to_owned()];
             return Ok((vec![found(object, segments)], true));
         }
@@ -241,7 +241,8 @@ impl Crawl {
         }
         let mut first: Option<(FileFormat, BTreeSet<String>)> = None;
         for file in sample(&files.iter().collect::<Vec<_>>()) {
-            let Ok((sniffed, schema)) = self.look(&[file], &mut Progress { bytes: SAMPLE_BYTES, ..Progress::default() }).await
+            let Ok((sniffed, schema)) =
+                self.look(&[file], &mut Progress { bytes: SAMPLE_BYTES, ..Progress::default() }).await
             else {
                 continue;
             };
@@ -284,7 +285,8 @@ impl Crawl {
             Ok(looked) => looked,
             // One file that can't be read doesn't keep the others from being found.
             Err(error) => {
-                let detail = error.detail.map(|detail| format!(" ({})", detail.trim_end_matches('.'))).unwrap_or_default();
+                let detail =
+                    error.detail.map(|detail| format!(" ({})", detail.trim_end_matches('.'))).unwrap_or_default();
                 self.result.skipped.push(format!("\"{location}\" was skipped: {}{detail}", error.message));
                 return Ok(());
             }
@@ -402,7 +404,8 @@ fn key_type<'a>(values: impl Iterator<Item = &'a str> + Clone) -> DataType {
         column.see(value);
         count += 1;
         let digits = value.strip_prefix('-').unwrap_or(value);
-        is_integer &= !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) && value.parse::<i64>().is_ok();
+        is_integer &=
+            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) && value.parse::<i64>().is_ok();
         is_small &= value.parse::<i32>().is_ok();
     }
     let inferred = column.infer("");

@@ -4,8 +4,7 @@ use std::collections::HashSet;
 
 /// A lower-case table name of letters, digits and `_` from a file's or folder's name.
 pub(super) fn table_name(text: &str) -> String {
-    let mut name: String =
-        text.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+    let mut name: String = text.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
     while name.contains("__") {
         name = name.replace("__", "_");
     }
@@ -40,7 +39,9 @@ pub(super) fn series(file_name: &str) -> String {
     let mut pattern = String::new();
     for word in stem(file_name).split_inclusive(|c: char| !c.is_alphanumeric()) {
         let text = word.trim_end_matches(|c: char| !c.is_alphanumeric());
-        let is_code = text.len() >= 4 && text.chars().all(|c| c.is_ascii_hexdigit()) && text.contains(|c: char| c.is_ascii_digit());
+        let is_code = text.len() >= 4
+            && text.chars().all(|c| c.is_ascii_hexdigit())
+            && text.contains(|c: char| c.is_ascii_digit());
         for c in word.chars() {
             let c = if is_code && c.is_alphanumeric() || c.is_numeric() { '#' } else { c.to_ascii_lowercase() };
             if c != '#' || !pattern.ends_with('#') {
@@ -101,7 +102,11 @@ mod tests {
         }
         for (left, right, same) in [
             ("part-000.parquet", "part-001.parquet", true),
-            ("part-0-1c2b3d4e-55aa-4bcd-9eff-000000000001.csv", "part-1-9c2b3d4e-55aa-4bcd-9eff-000000000002.csv", true),
+            (
+                "part-0-1c2b3d4e-55aa-4bcd-9eff-000000000001.csv",
+                "part-1-9c2b3d4e-55aa-4bcd-9eff-000000000002.csv",
+                true,
+            ),
             ("2024-01-01.csv", "2024-01-02.csv", true),
             ("orders.csv", "customers.csv", false),
             ("a1.csv", "a1.json", false),
@@ -113,7 +118,8 @@ mod tests {
     #[test]
     fn columns() {
         let names = column_names(["", "A", "a", "IMDB Rating", "a_2", "x"]);
-        let shown: Vec<_> = names.iter().map(|(name, source)| format!("{name}<{}", source.as_deref().unwrap_or("-"))).collect();
+        let shown: Vec<_> =
+            names.iter().map(|(name, source)| format!("{name}<{}", source.as_deref().unwrap_or("-"))).collect();
         assert_eq!(shown, ["column0<", "a<A", "a_2<a", "imdb rating<IMDB Rating", "a_2_2<a_2", "x<-"]);
     }
 }

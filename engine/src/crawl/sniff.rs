@@ -185,7 +185,13 @@ mod tests {
         ] {
             assert_eq!(sniff_head(text.as_bytes(), true, "f"), expected, "{text}");
         }
-        for text in ["", "\n\n", "Dear reader,\nthis is a letter, and it\nhas no table.\n", "\0\u{1}binary", "[INFO] started\n[INFO] ended\n"] {
+        for text in [
+            "",
+            "\n\n",
+            "Dear reader,\nthis is a letter, and it\nhas no table.\n",
+            "\0\u{1}binary",
+            "[INFO] started\n[INFO] ended\n",
+        ] {
             assert!(matches!(sniff_head(text.as_bytes(), true, "f"), Sniffed::Nothing(_)), "{text}");
         }
     }

@@ -21,7 +21,11 @@ async fn check(files: &[(&str, &str)], location: &str, expected: &[&str]) {
             let column = |column: &Column| format!("{} {:?}", column.name, column.data_type);
             let columns: Vec<_> = table.definition.columns.iter().map(column).collect();
             let keys: Vec<_> = table.definition.partition_keys.iter().map(column).collect();
-            let keys = if keys.is_empty() { String::new() } else { format!(" by {} x{}", keys.join(", "), table.partitions.len()) };
+            let keys = if keys.is_empty() {
+                String::new()
+            } else {
+                format!(" by {} x{}", keys.join(", "), table.partitions.len())
+            };
             format!("{} {:?} {} ({}){keys}", table.name, storage.format, storage.location, columns.join(", "))
         })
         .collect();
@@ -31,7 +35,8 @@ async fn check(files: &[(&str, &str)], location: &str, expected: &[&str]) {
 
 #[tokio::test]
 async fn a_mixed_tree() {
-    let json = "{\"Id\":1,\"at\":\"2001/01/01 00:47\",\"p\":{\"x\":[1,2.5]},\"t\":\"a\"}\n{\"Id\":2,\"at\":null,\"t\":5}\n";
+    let json =
+        "{\"Id\":1,\"at\":\"2001/01/01 00:47\",\"p\":{\"x\":[1,2.5]},\"t\":\"a\"}\n{\"Id\":2,\"at\":null,\"t\":5}\n";
     check(
         &[
             ("lake/_SUCCESS", "x"),

@@ -28,17 +28,12 @@ impl CsvWriter {
             push_field(field.name(), &mut header);
         }
         header.push('\n');
-        Self {
-            header: Some(header),
-            buffer: String::new(),
-        }
+        Self { header: Some(header), buffer: String::new() }
     }
 
     fn write_header(&mut self, output: &mut dyn Write) -> Result<()> {
         match self.header.take() {
-            Some(header) => output
-                .write_all(header.as_bytes())
-                .map_err(|error| output_error(&error)),
+            Some(header) => output.write_all(header.as_bytes()).map_err(|error| output_error(&error)),
             None => Ok(()),
         }
     }
@@ -58,11 +53,7 @@ impl BatchWriter for CsvWriter {
                     continue;
                 }
                 if column.data_type() == &DataType::Boolean {
-                    self.buffer.push_str(if column.as_boolean().value(row) {
-                        "true"
-                    } else {
-                        "false"
-                    });
+                    self.buffer.push_str(if column.as_boolean().value(row) { "true" } else { "false" });
                     continue;
                 }
                 value.clear();
@@ -70,9 +61,7 @@ impl BatchWriter for CsvWriter {
                 push_field(&value, &mut self.buffer);
             }
             self.buffer.push('\n');
-            output
-                .write_all(self.buffer.as_bytes())
-                .map_err(|error| output_error(&error))?;
+            output.write_all(self.buffer.as_bytes()).map_err(|error| output_error(&error))?;
         }
         Ok(())
     }

@@ -40,12 +40,7 @@ impl JsonWriter {
                 key
             })
             .collect();
-        Self {
-            layout,
-            keys,
-            row_count: 0,
-            buffer: String::new(),
-        }
+        Self { layout, keys, row_count: 0, buffer: String::new() }
     }
 }
 
@@ -68,9 +63,7 @@ impl BatchWriter for JsonWriter {
             if self.layout == Layout::Lines {
                 self.buffer.push('\n');
             }
-            output
-                .write_all(self.buffer.as_bytes())
-                .map_err(|error| output_error(&error))?;
+            output.write_all(self.buffer.as_bytes()).map_err(|error| output_error(&error))?;
             self.row_count += 1;
         }
         Ok(())
@@ -92,29 +85,19 @@ pub(super) fn write_json(array: &dyn Array, row: usize, out: &mut String) {
         return out.push_str("null");
     }
     let mut float = |value: f64, write: &dyn Fn(&mut String)| {
-        if value.is_finite() {
-            write(out)
-        } else {
-            out.push_str("null")
-        }
+        if value.is_finite() { write(out) } else { out.push_str("null") }
     };
     match array.data_type() {
         DataType::Null => out.push_str("null"),
         DataType::Boolean => out.push_str(if array.as_boolean().value(row) { "true" } else { "false" }),
         DataType::Float16 => {
-            float(f64::from(array.as_primitive::<Float16Type>().value(row)), &|out| {
-                text::write_text(array, row, out)
-            });
+            float(f64::from(array.as_primitive::<Float16Type>().value(row)), &|out| text::write_text(array, row, out));
         }
         DataType::Float32 => {
-            float(f64::from(array.as_primitive::<Float32Type>().value(row)), &|out| {
-                text::write_text(array, row, out)
-            });
+            float(f64::from(array.as_primitive::<Float32Type>().value(row)), &|out| text::write_text(array, row, out));
         }
         DataType::Float64 => {
-            float(array.as_primitive::<Float64Type>().value(row), &|out| {
-                text::write_text(array, row, out)
-            });
+            float(array.as_primitive::<Float64Type>().value(row), &|out| text::write_text(array, row, out));
         }
         other if other.is_numeric() => text::write_text(array, row, out),
         DataType::Utf8 => write_string(array.as_string::<i32>().value(row), out),
@@ -217,13 +200,7 @@ mod tests {
         map.append(true).unwrap();
         let cases: Vec<(ArrayRef, &str)> = vec![
             (Arc::new(map.finish()), "{\"a\\u0001\":9223372036854775807}"),
-            (
-                Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![
-                    Some(1),
-                    None,
-                ])])),
-                "[1,null]",
-            ),
+            (Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(1), None])])), "[1,null]"),
             (
                 Arc::new(StructArray::from(vec![(
                     Arc::new(Field::new("k \"q\"", DataType::Boolean, true)),
@@ -231,10 +208,7 @@ mod tests {
                 )])),
                 "{\"k \\\"q\\\"\":true}",
             ),
-            (
-                Arc::new(TimestampSecondArray::from(vec![0]).with_timezone("UTC")),
-                "\"1970-01-01T00:00:00+00:00\"",
-            ),
+            (Arc::new(TimestampSecondArray::from(vec![0]).with_timezone("UTC")), "\"1970-01-01T00:00:00+00:00\""),
             (Arc::new(Date32Array::from(vec![0])), "\"1970-01-01\""),
             (Arc::new(Float64Array::from(vec![f64::INFINITY])), "null"),
         ];

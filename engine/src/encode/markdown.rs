@@ -22,11 +22,7 @@ impl MarkdownWriter {
         }
         head.push_str("\n|");
         for field in schema.fields() {
-            head.push_str(if is_right_aligned(field.data_type()) {
-                " ---: |"
-            } else {
-                " --- |"
-            });
+            head.push_str(if is_right_aligned(field.data_type()) { " ---: |" } else { " --- |" });
         }
         head.push('\n');
         Self { head: Some(head) }
@@ -54,9 +50,7 @@ impl BatchWriter for MarkdownWriter {
                 push_cell(&value, &mut line);
             }
             line.push('\n');
-            output
-                .write_all(line.as_bytes())
-                .map_err(|error| output_error(&error))?;
+            output.write_all(line.as_bytes()).map_err(|error| output_error(&error))?;
         }
         Ok(())
     }

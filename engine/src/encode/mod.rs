@@ -40,14 +40,7 @@ pub enum Format {
 
 impl Format {
     /// All of them, in the order that help texts show.
-    pub const ALL: [Self; 6] = [
-        Self::Table,
-        Self::Csv,
-        Self::Json,
-        Self::Ndjson,
-        Self::Parquet,
-        Self::Markdown,
-    ];
+    pub const ALL: [Self; 6] = [Self::Table, Self::Csv, Self::Json, Self::Ndjson, Self::Parquet, Self::Markdown];
 
     /// The name as written in `--format` and `?format=`.
     pub const fn name(self) -> &'static str {
@@ -117,17 +110,11 @@ impl FromStr for Format {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|format| format.name() == text)
-            .ok_or_else(|| {
-                let names = Self::ALL.map(Self::name).join(", ");
-                Error::new(
-                    ErrorCode::InvalidParameterValue,
-                    format!("format \"{text}\" is not known"),
-                )
+        Self::ALL.into_iter().find(|format| format.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::new(ErrorCode::InvalidParameterValue, format!("format \"{text}\" is not known"))
                 .with_hint(format!("Use one of {names}."))
-            })
+        })
     }
 }
 
@@ -177,14 +164,7 @@ mod tests {
     fn batch() -> RecordBatch {
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("id", Arc::new(Int64Array::from(vec![Some(1), None, Some(-300)]))),
-            (
-                "note",
-                Arc::new(StringArray::from(vec![
-                    Some("plain"),
-                    Some(""),
-                    Some("a \"b\", c|d\ne"),
-                ])),
-            ),
+            ("note", Arc::new(StringArray::from(vec![Some("plain"), Some(""), Some("a \"b\", c|d\ne")]))),
             ("x", Arc::new(Float64Array::from(vec![1.5, f64::NAN, 1e20]))),
             (
                 "price",
@@ -256,26 +236,16 @@ mod tests {
             (Format::Table, " a \n---\n(0 rows)\n\n"),
         ];
         for (format, expected) in cases {
-            assert_eq!(
-                String::from_utf8(encode(format, &[], &schema)).unwrap(),
-                expected,
-                "{format}"
-            );
+            assert_eq!(String::from_utf8(encode(format, &[], &schema)).unwrap(), expected, "{format}");
         }
     }
 
     #[test]
     fn parquet_reads_back_equal() {
         let batch = batch();
-        let bytes = bytes::Bytes::from(encode(
-            Format::Parquet,
-            &[batch.clone(), batch.clone()],
-            &batch.schema(),
-        ));
-        let reader = ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes)
-            .unwrap()
-            .build()
-            .unwrap();
+        let bytes = bytes::Bytes::from(encode(Format::Parquet, &[batch.clone(), batch.clone()], &batch.schema()));
+        let reader =
+            ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
         let read: Vec<_> = reader.map(Result::unwrap).collect();
         assert_eq!(read.iter().map(RecordBatch::num_rows).sum::<usize>(), 6);
         assert_eq!(read[0].column(3).slice(0, 3).to_data(), batch.column(3).to_data());
@@ -285,9 +255,6 @@ mod tests {
     fn unknown_formats_are_refused_with_the_list() {
         let error = "xml".parse::<Format>().unwrap_err();
         assert_eq!(error.message, "format \"xml\" is not known");
-        assert_eq!(
-            error.hint.as_deref(),
-            Some("Use one of table, csv, json, ndjson, parquet, markdown.")
-        );
+        assert_eq!(error.hint.as_deref(), Some("Use one of table, csv, json, ndjson, parquet, markdown."));
     }
 }

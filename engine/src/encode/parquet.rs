@@ -39,10 +39,7 @@ impl ParquetWriter {
         let buffer = SharedBuffer::default();
         let writer = ArrowWriter::try_new(buffer.clone(), Arc::clone(schema), Some(properties))
             .map_err(|error| parquet_error(&error))?;
-        Ok(Self {
-            writer: Some(writer),
-            buffer,
-        })
+        Ok(Self { writer: Some(writer), buffer })
     }
 
     fn drain(&self, output: &mut dyn Write) -> Result<()> {

@@ -32,11 +32,7 @@ impl TableWriter {
     pub(super) fn new(schema: &SchemaRef) -> Self {
         Self {
             names: schema.fields().iter().map(|field| field.name().clone()).collect(),
-            right: schema
-                .fields()
-                .iter()
-                .map(|field| is_right_aligned(field.data_type()))
-                .collect(),
+            right: schema.fields().iter().map(|field| is_right_aligned(field.data_type())).collect(),
             held: Vec::new(),
             widths: None,
             row_count: 0,
@@ -66,13 +62,7 @@ impl TableWriter {
 impl BatchWriter for TableWriter {
     fn write(&mut self, batch: &RecordBatch, output: &mut dyn Write) -> Result<()> {
         for row in 0..batch.num_rows() {
-            self.held.push(
-                batch
-                    .columns()
-                    .iter()
-                    .map(|column| cell(column.as_ref(), row))
-                    .collect(),
-            );
+            self.held.push(batch.columns().iter().map(|column| cell(column.as_ref(), row)).collect());
         }
         self.row_count += batch.num_rows() as u64;
         if self.widths.is_none() && self.held.len() < MEASURED_ROWS {

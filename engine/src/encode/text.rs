@@ -43,32 +43,16 @@ pub fn write_text(array: &dyn Array, row: usize, out: &mut String) {
         DataType::Float32 => float_text(&array.as_primitive::<Float32Type>().value(row), 6, out),
         DataType::Float64 => float_text(&array.as_primitive::<Float64Type>().value(row), 15, out),
         DataType::Decimal32(_, scale) => {
-            decimal_text(
-                &array.as_primitive::<Decimal32Type>().value(row).to_string(),
-                *scale,
-                out,
-            );
+            decimal_text(&array.as_primitive::<Decimal32Type>().value(row).to_string(), *scale, out);
         }
         DataType::Decimal64(_, scale) => {
-            decimal_text(
-                &array.as_primitive::<Decimal64Type>().value(row).to_string(),
-                *scale,
-                out,
-            );
+            decimal_text(&array.as_primitive::<Decimal64Type>().value(row).to_string(), *scale, out);
         }
         DataType::Decimal128(_, scale) => {
-            decimal_text(
-                &array.as_primitive::<Decimal128Type>().value(row).to_string(),
-                *scale,
-                out,
-            );
+            decimal_text(&array.as_primitive::<Decimal128Type>().value(row).to_string(), *scale, out);
         }
         DataType::Decimal256(_, scale) => {
-            decimal_text(
-                &array.as_primitive::<Decimal256Type>().value(row).to_string(),
-                *scale,
-                out,
-            );
+            decimal_text(&array.as_primitive::<Decimal256Type>().value(row).to_string(), *scale, out);
         }
         DataType::Utf8 => out.push_str(array.as_string::<i32>().value(row)),
         DataType::LargeUtf8 => out.push_str(array.as_string::<i64>().value(row)),
@@ -78,10 +62,7 @@ pub fn write_text(array: &dyn Array, row: usize, out: &mut String) {
         DataType::BinaryView => hex_text(array.as_binary_view().value(row), out),
         DataType::FixedSizeBinary(_) => hex_text(array.as_fixed_size_binary().value(row), out),
         DataType::Date32 => {
-            date_text(
-                i64::from(array.as_primitive::<Date32Type>().value(row)) * MICROS_PER_DAY,
-                out,
-            );
+            date_text(i64::from(array.as_primitive::<Date32Type>().value(row)) * MICROS_PER_DAY, out);
         }
         DataType::Date64 => date_text(array.as_primitive::<Date64Type>().value(row).saturating_mul(1000), out),
         DataType::Time32(_) | DataType::Time64(_) => time_text(micros_of(array, row), out),
@@ -160,39 +141,32 @@ pub(super) fn micros_of(array: &dyn Array, row: usize) -> i64 {
             i64::from(array.as_primitive::<types::Time32SecondType>().value(row)) * 1_000_000
         }
         DataType::Time32(_) => i64::from(array.as_primitive::<types::Time32MillisecondType>().value(row)) * 1000,
-        DataType::Time64(TimeUnit::Nanosecond) => array
-            .as_primitive::<types::Time64NanosecondType>()
-            .value(row)
-            .div_euclid(1000),
+        DataType::Time64(TimeUnit::Nanosecond) => {
+            array.as_primitive::<types::Time64NanosecondType>().value(row).div_euclid(1000)
+        }
         DataType::Time64(_) => array.as_primitive::<types::Time64MicrosecondType>().value(row),
-        DataType::Timestamp(TimeUnit::Second, _) => array
-            .as_primitive::<types::TimestampSecondType>()
-            .value(row)
-            .saturating_mul(1_000_000),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => array
-            .as_primitive::<types::TimestampMillisecondType>()
-            .value(row)
-            .saturating_mul(1000),
+        DataType::Timestamp(TimeUnit::Second, _) => {
+            array.as_primitive::<types::TimestampSecondType>().value(row).saturating_mul(1_000_000)
+        }
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            array.as_primitive::<types::TimestampMillisecondType>().value(row).saturating_mul(1000)
+        }
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             array.as_primitive::<types::TimestampMicrosecondType>().value(row)
         }
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => array
-            .as_primitive::<types::TimestampNanosecondType>()
-            .value(row)
-            .div_euclid(1000),
-        DataType::Duration(TimeUnit::Second) => array
-            .as_primitive::<types::DurationSecondType>()
-            .value(row)
-            .saturating_mul(1_000_000),
-        DataType::Duration(TimeUnit::Millisecond) => array
-            .as_primitive::<types::DurationMillisecondType>()
-            .value(row)
-            .saturating_mul(1000),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            array.as_primitive::<types::TimestampNanosecondType>().value(row).div_euclid(1000)
+        }
+        DataType::Duration(TimeUnit::Second) => {
+            array.as_primitive::<types::DurationSecondType>().value(row).saturating_mul(1_000_000)
+        }
+        DataType::Duration(TimeUnit::Millisecond) => {
+            array.as_primitive::<types::DurationMillisecondType>().value(row).saturating_mul(1000)
+        }
         DataType::Duration(TimeUnit::Microsecond) => array.as_primitive::<types::DurationMicrosecondType>().value(row),
-        DataType::Duration(TimeUnit::Nanosecond) => array
-            .as_primitive::<types::DurationNanosecondType>()
-            .value(row)
-            .div_euclid(1000),
+        DataType::Duration(TimeUnit::Nanosecond) => {
+            array.as_primitive::<types::DurationNanosecondType>().value(row).div_euclid(1000)
+        }
         other => unreachable!("{other} is not a time"),
     }
 }
@@ -295,13 +269,7 @@ fn date_text(micros: i64, out: &mut String) {
 
 fn time_text(micros: i64, out: &mut String) {
     let seconds = micros / MICROSECONDS;
-    let _ = write!(
-        out,
-        "{:02}:{:02}:{:02}",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60
-    );
+    let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
     push_fraction(micros % MICROSECONDS, out);
 }
 
@@ -312,11 +280,7 @@ pub(super) fn timestamp_text(micros: i64, zone: Option<&str>, separator: char, o
         return out.push_str(if micros > 0 { "infinity" } else { "-infinity" });
     };
     let zone: Option<Tz> = zone.map(|name| name.parse().unwrap_or_else(|_| "UTC".parse().expect("UTC is a zone")));
-    let offset_seconds = zone.map(|zone| {
-        zone.offset_from_utc_datetime(&instant.naive_utc())
-            .fix()
-            .local_minus_utc()
-    });
+    let offset_seconds = zone.map(|zone| zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc());
     let local = instant.naive_utc() + TimeDelta::seconds(i64::from(offset_seconds.unwrap_or(0)));
     push_date(local.date(), out);
     out.push(separator);
@@ -359,13 +323,7 @@ fn interval_text(months: i32, days: i32, micros: i64, out: &mut String) {
         let space = if out.len() > start { " " } else { "" };
         let micros = micros.unsigned_abs();
         let seconds = micros / 1_000_000;
-        let _ = write!(
-            out,
-            "{space}{sign}{:02}:{:02}:{:02}",
-            seconds / 3600,
-            seconds / 60 % 60,
-            seconds % 60
-        );
+        let _ = write!(out, "{space}{sign}{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
         push_fraction(i64::try_from(micros % 1_000_000).expect("under a million"), out);
     }
 }
@@ -473,10 +431,7 @@ mod tests {
             (Arc::new(BooleanArray::from(vec![true])), "t"),
             (Arc::new(Date32Array::from(vec![19724])), "2024-01-02"),
             (Arc::new(Date32Array::from(vec![-719_163])), "0001-12-31 BC"),
-            (
-                Arc::new(TimestampMicrosecondArray::from(vec![micros])),
-                "2024-01-02 03:04:05.12",
-            ),
+            (Arc::new(TimestampMicrosecondArray::from(vec![micros])), "2024-01-02 03:04:05.12"),
             (Arc::new(TimestampSecondArray::from(vec![-1])), "1969-12-31 23:59:59"),
             (
                 Arc::new(TimestampMicrosecondArray::from(vec![micros]).with_timezone("Asia/Kolkata")),
@@ -486,66 +441,27 @@ mod tests {
                 Arc::new(TimestampNanosecondArray::from(vec![1_000]).with_timezone("UTC")),
                 "1970-01-01 00:00:00.000001+00",
             ),
-            (
-                Arc::new(Time64MicrosecondArray::from(vec![3_661_000_001])),
-                "01:01:01.000001",
-            ),
+            (Arc::new(Time64MicrosecondArray::from(vec![3_661_000_001])), "01:01:01.000001"),
             (Arc::new(BinaryArray::from(vec![&b"\x00\xff"[..]])), "\\x00ff"),
+            (Arc::new(Decimal256Array::from(vec![i256::from(-7)]).with_precision_and_scale(50, 3).unwrap()), "-0.007"),
+            (Arc::new(Decimal128Array::from(vec![12]).with_precision_and_scale(5, -2).unwrap()), "1200"),
             (
-                Arc::new(
-                    Decimal256Array::from(vec![i256::from(-7)])
-                        .with_precision_and_scale(50, 3)
-                        .unwrap(),
-                ),
-                "-0.007",
-            ),
-            (
-                Arc::new(Decimal128Array::from(vec![12]).with_precision_and_scale(5, -2).unwrap()),
-                "1200",
-            ),
-            (
-                Arc::new(IntervalMonthDayNanoArray::from(vec![IntervalMonthDayNano::new(
-                    14,
-                    -3,
-                    4_500_000_000,
-                )])),
+                Arc::new(IntervalMonthDayNanoArray::from(vec![IntervalMonthDayNano::new(14, -3, 4_500_000_000)])),
                 "1 year 2 mons -3 days +00:00:04.5",
             ),
-            (
-                Arc::new(IntervalMonthDayNanoArray::from(vec![IntervalMonthDayNano::new(
-                    0, 0, 0,
-                )])),
-                "00:00:00",
-            ),
-            (
-                Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![
-                    Some(1),
-                    None,
-                ])])),
-                "{1,NULL}",
-            ),
+            (Arc::new(IntervalMonthDayNanoArray::from(vec![IntervalMonthDayNano::new(0, 0, 0)])), "00:00:00"),
+            (Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(1), None])])), "{1,NULL}"),
             (
                 Arc::new(StructArray::from(vec![
                     (
                         Arc::new(Field::new("a", DataType::Utf8, true)),
                         Arc::new(StringArray::from(vec!["x y"])) as ArrayRef,
                     ),
-                    (
-                        Arc::new(Field::new("b", DataType::Int32, true)),
-                        Arc::new(Int32Array::from(vec![None])),
-                    ),
+                    (Arc::new(Field::new("b", DataType::Int32, true)), Arc::new(Int32Array::from(vec![None]))),
                 ])),
                 "(\"x y\",)",
             ),
-            (
-                Arc::new(
-                    vec!["a", "b"]
-                        .into_iter()
-                        .collect::<DictionaryArray<Int8Type>>()
-                        .slice(1, 1),
-                ),
-                "b",
-            ),
+            (Arc::new(vec!["a", "b"].into_iter().collect::<DictionaryArray<Int8Type>>().slice(1, 1)), "b"),
         ];
         for (array, expected) in cases {
             assert_eq!(text(&array), expected, "{}", array.data_type());

@@ -128,12 +128,19 @@ fn plan_error(text: &str) -> Error {
     }
     let code = if text.contains("No function matches") || text.contains("Failed to coerce arguments") {
         ErrorCode::UndefinedFunction
-    } else if text.contains("must appear in the GROUP BY clause") || text.contains("Column in SELECT must be in GROUP BY") {
+    } else if text.contains("must appear in the GROUP BY clause")
+        || text.contains("Column in SELECT must be in GROUP BY")
+    {
         ErrorCode::GroupingError
-    } else if text.contains("Cannot infer common argument type") || text.contains("Cannot get result type") || text.contains("Cannot coerce arithmetic") {
+    } else if text.contains("Cannot infer common argument type")
+        || text.contains("Cannot get result type")
+        || text.contains("Cannot coerce arithmetic")
+    {
         // PostgreSQL: operator does not exist.
         ErrorCode::UndefinedFunction
-    } else if text.contains("Union") && text.contains("columns") || text.contains("UNION queries have different number of columns") {
+    } else if text.contains("Union") && text.contains("columns")
+        || text.contains("UNION queries have different number of columns")
+    {
         ErrorCode::SyntaxError
     } else if text.contains("coerce") || text.contains("type mismatch") || text.contains("Unsupported CAST") {
         ErrorCode::DatatypeMismatch
@@ -157,7 +164,9 @@ fn arrow_error(error: &ArrowError) -> Error {
         ArrowError::ExternalError(inner) => external_error(inner.as_ref()),
         ArrowError::IoError(_, io) => io_error(io),
         ArrowError::NotYetImplemented(text) => Error::unsupported(lower_first(text)),
-        ArrowError::MemoryError(text) => Error::new(ErrorCode::OutOfMemory, "out of memory").with_detail(full_sentence(text)),
+        ArrowError::MemoryError(text) => {
+            Error::new(ErrorCode::OutOfMemory, "out of memory").with_detail(full_sentence(text))
+        }
         ArrowError::ComputeError(text) | ArrowError::InvalidArgumentError(text) => execution_error(text),
         other => execution_error(&other.to_string()),
     }
@@ -183,10 +192,18 @@ fn value_error(text: &str) -> Error {
         };
         return Error::new(code, format!("invalid input syntax for type {name}: \"{value}\""));
     }
-    if text.contains("too large to store") || text.contains("out of range") || text.contains("Can't cast value") || text.contains("verflow") {
+    if text.contains("too large to store")
+        || text.contains("out of range")
+        || text.contains("Can't cast value")
+        || text.contains("verflow")
+    {
         return Error::new(ErrorCode::NumericValueOutOfRange, lower_first(text));
     }
-    if text.contains("parsing timestamp") || text.contains("parsing date") || text.contains("Timestamp") || text.contains("Date") {
+    if text.contains("parsing timestamp")
+        || text.contains("parsing date")
+        || text.contains("Timestamp")
+        || text.contains("Date")
+    {
         return Error::new(ErrorCode::InvalidDatetimeFormat, lower_first(text));
     }
     Error::new(ErrorCode::InvalidTextRepresentation, lower_first(text))
@@ -265,15 +282,15 @@ mod tests {
                 "22P02",
                 "invalid input syntax for type integer: \"it's\"",
             ),
-            (plan_datafusion_err!("Invalid function 'foo'.\nDid you mean 'floor'?"), "42883", "function foo does not exist"),
+            (
+                plan_datafusion_err!("Invalid function 'foo'.\nDid you mean 'floor'?"),
+                "42883",
+                "function foo does not exist",
+            ),
             (exec_datafusion_err!("Divide by zero error"), "22012", "division by zero"),
             (DataFusionError::ResourcesExhausted("x".into()), "53200", "out of memory"),
             (to_datafusion(Error::syntax("mine")).context("outer"), "42601", "mine"),
-            (
-                ArrowError::ExternalError(Box::new(to_datafusion(Error::syntax("deep")))).into(),
-                "42601",
-                "deep",
-            ),
+            (ArrowError::ExternalError(Box::new(to_datafusion(Error::syntax("deep")))).into(), "42601", "deep"),
             (DataFusionError::NotImplemented("Unsupported thing.".into()), "0A000", "unsupported thing"),
         ];
         for (error, sqlstate, message) in cases {

@@ -73,7 +73,13 @@ impl QueryPool {
         self.stats.peak_memory_bytes.fetch_max(used as u64, Ordering::Relaxed);
     }
 
-    fn refused(&self, reservation: &MemoryReservation, additional: usize, what: &str, limit: usize) -> datafusion::error::DataFusionError {
+    fn refused(
+        &self,
+        reservation: &MemoryReservation,
+        additional: usize,
+        what: &str,
+        limit: usize,
+    ) -> datafusion::error::DataFusionError {
         resources_datafusion_err!(
             "{} needs {additional} bytes more and holds {}; {what} may hold {limit} bytes",
             reservation.consumer().name(),

@@ -58,7 +58,11 @@ impl QueryRun {
     }
 
     /// Opens `store` for one scan, under a URL of its own, and keeps its report.
-    pub(crate) fn register_scan(&self, store: Arc<dyn ObjectStore>, report: ScanReport) -> datafusion::error::Result<ObjectStoreUrl> {
+    pub(crate) fn register_scan(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        report: ScanReport,
+    ) -> datafusion::error::Result<ObjectStoreUrl> {
         let number = self.scan_count.fetch_add(1, Ordering::Relaxed);
         let url = ObjectStoreUrl::parse(format!("scan{number}://lake"))?;
         self.stores.register_store(url.as_ref(), store);

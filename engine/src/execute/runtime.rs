@@ -30,7 +30,9 @@ impl CpuRuntime {
             .thread_stack_size(WORKER_STACK_BYTES)
             .enable_all()
             .build()
-            .map_err(|error| Error::new(crate::ErrorCode::IoError, format!("could not start worker threads: {error}")))?;
+            .map_err(|error| {
+                Error::new(crate::ErrorCode::IoError, format!("could not start worker threads: {error}"))
+            })?;
         Ok(Self { runtime: Some(runtime) })
     }
 

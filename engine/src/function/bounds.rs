@@ -12,7 +12,9 @@ use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
-use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::row_function::failure;
@@ -112,7 +114,11 @@ impl Bounded {
                     match step {
                         0 => 0,
                         step => {
-                            let span = if step > 0 { i128::from(stop) - i128::from(start) } else { i128::from(start) - i128::from(stop) };
+                            let span = if step > 0 {
+                                i128::from(stop) - i128::from(start)
+                            } else {
+                                i128::from(start) - i128::from(stop)
+                            };
                             u128::try_from(span).unwrap_or(0) / u128::from(step.unsigned_abs())
                         }
                     }
@@ -208,8 +214,11 @@ fn check_aggregate(expr: &Expr) -> Result<()> {
     };
     if centroids > CENTROIDS_MAX {
         return Err(failure(
-            Error::new(ErrorCode::ProgramLimitExceeded, format!("{} takes at most {CENTROIDS_MAX} centroids", aggregate.func.name()))
-                .with_hint("The default of 100 is exact to about one percent."),
+            Error::new(
+                ErrorCode::ProgramLimitExceeded,
+                format!("{} takes at most {CENTROIDS_MAX} centroids", aggregate.func.name()),
+            )
+            .with_hint("The default of 100 is exact to about one percent."),
         ));
     }
     Ok(())

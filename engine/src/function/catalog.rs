@@ -50,7 +50,9 @@ fn definitions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
             Ok(relation.and_then(|relation| relation.view_sql.as_deref()).map(view_definition).into())
         }),
         RowFunction::strict("pg_get_function_result", "i", "text", |args| Ok(function_result(oid(&args[0])).into())),
-        RowFunction::strict("pg_get_function_arguments", "i", "text", |args| Ok(function_arguments(oid(&args[0]), true).into())),
+        RowFunction::strict("pg_get_function_arguments", "i", "text", |args| {
+            Ok(function_arguments(oid(&args[0]), true).into())
+        }),
         RowFunction::strict("pg_get_function_identity_arguments", "i", "text", |args| {
             Ok(function_arguments(oid(&args[0]), false).into())
         }),
@@ -146,7 +148,9 @@ fn type_facts() -> Vec<RowFunction> {
         RowFunction::strict(name, "ii", "int4", move |args| Ok(fact(oid(&args[0]), oid(&args[1])).into()))
     }
     vec![
-        fact("_pg_char_max_length", |oid, modifier| (matches!(oid, 1042 | 1043) && modifier >= 4).then_some(modifier - 4)),
+        fact("_pg_char_max_length", |oid, modifier| {
+            (matches!(oid, 1042 | 1043) && modifier >= 4).then_some(modifier - 4)
+        }),
         fact("_pg_char_octet_length", |oid, modifier| match oid {
             25 => Some(1 << 30),
             1042 | 1043 => Some(if modifier >= 4 { (modifier - 4).saturating_mul(4) } else { 1 << 30 }),
@@ -182,7 +186,8 @@ fn type_facts() -> Vec<RowFunction> {
 /// How large a table is isn't in the catalog: it is the sum of what lies at its location. NULL is PostgreSQL's own answer
 /// for a relation without storage.
 fn sizes() -> Vec<RowFunction> {
-    let unknown = |name: &'static str, arguments: &'static str| RowFunction::strict(name, arguments, "int8", |_| Ok(Value::Null));
+    let unknown =
+        |name: &'static str, arguments: &'static str| RowFunction::strict(name, arguments, "int8", |_| Ok(Value::Null));
     vec![
         unknown("pg_table_size", "a"),
         unknown("pg_total_relation_size", "a"),
@@ -191,7 +196,12 @@ fn sizes() -> Vec<RowFunction> {
         unknown("pg_database_size", "a"),
         unknown("pg_tablespace_size", "a"),
         unknown("pg_stat_get_numscans", "i"),
-        RowFunction::strict("pg_size_pretty", "i", "text", |args| Ok(size_pretty(args[0].as_int().unwrap_or(0)).into())),
+        RowFunction::strict(
+            "pg_size_pretty",
+            "i",
+            "text",
+            |args| Ok(size_pretty(args[0].as_int().unwrap_or(0)).into()),
+        ),
     ]
 }
 

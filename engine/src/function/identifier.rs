@@ -31,10 +31,24 @@ pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
     let kinds = [
         ("regclass", "regclassin", "to_regclass", "regclassout", "limnos_show_regclass", Kind::Class),
         ("regtype", "regtypein", "to_regtype", "regtypeout", "limnos_show_regtype", Kind::Type),
-        ("regnamespace", "regnamespacein", "to_regnamespace", "regnamespaceout", "limnos_show_regnamespace", Kind::Namespace),
+        (
+            "regnamespace",
+            "regnamespacein",
+            "to_regnamespace",
+            "regnamespaceout",
+            "limnos_show_regnamespace",
+            Kind::Namespace,
+        ),
         ("regrole", "regrolein", "to_regrole", "regroleout", "limnos_show_regrole", Kind::Role),
         ("regproc", "regprocin", "to_regproc", "regprocout", "limnos_show_regproc", Kind::Procedure),
-        ("regprocedure", "regprocedurein", "to_regprocedure", "regprocedureout", "limnos_show_regprocedure", Kind::Signature),
+        (
+            "regprocedure",
+            "regprocedurein",
+            "to_regprocedure",
+            "regprocedureout",
+            "limnos_show_regprocedure",
+            Kind::Signature,
+        ),
     ];
     for (type_name, input, lenient, output, shown, kind) in kinds {
         let names = Arc::clone(context);
@@ -152,7 +166,12 @@ fn signature(types: &str) -> Vec<i32> {
 
 fn input_types(procedure: i32) -> Vec<i32> {
     let Some(procedure) = PROCEDURES.get(&procedure) else { return Vec::new() };
-    procedure.arguments.iter().filter(|(mode, ..)| matches!(mode, 'i' | 'b' | 'v')).map(|(.., type_oid)| *type_oid).collect()
+    procedure
+        .arguments
+        .iter()
+        .filter(|(mode, ..)| matches!(mode, 'i' | 'b' | 'v'))
+        .map(|(.., type_oid)| *type_oid)
+        .collect()
 }
 
 fn missing(kind: Kind, name: &str) -> Error {
@@ -193,7 +212,8 @@ fn name_of(context: &FunctionContext, kind: Kind, oid: i32) -> String {
 
 /// Splits `a."B c".d` into its parts, folding what isn't quoted to lower case.
 pub(super) fn parse_identifier(text: &str) -> std::result::Result<Vec<String>, Error> {
-    let invalid = || Error::new(ErrorCode::InvalidParameterValue, format!("string is not a valid identifier: \"{text}\""));
+    let invalid =
+        || Error::new(ErrorCode::InvalidParameterValue, format!("string is not a valid identifier: \"{text}\""));
     let mut parts = Vec::new();
     let mut rest = text.trim();
     loop {

@@ -41,7 +41,8 @@ pub struct SessionFunctions {
 impl SessionFunctions {
     /// Captures what they answer from.
     pub fn new(snapshot: &Arc<Snapshot>, session: &SessionInfo) -> Self {
-        let context = Arc::new(FunctionContext { session: session.clone(), tables: SnapshotTables::of(snapshot, session) });
+        let context =
+            Arc::new(FunctionContext { session: session.clone(), tables: SnapshotTables::of(snapshot, session) });
         let mut functions = Vec::new();
         functions.extend(catalog::functions(&context));
         functions.extend(identifier::functions(&context));
@@ -59,7 +60,8 @@ impl SessionFunctions {
 
 /// Functions that are the same in every session and replace DataFusion's of the same name.
 pub fn shared_functions() -> Vec<ScalarUDF> {
-    let mut functions: Vec<ScalarUDF> = text::functions().into_iter().map(row_function::RowFunction::into_udf).collect();
+    let mut functions: Vec<ScalarUDF> =
+        text::functions().into_iter().map(row_function::RowFunction::into_udf).collect();
     functions.push(to_char::function());
     functions.push(text::pg_typeof());
     functions.push(sleep::function());

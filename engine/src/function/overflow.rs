@@ -18,8 +18,8 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -133,13 +133,19 @@ impl ScalarUDFImpl for Checked {
             (ColumnarValue::Array(left), ColumnarValue::Array(right)) => kernel(left, right),
             (ColumnarValue::Array(left), ColumnarValue::Scalar(right)) => kernel(left, &right.to_scalar()?),
             (ColumnarValue::Scalar(left), ColumnarValue::Array(right)) => kernel(&left.to_scalar()?, right),
-            (ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)) => kernel(&left.to_array()?, &right.to_array()?),
+            (ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)) => {
+                kernel(&left.to_array()?, &right.to_array()?)
+            }
         };
         let array = result.map_err(|error| match error {
             ArrowError::ArithmeticOverflow(_) => failure(out_of_range(args.return_field.data_type())),
             other => other.into(),
         })?;
-        Ok(if constant { ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?) } else { ColumnarValue::Array(array) })
+        Ok(if constant {
+            ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)
+        } else {
+            ColumnarValue::Array(array)
+        })
     }
 }
 

@@ -61,7 +61,8 @@ fn allowed(object: Object, privileges: &str) -> Result<bool> {
     let mut any = false;
     for privilege in privileges.split(',') {
         let privilege = privilege.trim().to_uppercase();
-        let bare = privilege.strip_suffix(" WITH GRANT OPTION").or_else(|| privilege.strip_suffix(" WITH ADMIN OPTION"));
+        let bare =
+            privilege.strip_suffix(" WITH GRANT OPTION").or_else(|| privilege.strip_suffix(" WITH ADMIN OPTION"));
         let granted = match (object, bare.unwrap_or(&privilege)) {
             (Object::Table, "SELECT" | "REFERENCES")
             | (Object::Schema, "USAGE" | "CREATE")
@@ -111,12 +112,17 @@ fn exists(context: &FunctionContext, object: Object, value: &Value) -> Result<Op
             };
             found.map(|_| Some(true)).ok_or_else(|| missing(ErrorCode::UndefinedTable, "relation"))
         }
-        Object::Schema => {
-            index.namespace_named(name).map(|_| Some(true)).ok_or_else(|| missing(ErrorCode::InvalidSchemaName, "schema"))
+        Object::Schema => index
+            .namespace_named(name)
+            .map(|_| Some(true))
+            .ok_or_else(|| missing(ErrorCode::InvalidSchemaName, "schema")),
+        Object::Database if name != context.session.catalog_name => {
+            Err(missing(ErrorCode::UndefinedDatabase, "database"))
         }
-        Object::Database if name != context.session.catalog_name => Err(missing(ErrorCode::UndefinedDatabase, "database")),
         // PostgreSQL's predefined roles are known by name, and nobody is in them but superusers.
-        Object::Role if name.starts_with("pg_") => Ok(Some(index.role_named(&context.session.user).is_some_and(|role| role.superuser))),
+        Object::Role if name.starts_with("pg_") => {
+            Ok(Some(index.role_named(&context.session.user).is_some_and(|role| role.superuser)))
+        }
         Object::Role => {
             index.role_named(name).map(|_| Some(true)).ok_or_else(|| missing(ErrorCode::UndefinedObject, "role"))
         }

@@ -67,7 +67,9 @@ impl RowFunction {
             TypeSignature::VariadicAny
         } else {
             let counts = required.len()..=required.len() + optional.len();
-            TypeSignature::OneOf(counts.map(|n| if n == 0 { TypeSignature::Nullary } else { TypeSignature::Any(n) }).collect())
+            TypeSignature::OneOf(
+                counts.map(|n| if n == 0 { TypeSignature::Nullary } else { TypeSignature::Any(n) }).collect(),
+            )
         };
         let signature = Signature::new(signature, volatility);
         // `text:regclass` is text that is labelled as another type.
@@ -95,7 +97,8 @@ impl RowFunction {
         let options = CastOptions { safe: false, format_options: FormatOptions::default() };
         let array = cast_with_options(array, &target, &options).map_err(|_| {
             let what = if target == DataType::Boolean { "boolean" } else { "integer" };
-            let text = values_of(array).ok().and_then(|values| values.first().and_then(Value::as_text).map(str::to_owned));
+            let text =
+                values_of(array).ok().and_then(|values| values.first().and_then(Value::as_text).map(str::to_owned));
             failure(Error::new(
                 ErrorCode::InvalidTextRepresentation,
                 format!("invalid input syntax for type {what}: \"{}\"", text.unwrap_or_default()),
@@ -176,4 +179,3 @@ impl ScalarUDFImpl for RowFunction {
         Ok(ColumnarValue::Array(array))
     }
 }
-

@@ -9,11 +9,14 @@ use crate::{Error, ErrorCode};
 
 pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
     let session = &context.session;
-    let constant = |name: &'static str, returns: &str, value: Value| RowFunction::strict(name, "", returns, move |_| Ok(value.clone()));
+    let constant = |name: &'static str, returns: &str, value: Value| {
+        RowFunction::strict(name, "", returns, move |_| Ok(value.clone()))
+    };
     let user = || Value::from(session.user.as_str());
     let address = |address: Option<std::net::SocketAddr>| Value::from(address.map(|address| address.ip().to_string()));
     let port = |address: Option<std::net::SocketAddr>| Value::from(address.map(|address| i32::from(address.port())));
-    let (with_implicit, without) = (search_path(session.current_schema(), true), search_path(session.current_schema(), false));
+    let (with_implicit, without) =
+        (search_path(session.current_schema(), true), search_path(session.current_schema(), false));
     let settings = context.clone();
     let set_settings = context.clone();
     vec![

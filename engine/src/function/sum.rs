@@ -48,7 +48,9 @@ impl AggregateUDFImpl for Sum {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        let [argument] = arg_types else { return plan_err!("function sum takes one argument, {} were given", arg_types.len()) };
+        let [argument] = arg_types else {
+            return plan_err!("function sum takes one argument, {} were given", arg_types.len());
+        };
         Ok(vec![match argument {
             DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16 => DataType::Int32,
             DataType::Null | DataType::UInt32 => DataType::Int64,

@@ -22,11 +22,17 @@ async fn integers_do_not_wrap() {
         ("select sum(x) from (values (9223372036854775807), (9223372036854775807)) t(x)", "18446744073709551614"),
         ("select sum(x), arrow_typeof(sum(x)) from (values (1::int), (2::int)) t(x)", "3|Int64"),
         ("select arrow_typeof(sum(x)) from (values (1::bigint)) t(x)", "Decimal128(38, 0)"),
-        ("select g, sum(x) from (values (1, 9223372036854775807), (1, 1), (2, 5)) t(g, x) group by g order by g", "1|9223372036854775808|2|5"),
+        (
+            "select g, sum(x) from (values (1, 9223372036854775807), (1, 1), (2, 5)) t(g, x) group by g order by g",
+            "1|9223372036854775808|2|5",
+        ),
         ("select sum(x) over (order by x rows 1 preceding) from (values (1), (2), (3)) t(x) order by 1", "1|3|5"),
         ("select sum(distinct x) from (values (1), (1), (3)) t(x)", "4"),
         ("select x + 1, x - 1, x * 2, x + 1 from (values (5)) t(x)", "6|4|10|6"),
-        ("select x + 1 as y, count(*) from (values (5), (5)) t(x) group by x + 1 having x + 1 > 2 order by x + 1", "6|2"),
+        (
+            "select x + 1 as y, count(*) from (values (5), (5)) t(x) group by x + 1 having x + 1 > 2 order by x + 1",
+            "6|2",
+        ),
         ("select 1.5 * 2", "3.0"),
     ] {
         assert_eq!(lake.value(sql).await, wanted, "{sql}");
@@ -48,7 +54,9 @@ async fn sizes_are_bounded() {
         let error = lake.try_query(sql).await.expect_err(sql);
         assert!(error.contains("requested length too large"), "{sql}: {error}");
     }
-    let error = lake.try_query("select approx_percentile_cont(0.5, 1000000) within group (order by x) from (values (1.0)) t(x)").await;
+    let error = lake
+        .try_query("select approx_percentile_cont(0.5, 1000000) within group (order by x) from (values (1.0)) t(x)")
+        .await;
     assert!(error.unwrap_err().contains("centroids"));
     assert_eq!(lake.value("select repeat('ab', 2), lpad('x', 3), array_repeat(1, 2)").await, "abab|  x|[1, 1]");
 }

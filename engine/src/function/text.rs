@@ -16,17 +16,27 @@ use crate::{Error, ErrorCode};
 
 pub(super) fn functions() -> Vec<RowFunction> {
     vec![
-        RowFunction::strict("quote_ident", "t", "text", |args| Ok(quote_identifier(args[0].as_text().unwrap_or_default()).into())),
-        RowFunction::strict("quote_literal", "t", "text", |args| Ok(quote_literal(args[0].as_text().unwrap_or_default()).into())),
+        RowFunction::strict("quote_ident", "t", "text", |args| {
+            Ok(quote_identifier(args[0].as_text().unwrap_or_default()).into())
+        }),
+        RowFunction::strict("quote_literal", "t", "text", |args| {
+            Ok(quote_literal(args[0].as_text().unwrap_or_default()).into())
+        }),
         RowFunction::lenient("quote_nullable", "t", "text", |args| {
             Ok(args[0].as_text().map_or_else(|| "NULL".to_owned(), quote_literal).into())
         }),
         RowFunction::strict("parse_ident", "t?b", "_text", |args| {
             Ok(parse_identifier(args[0].as_text().unwrap_or_default()).map_err(failure)?.into())
         }),
-        RowFunction::lenient("array_to_string", "at?t", "text", |args| Ok(array_to_string(&args[0], &args[1], args.get(2)))),
-        RowFunction::strict("array_upper", "ai", "int4", |args| Ok(dimension(&args[0], &args[1]).map(|n| n as i64).into())),
-        RowFunction::strict("array_lower", "ai", "int4", |args| Ok(dimension(&args[0], &args[1]).map(|_| 1_i64).into())),
+        RowFunction::lenient("array_to_string", "at?t", "text", |args| {
+            Ok(array_to_string(&args[0], &args[1], args.get(2)))
+        }),
+        RowFunction::strict("array_upper", "ai", "int4", |args| {
+            Ok(dimension(&args[0], &args[1]).map(|n| n as i64).into())
+        }),
+        RowFunction::strict("array_lower", "ai", "int4", |args| {
+            Ok(dimension(&args[0], &args[1]).map(|_| 1_i64).into())
+        }),
         RowFunction::strict("generate_subscripts", "ai?b", "_int4", |args| {
             let count = dimension(&args[0], &args[1]).unwrap_or(0);
             let mut numbers: Vec<i64> = (1..=count as i64).collect();
@@ -45,7 +55,9 @@ pub(super) fn functions() -> Vec<RowFunction> {
         RowFunction::lenient("limnos_prepend_text", "ta", "_text", |args| match &args[1] {
             Value::List(items) => {
                 let prefix = args[0].as_text().unwrap_or_default();
-                Ok(Value::List(items.iter().map(|item| item.as_text().map(|text| format!("{prefix}{text}")).into()).collect()))
+                Ok(Value::List(
+                    items.iter().map(|item| item.as_text().map(|text| format!("{prefix}{text}")).into()).collect(),
+                ))
             }
             _ => Ok(Value::List(Vec::new())),
         }),
@@ -54,20 +66,95 @@ pub(super) fn functions() -> Vec<RowFunction> {
 
 /// Quotes a name where SQL needs it.
 pub(super) fn quote_identifier(name: &str) -> String {
-    let plain = name.chars().enumerate().all(|(i, c)| c == '_' || c.is_ascii_lowercase() || (i > 0 && c.is_ascii_digit()));
-    if plain && !name.is_empty() && !is_reserved(name) { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    let plain =
+        name.chars().enumerate().all(|(i, c)| c == '_' || c.is_ascii_lowercase() || (i > 0 && c.is_ascii_digit()));
+    if plain && !name.is_empty() && !is_reserved(name) {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
 }
 
 /// Words that can't be a column's or table's name in PostgreSQL.
 fn is_reserved(name: &str) -> bool {
     const RESERVED: [&str; 77] = [
-        "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "asymmetric", "both", "case", "cast", "check", "collate",
-        "column", "constraint", "create", "current_catalog", "current_date", "current_role", "current_time", "current_timestamp",
-        "current_user", "default", "deferrable", "desc", "distinct", "do", "else", "end", "except", "false", "fetch", "for",
-        "foreign", "from", "grant", "group", "having", "in", "initially", "intersect", "into", "lateral", "leading", "limit",
-        "localtime", "localtimestamp", "not", "null", "offset", "on", "only", "or", "order", "placing", "primary", "references",
-        "returning", "select", "session_user", "some", "symmetric", "system_user", "table", "then", "to", "trailing", "true", "union",
-        "unique", "user", "using", "variadic", "when", "where", "window",
+        "all",
+        "analyse",
+        "analyze",
+        "and",
+        "any",
+        "array",
+        "as",
+        "asc",
+        "asymmetric",
+        "both",
+        "case",
+        "cast",
+        "check",
+        "collate",
+        "column",
+        "constraint",
+        "create",
+        "current_catalog",
+        "current_date",
+        "current_role",
+        "current_time",
+        "current_timestamp",
+        "current_user",
+        "default",
+        "deferrable",
+        "desc",
+        "distinct",
+        "do",
+        "else",
+        "end",
+        "except",
+        "false",
+        "fetch",
+        "for",
+        "foreign",
+        "from",
+        "grant",
+        "group",
+        "having",
+        "in",
+        "initially",
+        "intersect",
+        "into",
+        "lateral",
+        "leading",
+        "limit",
+        "localtime",
+        "localtimestamp",
+        "not",
+        "null",
+        "offset",
+        "on",
+        "only",
+        "or",
+        "order",
+        "placing",
+        "primary",
+        "references",
+        "returning",
+        "select",
+        "session_user",
+        "some",
+        "symmetric",
+        "system_user",
+        "table",
+        "then",
+        "to",
+        "trailing",
+        "true",
+        "union",
+        "unique",
+        "user",
+        "using",
+        "variadic",
+        "when",
+        "where",
+        "window",
     ];
     name == "with" || RESERVED.binary_search(&name).is_ok()
 }
@@ -94,9 +181,12 @@ fn shown(value: &Value) -> Option<String> {
         Value::Int(value) => value.to_string(),
         Value::Float(value) => value.to_string(),
         Value::Text(value) => value.clone(),
-        Value::Timestamp(value) => chrono::DateTime::from_timestamp_micros(*value)?.format("%Y-%m-%d %H:%M:%S%.f").to_string(),
+        Value::Timestamp(value) => {
+            chrono::DateTime::from_timestamp_micros(*value)?.format("%Y-%m-%d %H:%M:%S%.f").to_string()
+        }
         Value::List(items) => {
-            let items: Vec<String> = items.iter().map(|item| shown(item).unwrap_or_else(|| "NULL".to_owned())).collect();
+            let items: Vec<String> =
+                items.iter().map(|item| shown(item).unwrap_or_else(|| "NULL".to_owned())).collect();
             format!("{{{}}}", items.join(","))
         }
     })
@@ -138,7 +228,9 @@ fn format(args: &[Value]) -> Result<Value> {
         while let Some(c) = chars.next_if(|c| c.is_ascii_digit() || matches!(c, '-' | '$')) {
             match c {
                 '$' => {
-                    next = std::mem::take(&mut digits).parse().map_err(|_| invalid("format specifies no argument position"))?;
+                    next = std::mem::take(&mut digits)
+                        .parse()
+                        .map_err(|_| invalid("format specifies no argument position"))?;
                     if next == 0 {
                         return Err(invalid("format specifies argument 0, but arguments are numbered from 1"));
                     }
@@ -214,9 +306,14 @@ mod tests {
 
     #[test]
     fn names_are_quoted_only_where_they_must_be() {
-        for (name, quoted) in
-            [("orders", "orders"), ("Orders", "\"Orders\""), ("order", "\"order\""), ("a b", "\"a b\""), ("1a", "\"1a\""), ("with", "\"with\"")]
-        {
+        for (name, quoted) in [
+            ("orders", "orders"),
+            ("Orders", "\"Orders\""),
+            ("order", "\"order\""),
+            ("a b", "\"a b\""),
+            ("1a", "\"1a\""),
+            ("with", "\"with\""),
+        ] {
             assert_eq!(quote_identifier(name), quoted);
         }
         assert_eq!(quote_literal("it's \\ here"), "E'it''s \\\\ here'");

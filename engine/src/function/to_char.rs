@@ -39,13 +39,18 @@ impl ScalarUDFImpl for ToChar {
         let values = args.args[0].to_array(count)?;
         let patterns = cast(&args.args[1].to_array(count)?, &DataType::Utf8)?;
         let array = to_char(&values, patterns.as_string::<i32>())?;
-        Ok(if constant { ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?) } else { ColumnarValue::Array(array) })
+        Ok(if constant {
+            ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)
+        } else {
+            ColumnarValue::Array(array)
+        })
     }
 }
 
 fn to_char(values: &ArrayRef, patterns: &StringArray) -> Result<ArrayRef> {
     let each = |show: &dyn Fn(usize, &str) -> Option<String>| -> ArrayRef {
-        let shown = (0..values.len()).map(|i| (values.is_valid(i) && patterns.is_valid(i)).then(|| show(i, patterns.value(i))).flatten());
+        let shown = (0..values.len())
+            .map(|i| (values.is_valid(i) && patterns.is_valid(i)).then(|| show(i, patterns.value(i))).flatten());
         std::sync::Arc::new(shown.collect::<StringArray>())
     };
     match values.data_type() {
@@ -85,7 +90,10 @@ fn to_char(values: &ArrayRef, patterns: &StringArray) -> Result<ArrayRef> {
             let texts = texts.as_string::<i32>();
             Ok(each(&|i, pattern| Some(show_number(texts.value(i), pattern))))
         }
-        other => Err(failure(Error::new(ErrorCode::UndefinedFunction, format!("function to_char({other}, text) does not exist")))),
+        other => Err(failure(Error::new(
+            ErrorCode::UndefinedFunction,
+            format!("function to_char({other}, text) does not exist"),
+        ))),
     }
 }
 
@@ -94,17 +102,29 @@ fn plain(value: f64) -> String {
     format!("{value}")
 }
 
-const MONTHS: [&str; 12] =
-    ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
 
 /// Longest first, so that the first that fits is the one meant.
 const TIMESTAMP_KEYS: [&str; 66] = [
-    "Y,YYY", "SSSSS", "HH24", "HH12", "SSSS", "YYYY", "IYYY", "IDDD", "MONTH", "Month", "month", "A.M.", "a.m.", "P.M.", "p.m.",
-    "B.C.", "A.D.", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "MON", "Mon", "mon", "DAY", "Day", "day", "DDD", "YYY", "IYY", "TZH",
-    "TZM", "HH", "MI", "SS", "MS", "US", "AM", "am", "PM", "pm", "YY", "IY", "BC", "AD", "MM", "RM", "rm", "DY", "Dy", "dy", "DD", "ID",
-    "WW", "IW", "CC", "TZ", "tz", "OF", "TH", "Y", "I", "D", "Q",
+    "Y,YYY", "SSSSS", "HH24", "HH12", "SSSS", "YYYY", "IYYY", "IDDD", "MONTH", "Month", "month", "A.M.", "a.m.",
+    "P.M.", "p.m.", "B.C.", "A.D.", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "MON", "Mon", "mon", "DAY", "Day", "day",
+    "DDD", "YYY", "IYY", "TZH", "TZM", "HH", "MI", "SS", "MS", "US", "AM", "am", "PM", "pm", "YY", "IY", "BC", "AD",
+    "MM", "RM", "rm", "DY", "Dy", "dy", "DD", "ID", "WW", "IW", "CC", "TZ", "tz", "OF", "TH", "Y", "I", "D", "Q",
 ];
 
 fn show_timestamp(time: NaiveDateTime, offset: i32, zone: &str, pattern: &str) -> String {
@@ -125,7 +145,11 @@ fn show_timestamp(time: NaiveDateTime, offset: i32, zone: &str, pattern: &str) -
         }
         // Keys that stand for numbers may be written in lower case, too.
         let key = TIMESTAMP_KEYS.iter().find(|key| rest.starts_with(**key)).or_else(|| {
-            TIMESTAMP_KEYS.iter().find(|key| key.len() <= rest.len() && rest.is_char_boundary(key.len()) && rest[..key.len()].eq_ignore_ascii_case(key))
+            TIMESTAMP_KEYS.iter().find(|key| {
+                key.len() <= rest.len()
+                    && rest.is_char_boundary(key.len())
+                    && rest[..key.len()].eq_ignore_ascii_case(key)
+            })
         });
         let Some(key) = key.filter(|key| **key != "TH") else {
             let c = rest.chars().next().unwrap_or(' ');
@@ -205,7 +229,13 @@ fn timestamp_piece(time: NaiveDateTime, offset: i32, zone: &str, key: &str, fill
         "a.m." | "p.m." => if noon { "p.m." } else { "a.m." }.to_owned(),
         "BC" | "AD" => if year > 0 { "AD" } else { "BC" }.to_owned(),
         "B.C." | "A.D." => if year > 0 { "A.D." } else { "B.C." }.to_owned(),
-        "RM" => if fill { format!("{:<4}", ROMAN[time.month0() as usize]) } else { ROMAN[time.month0() as usize].to_owned() },
+        "RM" => {
+            if fill {
+                format!("{:<4}", ROMAN[time.month0() as usize])
+            } else {
+                ROMAN[time.month0() as usize].to_owned()
+            }
+        }
         "rm" => ROMAN[time.month0() as usize].to_lowercase(),
         "TZ" => zone.to_uppercase(),
         "tz" => zone.to_lowercase(),
@@ -284,7 +314,8 @@ fn show_number(digits: &str, pattern: &str) -> String {
         match c {
             '9' | '0' if !in_fraction => {
                 let from_right = whole_places - place;
-                let digit = (from_right <= whole.len()).then(|| &whole[whole.len() - from_right..=whole.len() - from_right]);
+                let digit =
+                    (from_right <= whole.len()).then(|| &whole[whole.len() - from_right..=whole.len() - from_right]);
                 let zero = zero_from.is_some_and(|from| place >= from);
                 match digit {
                     _ if overflow => body.push('#'),

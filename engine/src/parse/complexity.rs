@@ -71,8 +71,8 @@ pub fn check(lexemes: &[Lexeme]) -> Result<()> {
                     "OR" => level.operator(Strength::Or, lexeme)?,
                     "AND" => level.operator(Strength::And, lexeme)?,
                     "NOT" => level.prefix(Strength::Not, lexeme)?,
-                    "IS" | "ISNULL" | "NOTNULL" | "LIKE" | "ILIKE" | "SIMILAR" | "RLIKE" | "REGEXP" | "BETWEEN" | "IN"
-                    | "ANY" | "ALL" | "SOME" | "OVERLAPS" | "DIV" | "XOR" | "MEMBER" => {
+                    "IS" | "ISNULL" | "NOTNULL" | "LIKE" | "ILIKE" | "SIMILAR" | "RLIKE" | "REGEXP" | "BETWEEN"
+                    | "IN" | "ANY" | "ALL" | "SOME" | "OVERLAPS" | "DIV" | "XOR" | "MEMBER" => {
                         level.operator(Strength::Comparison, lexeme)?;
                     }
                     "COLLATE" | "AT" => level.operator(Strength::Postfix, lexeme)?,

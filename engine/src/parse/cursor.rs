@@ -79,7 +79,10 @@ impl<'a> Cursor<'a> {
 
     /// Whether the next tokens are these words (upper case, separated by spaces).
     pub fn peek_words(&self, words: &str) -> bool {
-        words.split(' ').enumerate().all(|(count, word)| self.peek_nth(count).is_some_and(|lexeme| lexeme.is_word(word)))
+        words
+            .split(' ')
+            .enumerate()
+            .all(|(count, word)| self.peek_nth(count).is_some_and(|lexeme| lexeme.is_word(word)))
     }
 
     /// Takes the words if they come next.

@@ -288,8 +288,11 @@ fn lex(sql: &str, offset: Offset, rules: &Rules) -> Lexed {
             }
         };
         let rest: String = sql[start.byte..].chars().take(40).take_while(|character| *character != '\n').collect();
-        let message =
-            if rest.is_empty() { format!("{message} at end of input") } else { format!("{message} at or near \"{rest}\"") };
+        let message = if rest.is_empty() {
+            format!("{message} at end of input")
+        } else {
+            format!("{message} at or near \"{rest}\"")
+        };
         Error::syntax(message).at(start.character + 1)
     });
     Lexed { lexemes, error }

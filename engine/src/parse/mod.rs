@@ -21,7 +21,8 @@ pub mod statement;
 mod unsupported;
 
 pub use statement::{
-    CreateTable, CreateView, Dialect, Explain, NamePattern, ObjectName, ParsedStatement, PartitionSpec, Statement, TransactionModes,
+    CreateTable, CreateView, Dialect, Explain, NamePattern, ObjectName, ParsedStatement, PartitionSpec, Statement,
+    TransactionModes,
 };
 
 use crate::limits;
@@ -39,11 +40,8 @@ pub const FILE_TABLE_DATABASE: &str = "file";
 /// `54001` beyond the limits, `42601` with a position for syntax, `0A000` for statements that are known but not built.
 pub fn parse(sql: &str, dialect: Dialect) -> Result<Vec<ParsedStatement>> {
     if sql.len() > limits::SQL_BYTES_MAX {
-        return Err(Error::new(crate::ErrorCode::StatementTooComplex, "statement is too complex").with_detail(format!(
-            "The text has {} bytes; at most {} are allowed.",
-            sql.len(),
-            limits::SQL_BYTES_MAX
-        )));
+        return Err(Error::new(crate::ErrorCode::StatementTooComplex, "statement is too complex")
+            .with_detail(format!("The text has {} bytes; at most {} are allowed.", sql.len(), limits::SQL_BYTES_MAX)));
     }
     if let Some(position) = sql.chars().position(|character| character == '\0') {
         return Err(Error::syntax("invalid character in the statement: zero byte").at(position + 1));

@@ -39,7 +39,8 @@ pub(crate) fn explain(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if let Some(word) = cursor.peek_word()
         && !begins_query(&word)
     {
-        let error = super::unsupported::name(cursor).map(|name| Error::unsupported(format!("EXPLAIN {name} is not supported")));
+        let error =
+            super::unsupported::name(cursor).map(|name| Error::unsupported(format!("EXPLAIN {name} is not supported")));
         return Err(error.unwrap_or_else(|| cursor.unexpected()).with_hint("EXPLAIN works on queries."));
     }
     Ok(Statement::Explain(Explain { analyze, verbose, query: parse_query(cursor)? }))
@@ -101,7 +102,9 @@ fn explain_option(cursor: &mut Cursor<'_>, analyze: &mut bool, verbose: &mut boo
         },
         _ => {
             return Err(Error::syntax(format!("unrecognized EXPLAIN option \"{name}\""))
-                .with_hint("Options are ANALYZE, VERBOSE, COSTS, SETTINGS, BUFFERS, WAL, TIMING, SUMMARY, FORMAT and TYPE.")
+                .with_hint(
+                    "Options are ANALYZE, VERBOSE, COSTS, SETTINGS, BUFFERS, WAL, TIMING, SUMMARY, FORMAT and TYPE.",
+                )
                 .at(option));
         }
     }
@@ -307,5 +310,7 @@ fn after_bracket(lexemes: &[Lexeme], open: usize) -> usize {
 
 fn ends_values(lexeme: &Lexeme) -> bool {
     lexeme.token.token == Token::RParen
-        || ["UNION", "EXCEPT", "INTERSECT", "ORDER", "LIMIT", "OFFSET", "FETCH", "AS"].iter().any(|word| lexeme.is_word(word))
+        || ["UNION", "EXCEPT", "INTERSECT", "ORDER", "LIMIT", "OFFSET", "FETCH", "AS"]
+            .iter()
+            .any(|word| lexeme.is_word(word))
 }

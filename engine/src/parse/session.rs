@@ -179,8 +179,7 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if !cursor.take_words("TO") && !cursor.take_token(&Token::Eq) {
         return Err(cursor.unexpected());
     }
-    let values =
-        if cursor.take_words("DEFAULT") { None } else { Some(cursor.comma_separated(value)?) };
+    let values = if cursor.take_words("DEFAULT") { None } else { Some(cursor.comma_separated(value)?) };
     Ok(Statement::Set { name, values, local })
 }
 

@@ -29,55 +29,137 @@ pub enum Statement {
     Query(Box<Query>),
     /// EXPLAIN of a query.
     Explain(Explain),
-    CreateDatabase { name: String, comment: Option<String>, location: Option<String>, mode: CreateMode },
-    DropDatabase { name: String, if_exists: bool, cascade: bool },
+    CreateDatabase {
+        name: String,
+        comment: Option<String>,
+        location: Option<String>,
+        mode: CreateMode,
+    },
+    DropDatabase {
+        name: String,
+        if_exists: bool,
+        cascade: bool,
+    },
     CreateTable(CreateTable),
     CreateView(CreateView),
     /// DROP TABLE or DROP VIEW, of one or several.
-    Drop { view: bool, names: Vec<ObjectName>, if_exists: bool },
-    RenameTable { name: ObjectName, to: ObjectName },
-    AddPartitions { table: ObjectName, partitions: Vec<PartitionSpec>, if_not_exists: bool },
-    DropPartitions { table: ObjectName, partitions: Vec<PartitionSpec>, if_exists: bool },
+    Drop {
+        view: bool,
+        names: Vec<ObjectName>,
+        if_exists: bool,
+    },
+    RenameTable {
+        name: ObjectName,
+        to: ObjectName,
+    },
+    AddPartitions {
+        table: ObjectName,
+        partitions: Vec<PartitionSpec>,
+        if_not_exists: bool,
+    },
+    DropPartitions {
+        table: ObjectName,
+        partitions: Vec<PartitionSpec>,
+        if_exists: bool,
+    },
     /// MSCK REPAIR TABLE t [ADD|DROP|SYNC PARTITIONS].
-    RepairTable { table: ObjectName, add: bool, drop: bool },
+    RepairTable {
+        table: ObjectName,
+        add: bool,
+        drop: bool,
+    },
     /// CRAWL 'location' [INTO DATABASE d].
-    Crawl { location: String, database: Option<String> },
-    ShowDatabases { pattern: Option<NamePattern> },
-    ShowTables { database: Option<String>, pattern: Option<NamePattern>, views_only: bool },
-    ShowColumns { table: ObjectName },
-    ShowPartitions { table: ObjectName },
-    ShowCreate { table: ObjectName },
-    ShowTableProperties { table: ObjectName },
-    Describe { table: ObjectName, extended: bool },
+    Crawl {
+        location: String,
+        database: Option<String>,
+    },
+    ShowDatabases {
+        pattern: Option<NamePattern>,
+    },
+    ShowTables {
+        database: Option<String>,
+        pattern: Option<NamePattern>,
+        views_only: bool,
+    },
+    ShowColumns {
+        table: ObjectName,
+    },
+    ShowPartitions {
+        table: ObjectName,
+    },
+    ShowCreate {
+        table: ObjectName,
+    },
+    ShowTableProperties {
+        table: ObjectName,
+    },
+    Describe {
+        table: ObjectName,
+        extended: bool,
+    },
     /// USE d.
-    Use { database: String },
+    Use {
+        database: String,
+    },
     /// SET [LOCAL] name = value, ...; `None` is DEFAULT.
-    Set { name: String, values: Option<Vec<String>>, local: bool },
+    Set {
+        name: String,
+        values: Option<Vec<String>>,
+        local: bool,
+    },
     /// SET TRANSACTION (of the running block), or SET SESSION CHARACTERISTICS AS TRANSACTION.
-    SetTransaction { modes: TransactionModes, session: bool },
+    SetTransaction {
+        modes: TransactionModes,
+        session: bool,
+    },
     /// RESET name; `None` is ALL.
-    Reset { name: Option<String> },
+    Reset {
+        name: Option<String>,
+    },
     /// SHOW name; `None` is ALL.
-    Show { name: Option<String> },
+    Show {
+        name: Option<String>,
+    },
     /// BEGIN, START TRANSACTION.
     Begin(TransactionModes),
     Commit,
     Rollback,
-    Savepoint { name: String },
-    Release { name: String },
-    RollbackTo { name: String },
+    Savepoint {
+        name: String,
+    },
+    Release {
+        name: String,
+    },
+    RollbackTo {
+        name: String,
+    },
     /// DISCARD ALL | PLANS | SEQUENCES | TEMP.
-    Discard { what: String },
+    Discard {
+        what: String,
+    },
     /// SQL-level PREPARE; the server keeps it in the session's statement store.
-    Prepare { name: String, parameter_types: Vec<limnos_catalog::DataType>, statement: Box<ParsedStatement> },
+    Prepare {
+        name: String,
+        parameter_types: Vec<limnos_catalog::DataType>,
+        statement: Box<ParsedStatement>,
+    },
     /// SQL-level EXECUTE, its arguments as SQL text of constants.
-    Execute { name: String, arguments: Vec<String> },
+    Execute {
+        name: String,
+        arguments: Vec<String>,
+    },
     /// DEALLOCATE name; `None` is ALL.
-    Deallocate { name: Option<String> },
+    Deallocate {
+        name: Option<String>,
+    },
     /// KILL [QUERY] 'id': cancels a running query.
-    Kill { query_id: String },
+    Kill {
+        query_id: String,
+    },
     /// CHECKPOINT, LISTEN, UNLISTEN, LOCK and the like that do nothing here: accepted, with this tag.
-    NoOp { tag: &'static str },
+    NoOp {
+        tag: &'static str,
+    },
 }
 
 /// What BEGIN, START TRANSACTION and SET TRANSACTION may say; `None` where they don't.

@@ -28,7 +28,12 @@ pub(crate) fn schema() -> SchemaRef {
 }
 
 /// The lines of EXPLAIN, with metrics when the plan was run.
-pub(crate) fn explain(plan: &Arc<dyn ExecutionPlan>, run: &QueryRun, verbose: bool, measured: Option<&Measured>) -> Result<RecordBatch> {
+pub(crate) fn explain(
+    plan: &Arc<dyn ExecutionPlan>,
+    run: &QueryRun,
+    verbose: bool,
+    measured: Option<&Measured>,
+) -> Result<RecordBatch> {
     let text = match measured {
         Some(_) => DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(verbose).to_string(),
         None => displayable(plan.as_ref()).indent(verbose).to_string(),
@@ -42,7 +47,11 @@ pub(crate) fn explain(plan: &Arc<dyn ExecutionPlan>, run: &QueryRun, verbose: bo
         let stats = &run.stats;
         lines.push(String::new());
         lines.push(format!("Rows: {}", measured.rows));
-        lines.push(format!("Bytes read: {}, requests: {}", stats.bytes_scanned.load(Ordering::Relaxed), stats.requests.load(Ordering::Relaxed)));
+        lines.push(format!(
+            "Bytes read: {}, requests: {}",
+            stats.bytes_scanned.load(Ordering::Relaxed),
+            stats.requests.load(Ordering::Relaxed)
+        ));
         lines.push(format!("Peak memory: {} bytes", stats.peak_memory_bytes.load(Ordering::Relaxed)));
         lines.push(format!("Planning Time: {:.3} ms", measured.planning.as_secs_f64() * 1e3));
         lines.push(format!("Execution Time: {:.3} ms", measured.execution.as_secs_f64() * 1e3));

@@ -14,7 +14,8 @@ use datafusion::common::Result;
 use limnos_catalog::Snapshot;
 
 use super::pg_catalog::{
-    CatalogIndex, PROCEDURES, RELATIONS, Rows, SessionInfo, SnapshotTables, format_type, relation, type_info, view_definition,
+    CatalogIndex, PROCEDURES, RELATIONS, Rows, SessionInfo, SnapshotTables, format_type, relation, type_info,
+    view_definition,
 };
 
 /// The schema `information_schema` as one session sees it.
@@ -177,7 +178,8 @@ fn views(rows: &mut Rows, index: &CatalogIndex, catalog: &str) {
 }
 
 fn routines(rows: &mut Rows, catalog: &str) {
-    let mut procedures: Vec<_> = PROCEDURES.values().filter(|procedure| matches!(procedure.kind.as_str(), "f" | "p")).collect();
+    let mut procedures: Vec<_> =
+        PROCEDURES.values().filter(|procedure| matches!(procedure.kind.as_str(), "f" | "p")).collect();
     procedures.sort_by_key(|procedure| procedure.oid);
     for procedure in procedures {
         let facts = TypeFacts::of(procedure.return_type, -1);
@@ -212,7 +214,9 @@ struct TypeFacts {
 
 impl TypeFacts {
     fn of(oid: i32, modifier: i32) -> Self {
-        let Some(info) = type_info(oid) else { return Self { data_type: "USER-DEFINED".to_owned(), ..Self::default() } };
+        let Some(info) = type_info(oid) else {
+            return Self { data_type: "USER-DEFINED".to_owned(), ..Self::default() };
+        };
         if info.category == "A" {
             return Self { data_type: "ARRAY".to_owned(), ..Self::default() };
         }
@@ -241,4 +245,3 @@ impl TypeFacts {
         facts
     }
 }
-

@@ -46,7 +46,10 @@ pub(crate) struct PlanContext {
 
 impl fmt::Debug for PlanContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PlanContext").field("database", &self.database).field("snapshot", &self.snapshot.version).finish_non_exhaustive()
+        f.debug_struct("PlanContext")
+            .field("database", &self.database)
+            .field("snapshot", &self.snapshot.version)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,7 +80,9 @@ impl CatalogProvider for LakeCatalog {
             SYSTEM_SCHEMA => Arc::new(SystemSchema(Arc::clone(&context.shared.system))),
             FILE_TABLE_DATABASE => Arc::new(FileSchema { context: Arc::clone(context) }),
             // A schema that doesn't exist is told by its provider, when a table of it is asked for.
-            name => Arc::new(DatabaseSchema { context: Arc::clone(context), database: catalog_database(name).to_owned() }),
+            name => {
+                Arc::new(DatabaseSchema { context: Arc::clone(context), database: catalog_database(name).to_owned() })
+            }
         })
     }
 }
@@ -146,9 +151,12 @@ impl DatabaseSchema {
         match &table.kind {
             TableKind::View { sql, database } => {
                 if context.view_depth >= VIEW_DEPTH_MAX {
-                    return Err(Error::new(ErrorCode::StatementTooComplex, format!("view \"{full_name}\" is nested too deeply"))
-                        .with_detail(format!("Views may stand on views {VIEW_DEPTH_MAX} deep."))
-                        .with_hint("A view that was replaced may refer to itself through another one."));
+                    return Err(Error::new(
+                        ErrorCode::StatementTooComplex,
+                        format!("view \"{full_name}\" is nested too deeply"),
+                    )
+                    .with_detail(format!("Views may stand on views {VIEW_DEPTH_MAX} deep."))
+                    .with_hint("A view that was replaced may refer to itself through another one."));
                 }
                 let inner = PlanContext {
                     database: database.clone(),
@@ -169,7 +177,8 @@ impl DatabaseSchema {
     fn undefined(&self, name: &str) -> Error {
         let snapshot = &self.context.snapshot;
         if !snapshot.databases.contains_key(&self.database) {
-            let mut error = Error::new(ErrorCode::InvalidSchemaName, format!("schema \"{}\" does not exist", self.database));
+            let mut error =
+                Error::new(ErrorCode::InvalidSchemaName, format!("schema \"{}\" does not exist", self.database));
             if let Some(near) = nearest(&self.database, snapshot.databases.keys().map(String::as_str)) {
                 error = error.with_hint(format!("Did you mean \"{near}\"?"));
             }
@@ -181,6 +190,8 @@ impl DatabaseSchema {
                 // An unqualified name is told as it was written.
                 if self.database == self.context.database {
                     error.message = format!("table \"{name}\" does not exist");
+                    let own = format!("\"{}.", self.database);
+                    error.hint = error.hint.map(|hint| hint.replace(&own, "\""));
                 }
                 error
             }

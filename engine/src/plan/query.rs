@@ -6,6 +6,7 @@ use arrow::datatypes::DataType;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
+use datafusion::execution::context::ExecutionProps;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
@@ -57,9 +58,12 @@ pub(crate) async fn plan_view(context: PlanContext, sql: &str, view: &Table) -> 
     let planned = plan_query(context, &query).await?;
     let fields = planned.plan.schema().columns();
     if fields.len() != view.columns.len() {
-        return Err(Error::new(ErrorCode::InvalidTableDefinition, format!("view \"{}\" no longer fits its tables", view.name))
-            .with_detail(format!("It was made with {} columns; its query now gives {}.", view.columns.len(), fields.len()))
-            .with_hint("Make it again with CREATE OR REPLACE VIEW."));
+        return Err(Error::new(
+            ErrorCode::InvalidTableDefinition,
+            format!("view \"{}\" no longer fits its tables", view.name),
+        )
+        .with_detail(format!("It was made with {} columns; its query now gives {}.", view.columns.len(), fields.len()))
+        .with_hint("Make it again with CREATE OR REPLACE VIEW."));
     }
     let named = fields.into_iter().zip(&view.columns).map(|(field, column)| Expr::Column(field).alias(&column.name));
     Ok(LogicalPlanBuilder::from(planned.plan).project(named)?.build()?)
@@ -93,6 +97,10 @@ fn session_state(context: PlanContext) -> Result<SessionState> {
         .with_catalog_list(Arc::new(list))
         .build();
     register_all(&mut state, &functions)?;
+    // `now()` is one instant in a whole statement, and the clock's.
+    let mut props = ExecutionProps::new();
+    props.mark_start_execution(Arc::clone(state.config_options()));
+    *state.execution_props_mut() = props.with_query_execution_start_time(shared.clock.now());
     Ok(state)
 }
 
@@ -136,15 +144,9 @@ pub(crate) fn bind(plan: LogicalPlan, parameters: &[arrow::array::ArrayRef]) -> 
 
 /// A table over the files that `path` names: one file, a folder, or a pattern with `*` and `?`.
 pub(crate) async fn file_table(context: &PlanContext, path: &str) -> Result<Arc<dyn TableProvider>> {
-    let (table, files, partitions) = crate::crawl::file_table(&context.shared.scan.stores, path, &context.session.user).await?;
-    let provider = CatalogTable::new(
-        Arc::new(table),
-        Arc::new(partitions),
-        Arc::clone(&context.shared.scan),
-        Arc::clone(&context.run),
-    )?;
-    Ok(match files {
-        Some(files) => Arc::new(provider.with_files(files)),
-        None => Arc::new(provider),
-    })
+    let found = crate::crawl::path_table(&context.shared.scan.stores, path, &context.session.user).await?;
+    let scan = Arc::clone(&context.shared.scan);
+    let provider =
+        CatalogTable::new(Arc::new(found.table), Arc::new(found.partitions), scan, Arc::clone(&context.run))?;
+    Ok(Arc::new(provider.with_files(found.files)))
 }

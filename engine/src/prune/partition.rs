@@ -6,8 +6,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray as _, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, UInt64Array};
-use arrow::compute::{cast_with_options, CastOptions};
+use arrow::array::{
+    Array, ArrayRef, AsArray as _, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, UInt64Array,
+};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -76,7 +78,8 @@ impl PartitionIndex {
         filters: &[Expr],
     ) -> DataFusionResult<Vec<usize>> {
         let names: HashSet<&str> = self.keys.iter().map(|key| key.name().as_str()).collect();
-        let (exact, mixed): (Vec<&Expr>, Vec<&Expr>) = filters.iter().partition(|filter| is_partition_only(filter, &names));
+        let (exact, mixed): (Vec<&Expr>, Vec<&Expr>) =
+            filters.iter().partition(|filter| is_partition_only(filter, &names));
         let mut keep: Option<BooleanArray> = None;
         if let Some(filter) = conjunction(exact.into_iter().cloned()) {
             let schema = Arc::new(Schema::new(self.keys.clone()));
@@ -177,7 +180,11 @@ fn typed_values(table: &str, key: &FieldRef, values: &[Option<Box<str>>]) -> Res
         let value = values[index].as_deref().unwrap_or_default();
         Error::new(
             ErrorCode::InvalidTextRepresentation,
-            format!("partition value \"{value}\" of \"{}\" in table \"{table}\" is not a valid {}", key.name(), key.data_type()),
+            format!(
+                "partition value \"{value}\" of \"{}\" in table \"{table}\" is not a valid {}",
+                key.name(),
+                key.data_type()
+            ),
         )
         .with_hint("Drop that partition, or declare the partition key as string.")
     };
@@ -197,7 +204,9 @@ fn typed_values(table: &str, key: &FieldRef, values: &[Option<Box<str>>]) -> Res
                 let narrowed: Vec<Option<i32>> = numbers
                     .iter()
                     .enumerate()
-                    .map(|(index, number)| number.map(|number| i32::try_from(number).map_err(|_| bad(index))).transpose())
+                    .map(|(index, number)| {
+                        number.map(|number| i32::try_from(number).map_err(|_| bad(index))).transpose()
+                    })
                     .collect::<Result<_>>()?;
                 Arc::new(Int32Array::from(narrowed))
             }
@@ -237,9 +246,10 @@ mod tests {
             (Some("2024"), None, Some("us:1")),
             (None, Some("01"), None),
         ];
-        let column = |get: fn(&(Option<&'static str>, Option<&'static str>, Option<&'static str>)) -> Option<&'static str>| {
-            rows.iter().map(|row| get(row).map(Box::from)).collect::<Vec<Option<Box<str>>>>()
-        };
+        let column =
+            |get: fn(&(Option<&'static str>, Option<&'static str>, Option<&'static str>)) -> Option<&'static str>| {
+                rows.iter().map(|row| get(row).map(Box::from)).collect::<Vec<Option<Box<str>>>>()
+            };
         let list = PartitionList {
             values: vec![column(|row| row.0), column(|row| row.1), column(|row| row.2)],
             locations: vec![None; rows.len()],

@@ -70,7 +70,12 @@ async fn head_file(store: &dyn ObjectStore, location: &Location) -> Result<Optio
 ///
 /// # Errors
 /// What the store says, naming the folder.
-pub async fn list_folders(store: &dyn ObjectStore, location: &Location, base: &Path, folders: Vec<Folder>) -> Result<Vec<File>> {
+pub async fn list_folders(
+    store: &dyn ObjectStore,
+    location: &Location,
+    base: &Path,
+    folders: Vec<Folder>,
+) -> Result<Vec<File>> {
     if folders.len() >= FLAT_LISTING_MIN && folders.iter().all(|folder| folder.path.prefix_matches(base)) {
         return list_flat(store, location, folders).await;
     }

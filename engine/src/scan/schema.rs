@@ -107,10 +107,9 @@ pub fn catalog_type(arrow: &ArrowType) -> Result<DataType> {
                 .collect::<Result<_>>()?,
         ),
         ArrowType::Map(entries, _) => match entries.data_type() {
-            ArrowType::Struct(fields) if fields.len() == 2 => DataType::Map(
-                Box::new(catalog_field_type(&fields[0])?),
-                Box::new(catalog_field_type(&fields[1])?),
-            ),
+            ArrowType::Struct(fields) if fields.len() == 2 => {
+                DataType::Map(Box::new(catalog_field_type(&fields[0])?), Box::new(catalog_field_type(&fields[1])?))
+            }
             other => return Err(unsupported(other)),
         },
         ArrowType::Dictionary(_, value) => catalog_type(value)?,

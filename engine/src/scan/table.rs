@@ -75,7 +75,12 @@ impl CatalogTable {
     ///
     /// # Errors
     /// A table that is a view.
-    pub fn new(table: Arc<Table>, partitions: Arc<PartitionIndex>, context: Arc<ScanContext>, run: Arc<QueryRun>) -> Result<Self> {
+    pub fn new(
+        table: Arc<Table>,
+        partitions: Arc<PartitionIndex>,
+        context: Arc<ScanContext>,
+        run: Arc<QueryRun>,
+    ) -> Result<Self> {
         let TableKind::External(storage) = &table.kind else {
             return Err(Error::internal(format!("\"{}\" is a view and has no files", table.name)));
         };
@@ -121,7 +126,8 @@ impl CatalogTable {
                 }
                 None => {
                     let values = self.keys.iter().zip(&self.partitions.list.values);
-                    let relative = hive_path(values.map(|(key, values)| (key.name().as_str(), values[partition].as_deref())));
+                    let relative =
+                        hive_path(values.map(|(key, values)| (key.name().as_str(), values[partition].as_deref())));
                     join(&location.path, &relative)?
                 }
             };
@@ -161,7 +167,8 @@ impl CatalogTable {
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let location = self.context.stores.resolve(&self.storage.location).map_err(to_datafusion)?;
         let counters = Arc::new(StoreCounters::default());
-        let metered = MeteredStore::new(Arc::clone(&location.store), Arc::clone(&counters), Arc::clone(&self.run.stats));
+        let metered =
+            MeteredStore::new(Arc::clone(&location.store), Arc::clone(&counters), Arc::clone(&self.run.stats));
         let store: Arc<dyn ObjectStore> = Arc::new(metered);
         let kept = self.partitions.prune(state, &self.schema, filters)?;
         let mut report = ScanReport {
@@ -186,7 +193,8 @@ impl CatalogTable {
         if wants_footers {
             let footers = self.footers(&store, &store_url, &files, &small_files).await.map_err(to_datafusion)?;
             let known: Vec<Arc<ParquetMetaData>> = footers.iter().flatten().cloned().collect();
-            let mut surviving = prune_row_groups(state, &known, &self.file_schema, &self.schema, &row_filters)?.into_iter();
+            let mut surviving =
+                prune_row_groups(state, &known, &self.file_schema, &self.schema, &row_filters)?.into_iter();
             let mut keep = Vec::with_capacity(files.len());
             for (index, footer) in footers.iter().enumerate() {
                 let Some(footer) = footer else {
@@ -233,11 +241,12 @@ impl CatalogTable {
         small_files: Arc<SmallFiles>,
     ) -> DataFusionResult<Arc<dyn FileSource>> {
         let keys = self.keys.clone();
-        let table_schema = TableSchema::new(Arc::clone(&self.file_schema), keys);
+        let table_schema = TableSchema::builder(Arc::clone(&self.file_schema)).with_table_partition_cols(keys).build();
         if self.storage.format != FileFormat::Parquet {
             return text_source(&self.table.definition, table_schema).map_err(to_datafusion);
         }
-        let options = TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
+        let options =
+            TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
         let factory = ReaderFactory {
             store: Arc::clone(store),
             store_url: Arc::clone(store_url),

@@ -67,11 +67,7 @@ impl FromStr for Verifier {
         let (stored_key, server_key) = keys.split_once(':').ok_or_else(malformed)?;
         let iterations: u32 = iterations.parse().map_err(|_| malformed())?;
         if !ITERATIONS.contains(&iterations) {
-            return Err(format!(
-                "its iteration count must be between {} and {}",
-                ITERATIONS.start(),
-                ITERATIONS.end()
-            ));
+            return Err(format!("its iteration count must be between {} and {}", ITERATIONS.start(), ITERATIONS.end()));
         }
         let key = |text: &str| -> Result<Key, String> {
             BASE64.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(malformed)
@@ -274,12 +270,9 @@ mod tests {
     fn answers_the_exchange_of_rfc_7677() {
         let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
         let verifier = Verifier::derive("pencil", salt, 4096);
-        let (exchange, server_first) = Exchange::start_with_nonce(
-            verifier,
-            "n,,n=user,r=rOprNGfwEbeRWgbNEkqO",
-            "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0",
-        )
-        .unwrap();
+        let (exchange, server_first) =
+            Exchange::start_with_nonce(verifier, "n,,n=user,r=rOprNGfwEbeRWgbNEkqO", "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
+                .unwrap();
         assert_eq!(
             server_first,
             "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
@@ -307,8 +300,7 @@ mod tests {
     #[test]
     fn a_real_client_logs_in_with_the_right_password_only() {
         let stored = Verifier::from_password("käse \u{ad}x").to_string();
-        let users =
-            super::super::Users::from_secrets([("ann", "pa,ss=word"), ("bob", stored.as_str())]).unwrap();
+        let users = super::super::Users::from_secrets([("ann", "pa,ss=word"), ("bob", stored.as_str())]).unwrap();
         assert_eq!(login(&users, "ann", "pa,ss=word"), Ok(()));
         // SASLprep maps the soft hyphen to nothing.
         assert_eq!(login(&users, "bob", "käse x"), Ok(()));
@@ -325,7 +317,17 @@ mod tests {
 
     #[test]
     fn malformed_messages_are_refused() {
-        for first in ["", "n", "n,,", "n,a=x,n=,r=abc", "p=tls-unique,,n=,r=abc", "n,,m=1,n=,r=abc", "n,,n=", "n,,n=,r=", "z,,n=,r=a"] {
+        for first in [
+            "",
+            "n",
+            "n,,",
+            "n,a=x,n=,r=abc",
+            "p=tls-unique,,n=,r=abc",
+            "n,,m=1,n=,r=abc",
+            "n,,n=",
+            "n,,n=,r=",
+            "z,,n=,r=a",
+        ] {
             let result = Exchange::start(Verifier::from_password("x"), first);
             assert!(matches!(result, Err(Failure::Malformed(_))), "{first:?}");
         }

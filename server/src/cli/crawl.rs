@@ -31,14 +31,7 @@ impl Crawl {
             let server = remote::Server::new(server)?;
             return runtime()?.block_on(server.query(&sql, None, Format::Table, output));
         }
-        if self
-            .target
-            .sources
-            .clone()
-            .layers(process_environment)?
-            .data_dir
-            .is_none()
-        {
+        if self.target.sources.clone().layers(process_environment)?.data_dir.is_none() {
             eprintln!("NOTICE:  tables are shown, not kept: no --data-dir or --server is given");
         }
         // Whoever may name a location on the command line may read it; files lie in their folder.

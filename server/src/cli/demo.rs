@@ -41,16 +41,8 @@ pub(super) struct Demo {
 
 impl From<DemoError> for Failure {
     fn from(error: DemoError) -> Self {
-        let code = if matches!(error, DemoError::Io { .. }) {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::from(2)
-        };
-        Self::Told {
-            code,
-            message: error.to_string(),
-            hint: error.hint(),
-        }
+        let code = if matches!(error, DemoError::Io { .. }) { ExitCode::FAILURE } else { ExitCode::from(2) };
+        Self::Told { code, message: error.to_string(), hint: error.hint() }
     }
 }
 
@@ -73,21 +65,14 @@ impl Demo {
             let server = serve::start(ServeOptions::from_config(&config)?).await?;
             catalog(&server, &config, &self.dir).await?;
             welcome(&server, &config);
-            server
-                .serve_until_signalled()
-                .await
-                .map_err(|error| Failure::new(error, None))
+            server.serve_until_signalled().await.map_err(|error| Failure::new(error, None))
         })
     }
 }
 
 /// `serve`'s settings with the demo's own defaults; logs are for warnings, the screen is for the welcome.
 fn demo_config(dir: &Path, layer: Layer) -> Result<Config, Failure> {
-    let defaults = Layer {
-        data_dir: Some(dir.join("data")),
-        log_level: Some("warn".to_owned()),
-        ..Layer::default()
-    };
+    let defaults = Layer { data_dir: Some(dir.join("data")), log_level: Some("warn".to_owned()), ..Layer::default() };
     Ok(Config::from_layer(layer.over(defaults))?)
 }
 
@@ -125,12 +110,7 @@ fn make(dir: &Path, scale: Option<f64>) -> CommandResult {
     });
     let manifest = made.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let rows: u64 = manifest.rows.values().sum();
-    eprintln!(
-        "Demo lake in {}: {rows} rows at scale {} ({:.1?})",
-        dir.display(),
-        manifest.scale,
-        started.elapsed()
-    );
+    eprintln!("Demo lake in {}: {rows} rows at scale {} ({:.1?})", dir.display(), manifest.scale, started.elapsed());
     Ok(())
 }
 
@@ -168,8 +148,5 @@ fn welcome(server: &RunningServer, config: &Config) {
     for (about, sql) in demo::QUERIES {
         println!("  -- {about}\n  {sql}\n");
     }
-    println!(
-        "Metrics are at http://{}/metrics. Press Ctrl-C to stop.",
-        server.http_address
-    );
+    println!("Metrics are at http://{}/metrics. Press Ctrl-C to stop.", server.http_address);
 }

@@ -1,10 +1,6 @@
 //! The command line, one file per subcommand. In: arguments. Out: an exit code: 0, 1 when what was asked failed, 2 when
 //! it could not be understood or must not be.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is where the program talks to people"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program talks to people")]
 
 mod crawl;
 mod demo;
@@ -50,32 +46,20 @@ enum Failure {
     /// Told already, or not worth a word (a closed pipe).
     Silent(ExitCode),
     /// To be told.
-    Told {
-        code: ExitCode,
-        message: String,
-        hint: Option<String>,
-    },
+    Told { code: ExitCode, message: String, hint: Option<String> },
 }
 
 type CommandResult = Result<(), Failure>;
 
 impl Failure {
     fn new(error: impl std::fmt::Display, hint: Option<String>) -> Self {
-        Self::Told {
-            code: ExitCode::FAILURE,
-            message: error.to_string(),
-            hint,
-        }
+        Self::Told { code: ExitCode::FAILURE, message: error.to_string(), hint }
     }
 }
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::Told {
-            code: ExitCode::from(2),
-            message: error.message,
-            hint: error.hint,
-        }
+        Self::Told { code: ExitCode::from(2), message: error.message, hint: error.hint }
     }
 }
 
@@ -117,15 +101,8 @@ pub fn main() -> ExitCode {
 }
 
 /// Settings of listeners: a configuration file may have them, but commands without listeners don't offer them.
-const LISTENER_SETTINGS: [&str; 7] = [
-    "pg",
-    "http",
-    "max_connections",
-    "statement_timeout",
-    "shutdown_deadline",
-    "auth",
-    "users_file",
-];
+const LISTENER_SETTINGS: [&str; 7] =
+    ["pg", "http", "max_connections", "statement_timeout", "shutdown_deadline", "auth", "users_file"];
 
 fn command() -> clap::Command {
     let hide = |command: clap::Command| {
@@ -134,18 +111,13 @@ fn command() -> clap::Command {
             if is_listener { argument.hide(true) } else { argument }
         })
     };
-    Arguments::command()
-        .mut_subcommand("query", hide)
-        .mut_subcommand("crawl", hide)
+    Arguments::command().mut_subcommand("query", hide).mut_subcommand("crawl", hide)
 }
 
 /// The runtime for I/O; queries compute on the engine's own.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     use anyhow::Context as _;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("could not start the I/O runtime")
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the I/O runtime")
 }
 
 fn start_logs(config: &Config) -> CommandResult {
@@ -167,22 +139,12 @@ mod tests {
     fn commands_without_listeners_offer_none() {
         for (name, expected) in [("serve", true), ("demo", true), ("query", false), ("crawl", false)] {
             let mut command = super::command();
-            let help = command
-                .find_subcommand_mut(name)
-                .expect("it is there")
-                .render_long_help()
-                .to_string();
+            let help = command.find_subcommand_mut(name).expect("it is there").render_long_help().to_string();
             assert_eq!(help.contains("--pg "), expected, "{name}");
             assert!(help.contains("--memory-limit <SIZE>"), "{name}");
             // Flattened structs have docs of their own, which must not become the command's.
-            let about = command
-                .find_subcommand(name)
-                .and_then(|command| command.get_about())
-                .map(ToString::to_string);
-            assert!(
-                about.is_some_and(|about| !about.to_lowercase().contains("setting")),
-                "{name}"
-            );
+            let about = command.find_subcommand(name).and_then(|command| command.get_about()).map(ToString::to_string);
+            assert!(about.is_some_and(|about| !about.to_lowercase().contains("setting")), "{name}");
         }
     }
 }

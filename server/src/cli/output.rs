@@ -61,34 +61,21 @@ impl Write for Output {
 
 impl AtomicFile {
     fn create(path: &Path) -> io::Result<Self> {
-        let name = path
-            .file_name()
-            .ok_or_else(|| io::Error::other("it is not a file name"))?;
+        let name = path.file_name().ok_or_else(|| io::Error::other("it is not a file name"))?;
         if path.is_dir() {
             return Err(io::Error::other("it is a folder"));
         }
         let part = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
         let writer = Some(BufWriter::with_capacity(256 << 10, File::create(&part)?));
-        Ok(Self {
-            path: path.to_owned(),
-            part,
-            writer,
-        })
+        Ok(Self { path: path.to_owned(), part, writer })
     }
 
     fn commit(mut self) -> io::Result<()> {
         let writer = self.writer.take().expect("commit is called once");
-        writer
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)?
-            .sync_all()?;
+        writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(&self.part, &self.path)?;
         // The rename lasts only once the folder is on disk, too.
-        let folder = self
-            .path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder)?.sync_all()
     }
 }

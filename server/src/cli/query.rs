@@ -44,8 +44,7 @@ pub(super) struct QueryCommand {
 }
 
 fn parse_format(text: &str) -> std::result::Result<Format, String> {
-    text.parse()
-        .map_err(|error: Error| format!("{}. {}", error.message, error.hint.unwrap_or_default()))
+    text.parse().map_err(|error: Error| format!("{}. {}", error.message, error.hint.unwrap_or_default()))
 }
 
 impl QueryCommand {
@@ -93,13 +92,7 @@ impl QueryCommand {
 /// Runs `sql` and writes its answers. Ctrl-C cancels the running statement, as in psql.
 pub(super) async fn run_local(mut local: Local, sql: &str, format: Format, output: Output) -> CommandResult {
     let slot = CancelSlot::default();
-    let mut sink = FileSink {
-        format,
-        writer: None,
-        buffer: Vec::new(),
-        output,
-        broken: None,
-    };
+    let mut sink = FileSink { format, writer: None, buffer: Vec::new(), output, broken: None };
     let outcome = {
         let running = script::run(&local.service, &mut local.session, sql, &slot, &mut sink);
         tokio::pin!(running);
@@ -154,10 +147,7 @@ impl Sink for FileSink {
     }
 
     async fn batch(&mut self, batch: RecordBatch) -> Result<()> {
-        self.writer
-            .as_mut()
-            .expect("rows come with a schema")
-            .write(&batch, &mut self.buffer)?;
+        self.writer.as_mut().expect("rows come with a schema").write(&batch, &mut self.buffer)?;
         self.drain()
     }
 

@@ -24,10 +24,7 @@ impl Server {
             hint: Some(hint.to_owned()),
         };
         let url: Url = text.parse().map_err(|error| {
-            refuse(
-                format!("server \"{text}\" is not a URL: {error}"),
-                "Write it as http://127.0.0.1:8439.",
-            )
+            refuse(format!("server \"{text}\" is not a URL: {error}"), "Write it as http://127.0.0.1:8439.")
         })?;
         match url.scheme() {
             "http" | "https" => Ok(Self { url }),
@@ -56,23 +53,15 @@ impl Server {
             url.query_pairs_mut().append_pair("database", database);
         }
         // Never through a proxy: the server is ours, and loopback to a proxy is another machine.
-        let client = Client::builder()
-            .no_proxy()
-            .build()
-            .map_err(|error| Failure::new(error, None))?;
-        let sending = client
-            .post(url)
-            .header("content-type", "application/sql")
-            .body(sql.to_owned())
-            .send();
+        let client = Client::builder().no_proxy().build().map_err(|error| Failure::new(error, None))?;
+        let sending = client.post(url).header("content-type", "application/sql").body(sql.to_owned()).send();
         let response = sending.await.map_err(|error| self.unreachable(&error))?;
         if !response.status().is_success() {
             return Err(self.refused(response, sql).await);
         }
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let notices: Vec<NoticeBody> = header(NOTICES)
-            .and_then(|json| serde_json::from_str(json).ok())
-            .unwrap_or_default();
+        let notices: Vec<NoticeBody> =
+            header(NOTICES).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         for notice in notices {
             eprintln!("{}:  {}", notice.severity, notice.message);
         }
@@ -83,10 +72,7 @@ impl Server {
         while let Some(bytes) = body.next().await {
             let bytes = bytes.map_err(|_| {
                 let hint = "Its error is in the table system.queries of the server.";
-                Failure::new(
-                    "the query failed after a part of its answer was sent",
-                    Some(hint.to_owned()),
-                )
+                Failure::new("the query failed after a part of its answer was sent", Some(hint.to_owned()))
             })?;
             output.write_all(&bytes).map_err(|error| write_failure(&error))?;
         }
@@ -111,9 +97,6 @@ impl Server {
             cause = source;
         }
         let hint = "Start one with `limnos serve` or `limnos demo`, or leave out --server to query without one.";
-        Failure::new(
-            format!("could not connect to server {}: {cause}", self.url),
-            Some(hint.to_owned()),
-        )
+        Failure::new(format!("could not connect to server {}: {cause}", self.url), Some(hint.to_owned()))
     }
 }

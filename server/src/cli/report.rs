@@ -114,14 +114,7 @@ mod tests {
 
     #[test]
     fn positions_are_found_or_left_out() {
-        let cases = [
-            (1, Some((1, 0))),
-            (3, Some((1, 2))),
-            (4, Some((2, 0))),
-            (5, Some((2, 1))),
-            (6, None),
-            (0, None),
-        ];
+        let cases = [(1, Some((1, 0))), (3, Some((1, 2))), (4, Some((2, 0))), (5, Some((2, 1))), (6, None), (0, None)];
         for (position, expected) in cases {
             let found = locate("ab\nc", position).map(|(line, _, column)| (line, column));
             assert_eq!(found, expected, "{position}");

@@ -19,10 +19,7 @@ impl Serve {
         }
         runtime()?.block_on(async {
             let server = serve::start(ServeOptions::from_config(&config)?).await?;
-            server
-                .serve_until_signalled()
-                .await
-                .map_err(|error| Failure::new(error, None))
+            server.serve_until_signalled().await.map_err(|error| Failure::new(error, None))
         })
     }
 }

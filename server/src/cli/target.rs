@@ -82,11 +82,7 @@ impl Local {
         if let Some(database) = database {
             database.clone_into(&mut session.database);
         }
-        Ok(Self {
-            service,
-            session,
-            _held: held,
-        })
+        Ok(Self { service, session, _held: held })
     }
 }
 

@@ -226,10 +226,7 @@ impl S3Layer {
             ("secret_access_key", self.secret_access_key),
             ("session_token", self.session_token),
             ("allow_http", self.allow_http.map(|yes| yes.to_string())),
-            (
-                "virtual_hosted_style_request",
-                self.virtual_hosted_style_request.map(|yes| yes.to_string()),
-            ),
+            ("virtual_hosted_style_request", self.virtual_hosted_style_request.map(|yes| yes.to_string())),
             ("skip_signature", self.skip_signature.map(|yes| yes.to_string())),
         ]
         .into_iter()

@@ -7,18 +7,13 @@ const MEMORY_UNKNOWN: u64 = 8 << 30;
 
 /// The machine's memory, or the control group's limit where that is less.
 pub(super) fn memory_bytes() -> u64 {
-    let total = fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| meminfo_total(&text))
-        .unwrap_or(MEMORY_UNKNOWN);
-    [
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ]
-    .iter()
-    // "max" in the file of version 2 is no limit.
-    .filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok())
-    .fold(total, u64::min)
+    let total =
+        fs::read_to_string("/proc/meminfo").ok().and_then(|text| meminfo_total(&text)).unwrap_or(MEMORY_UNKNOWN);
+    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+        .iter()
+        // "max" in the file of version 2 is no limit.
+        .filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok())
+        .fold(total, u64::min)
 }
 
 /// One thread per core that we may use.

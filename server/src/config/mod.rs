@@ -90,10 +90,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            hint: None,
-        }
+        Self { message: message.into(), hint: None }
     }
 
     fn with_hint(mut self, hint: impl Into<String>) -> Self {
@@ -107,11 +104,7 @@ impl ConfigError {
 #[group(skip)]
 pub struct Sources {
     /// TOML file of settings; each is named as its flag, with _ for -
-    #[arg(
-        long,
-        value_name = "FILE",
-        help_heading = "Settings (each also as LIMNOS_NAME, or in the file)"
-    )]
+    #[arg(long, value_name = "FILE", help_heading = "Settings (each also as LIMNOS_NAME, or in the file)")]
     pub config: Option<PathBuf>,
 
     /// The flags.
@@ -168,21 +161,14 @@ impl Config {
         Ok(Self {
             data_dir,
             roots: layer.root.unwrap_or_default(),
-            pg: layer
-                .pg
-                .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5439)),
-            http: layer
-                .http
-                .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8439)),
+            pg: layer.pg.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5439)),
+            http: layer.http.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8439)),
             memory_limit: layer.memory_limit.unwrap_or(ByteSize(machine_memory / 10 * 6)),
             threads: layer.threads.unwrap_or_else(machine::core_count),
             spill_limit: layer.spill_limit.unwrap_or(ByteSize(100 << 30)),
             catalog_name: layer.catalog_name.unwrap_or_else(|| "lake".to_owned()),
             max_connections: layer.max_connections.unwrap_or(500),
-            statement_timeout: layer
-                .statement_timeout
-                .map(|span| span.0)
-                .filter(|timeout| !timeout.is_zero()),
+            statement_timeout: layer.statement_timeout.map(|span| span.0).filter(|timeout| !timeout.is_zero()),
             shutdown_deadline: layer.shutdown_deadline.map_or(Duration::from_secs(30), |span| span.0),
             auth: layer.auth.unwrap_or(Auth::Trust),
             users,
@@ -226,10 +212,7 @@ impl Config {
                 .with_hint("Name them in the table [users] of the configuration file, or in --users-file."));
         }
         if self.pg == self.http && self.pg.port() != 0 {
-            return Err(ConfigError::new(format!(
-                "--pg and --http are the same address, {}",
-                self.pg
-            )));
+            return Err(ConfigError::new(format!("--pg and --http are the same address, {}", self.pg)));
         }
         Ok(())
     }
@@ -237,10 +220,8 @@ impl Config {
     fn check_limits(&self) -> Result<(), ConfigError> {
         let machine_memory = machine::memory_bytes();
         if self.memory_limit.0 < MEMORY_LIMIT_MIN {
-            return Err(
-                ConfigError::new(format!("memory limit {} is too small", self.memory_limit))
-                    .with_hint(format!("Give queries {} at least.", ByteSize(MEMORY_LIMIT_MIN))),
-            );
+            return Err(ConfigError::new(format!("memory limit {} is too small", self.memory_limit))
+                .with_hint(format!("Give queries {} at least.", ByteSize(MEMORY_LIMIT_MIN))));
         }
         if self.memory_limit.0 > machine_memory {
             return Err(ConfigError::new(format!(
@@ -251,10 +232,7 @@ impl Config {
             .with_hint("Leave it out to use 60 % of the machine's memory."));
         }
         if !(1..=1024).contains(&self.threads) {
-            return Err(ConfigError::new(format!(
-                "threads must be between 1 and 1024, not {}",
-                self.threads
-            )));
+            return Err(ConfigError::new(format!("threads must be between 1 and 1024, not {}", self.threads)));
         }
         if !(1..=100_000).contains(&self.max_connections) {
             return Err(ConfigError::new(format!(
@@ -263,10 +241,8 @@ impl Config {
             )));
         }
         if self.catalog_name.is_empty() || self.catalog_name.len() > 63 {
-            return Err(
-                ConfigError::new(format!("catalog name \"{}\" is not valid", self.catalog_name))
-                    .with_hint("PostgreSQL names have 1 to 63 bytes."),
-            );
+            return Err(ConfigError::new(format!("catalog name \"{}\" is not valid", self.catalog_name))
+                .with_hint("PostgreSQL names have 1 to 63 bytes."));
         }
         Ok(())
     }
@@ -283,10 +259,8 @@ fn check_root(root: &str) -> Result<(), ConfigError> {
                 .with_hint("Write it as s3://BUCKET/PREFIX."));
         }
         Some((scheme, _)) => {
-            return Err(
-                ConfigError::new(format!("root \"{root}\" has an unknown scheme \"{scheme}\""))
-                    .with_hint("Roots are local folders or s3://BUCKET/PREFIX."),
-            );
+            return Err(ConfigError::new(format!("root \"{root}\" has an unknown scheme \"{scheme}\""))
+                .with_hint("Roots are local folders or s3://BUCKET/PREFIX."));
         }
     };
     match fs::metadata(path) {
@@ -299,23 +273,14 @@ fn check_root(root: &str) -> Result<(), ConfigError> {
 /// Makes the data directory and proves that it can be written.
 fn check_writable(data_dir: &Path) -> Result<(), ConfigError> {
     let probe = data_dir.join(format!(".writable-{}", std::process::id()));
-    fs::create_dir_all(data_dir)
-        .and_then(|()| fs::write(&probe, b""))
-        .and_then(|()| fs::remove_file(&probe))
-        .map_err(|error| {
-            ConfigError::new(format!(
-                "data directory \"{}\" cannot be written: {error}",
-                data_dir.display()
-            ))
-        })
+    fs::create_dir_all(data_dir).and_then(|()| fs::write(&probe, b"")).and_then(|()| fs::remove_file(&probe)).map_err(
+        |error| ConfigError::new(format!("data directory \"{}\" cannot be written: {error}", data_dir.display())),
+    )
 }
 
 fn read_file(path: &Path) -> Result<Layer, ConfigError> {
     let text = fs::read_to_string(path).map_err(|error| {
-        ConfigError::new(format!(
-            "configuration file \"{}\" cannot be read: {error}",
-            path.display()
-        ))
+        ConfigError::new(format!("configuration file \"{}\" cannot be read: {error}", path.display()))
     })?;
     parse_file(&text).map_err(|error| ConfigError {
         message: format!("configuration file \"{}\": {}", path.display(), error.message),
@@ -341,11 +306,7 @@ fn parse_file(text: &str) -> Result<Layer, ConfigError> {
 /// Says where, without quoting the line as toml's own text does: it may hold a password.
 fn toml_error(text: &str, error: &toml::de::Error) -> ConfigError {
     match error.span().and_then(|span| text.get(..span.start)) {
-        Some(before) => ConfigError::new(format!(
-            "line {}: {}",
-            before.matches('\n').count() + 1,
-            error.message()
-        )),
+        Some(before) => ConfigError::new(format!("line {}: {}", before.matches('\n').count() + 1, error.message())),
         None => ConfigError::new(error.message()),
     }
 }
@@ -409,12 +370,7 @@ fn environment_layer(environment: impl Fn(&str) -> Option<OsString>) -> Result<L
             .and_then(|matches| Layer::from_arg_matches(&matches))
             .map_err(|error| {
                 let text = error.to_string();
-                let first = text
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-                    .trim_start_matches("error: ")
-                    .to_owned();
+                let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
                 ConfigError::new(format!("environment variable {}: {first}", variable(&name)))
             })?;
         layer = layer.over(parsed);
@@ -439,15 +395,9 @@ mod tests {
     }
 
     fn layer(flags: &[&str], environment: &[(&str, &str)], file: &str) -> Result<Layer, ConfigError> {
-        let flags = Flags::try_parse_from(std::iter::once(&"limnos").chain(flags))
-            .unwrap()
-            .sources
-            .flags;
+        let flags = Flags::try_parse_from(std::iter::once(&"limnos").chain(flags)).unwrap().sources.flags;
         let environment = environment_layer(|name| {
-            environment
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| OsString::from(value))
+            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
         })?;
         Ok(flags.over(environment).over(parse_file(file)?))
     }
@@ -461,11 +411,7 @@ mod tests {
     #[test]
     fn flags_win_over_the_environment_over_the_file_over_defaults() {
         let file = "pg = \"127.0.0.1:1\"\nhttp = \"127.0.0.1:2\"\nthreads = 3\nmemory_limit = \"1GiB\"";
-        let environment = [
-            ("LIMNOS_PG", "127.0.0.1:11"),
-            ("LIMNOS_THREADS", "5"),
-            ("LIMNOS_ROOT", "/a,/b"),
-        ];
+        let environment = [("LIMNOS_PG", "127.0.0.1:11"), ("LIMNOS_THREADS", "5"), ("LIMNOS_ROOT", "/a,/b")];
         let layer = layer(&["--data-dir", "/d", "--pg", "127.0.0.1:21"], &environment, file).unwrap();
         let config = Config::from_layer(layer).unwrap();
         assert_eq!(config.pg.port(), 21);
@@ -480,17 +426,9 @@ mod tests {
     #[test]
     fn unknown_keys_are_refused_with_the_near_one() {
         let cases = [
-            (
-                "memory-limit = \"1GiB\"",
-                "unknown key \"memory-limit\"",
-                "Did you mean \"memory_limit\"?",
-            ),
+            ("memory-limit = \"1GiB\"", "unknown key \"memory-limit\"", "Did you mean \"memory_limit\"?"),
             ("thread = 1", "unknown key \"thread\"", "Did you mean \"threads\"?"),
-            (
-                "[s3]\nendpont = \"x\"",
-                "unknown key \"s3.endpont\"",
-                "Did you mean \"s3.endpoint\"?",
-            ),
+            ("[s3]\nendpont = \"x\"", "unknown key \"s3.endpont\"", "Did you mean \"s3.endpoint\"?"),
         ];
         for (file, message, hint) in cases {
             let error = parse_file(file).unwrap_err();
@@ -515,9 +453,7 @@ mod tests {
         assert_eq!(config.statement_timeout, Some(Duration::from_secs(300)));
         assert_eq!(config.s3.len(), 8);
         // Nothing is left out here but the path of a second file.
-        let flat = setting_names()
-            .into_iter()
-            .filter(|name| !name.starts_with("s3_") && name != "users_file");
+        let flat = setting_names().into_iter().filter(|name| !name.starts_with("s3_") && name != "users_file");
         for name in flat {
             assert!(table.contains_key(&name), "{name}");
         }
@@ -528,10 +464,7 @@ mod tests {
     #[test]
     fn bad_values_in_the_environment_name_their_variable() {
         let error = layer(&[], &[("LIMNOS_MEMORY_LIMIT", "lots")], "").unwrap_err();
-        assert!(
-            error.message.starts_with("environment variable LIMNOS_MEMORY_LIMIT: "),
-            "{error}"
-        );
+        assert!(error.message.starts_with("environment variable LIMNOS_MEMORY_LIMIT: "), "{error}");
         assert!(error.message.contains("lots"), "{error}");
         let secrets = layer(&[], &[("LIMNOS_S3_SECRET_ACCESS_KEY", "k")], "").unwrap();
         assert_eq!(secrets.s3.secret_access_key.as_deref(), Some("k"));
@@ -547,22 +480,13 @@ mod tests {
             (&["--memory-limit", "1MiB"], "too small"),
             (&["--memory-limit", "9999TiB"], "more than the"),
             (&["--threads", "0"], "between 1 and 1024"),
-            (
-                &["--root", "/no/such/folder"],
-                "root \"/no/such/folder\" cannot be opened",
-            ),
+            (&["--root", "/no/such/folder"], "root \"/no/such/folder\" cannot be opened"),
         ];
         for (flags, message) in cases {
             let error = config(flags).check().unwrap_err();
             assert!(error.message.contains(message), "{flags:?}: {error}");
         }
-        assert!(
-            config(&["--root", "gs://x/"])
-                .check()
-                .unwrap_err()
-                .message
-                .contains("unknown scheme \"gs\"")
-        );
+        assert!(config(&["--root", "gs://x/"]).check().unwrap_err().message.contains("unknown scheme \"gs\""));
     }
 
     #[test]

@@ -17,9 +17,7 @@ impl FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(text.len());
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
         let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
             "" | "b" => 1,
@@ -32,25 +30,16 @@ impl FromStr for ByteSize {
             "gb" => 1000_u64.pow(3),
             "tb" => 1000_u64.pow(4),
             other => {
-                return Err(format!(
-                    "unit \"{other}\" is not known; write a size such as 512MiB or 4GiB"
-                ));
+                return Err(format!("unit \"{other}\" is not known; write a size such as 512MiB or 4GiB"));
             }
         };
         let wrong = || format!("\"{text}\" is not a size; write one such as 512MiB or 4GiB");
         if let Ok(whole) = number.parse::<u64>() {
-            return whole
-                .checked_mul(unit)
-                .map(Self)
-                .ok_or_else(|| format!("\"{text}\" is more than any machine has"));
+            return whole.checked_mul(unit).map(Self).ok_or_else(|| format!("\"{text}\" is more than any machine has"));
         }
         let value: f64 = number.parse().map_err(|_| wrong())?;
         let bytes = value * unit as f64;
-        if bytes < u64::MAX as f64 {
-            Ok(Self(bytes as u64))
-        } else {
-            Err(wrong())
-        }
+        if bytes < u64::MAX as f64 { Ok(Self(bytes as u64)) } else { Err(wrong()) }
     }
 }
 
@@ -63,11 +52,7 @@ impl fmt::Display for ByteSize {
             value /= 1024.0;
             unit += 1;
         }
-        if value.fract() == 0.0 {
-            write!(f, "{value}{}", UNITS[unit])
-        } else {
-            write!(f, "{value:.1}{}", UNITS[unit])
-        }
+        if value.fract() == 0.0 { write!(f, "{value}{}", UNITS[unit]) } else { write!(f, "{value:.1}{}", UNITS[unit]) }
     }
 }
 
@@ -94,10 +79,7 @@ impl FromStr for Span {
             "d" => 86_400_000,
             _ => return Err(wrong()),
         };
-        number
-            .checked_mul(unit_ms)
-            .map(|ms| Self(Duration::from_millis(ms)))
-            .ok_or_else(wrong)
+        number.checked_mul(unit_ms).map(|ms| Self(Duration::from_millis(ms))).ok_or_else(wrong)
     }
 }
 
@@ -159,13 +141,7 @@ mod tests {
 
     #[test]
     fn spans_need_a_unit() {
-        for (text, ms) in [
-            ("0", 0),
-            ("500ms", 500),
-            ("30s", 30_000),
-            ("5min", 300_000),
-            ("2h", 7_200_000),
-        ] {
+        for (text, ms) in [("0", 0), ("500ms", 500), ("30s", 30_000), ("5min", 300_000), ("2h", 7_200_000)] {
             assert_eq!(text.parse::<Span>().unwrap().0, Duration::from_millis(ms), "{text}");
         }
         for text in ["", "30", "s", "1.5s", "-1s", "5 weeks"] {

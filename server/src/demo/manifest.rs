@@ -22,11 +22,7 @@ pub struct Manifest {
 
 impl Manifest {
     pub(super) fn new(scale: f64, rows: BTreeMap<String, u64>) -> Self {
-        Self {
-            scale,
-            made_by: concat!("limnos ", env!("CARGO_PKG_VERSION")).to_owned(),
-            rows,
-        }
+        Self { scale, made_by: concat!("limnos ", env!("CARGO_PKG_VERSION")).to_owned(), rows }
     }
 
     pub(super) fn read(dir: &Path) -> io::Result<Option<Self>> {

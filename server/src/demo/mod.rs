@@ -96,14 +96,12 @@ impl DemoError {
     /// What to do, a full sentence.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::OtherScale { made, .. } => Some(format!(
-                "Use --scale {made} to open it, or --dir to make another lake elsewhere."
-            )),
+            Self::OtherScale { made, .. } => {
+                Some(format!("Use --scale {made} to open it, or --dir to make another lake elsewhere."))
+            }
             Self::InTheWay(path) => Some(format!("Choose another --dir, or move \"{}\" away.", path.display())),
             Self::Busy(_) => Some("Wait for it, or choose another --dir.".to_owned()),
-            Self::Scale(_) => Some(format!(
-                "The default is {DEFAULT_SCALE}; 1 is about a gigabyte of raw data."
-            )),
+            Self::Scale(_) => Some(format!("The default is {DEFAULT_SCALE}; 1 is about a gigabyte of raw data.")),
             Self::Io { .. } => None,
         }
     }
@@ -114,16 +112,11 @@ impl DemoError {
 /// # Errors
 /// One of another scale; a manifest that can't be read.
 pub fn find(dir: &Path, scale: Option<f64>) -> Result<Option<Manifest>, DemoError> {
-    let manifest = Manifest::read(dir).map_err(|source| DemoError::Io {
-        dir: dir.to_owned(),
-        source,
-    })?;
+    let manifest = Manifest::read(dir).map_err(|source| DemoError::Io { dir: dir.to_owned(), source })?;
     match (&manifest, scale) {
-        (Some(manifest), Some(asked)) if (manifest.scale - asked).abs() > f64::EPSILON => Err(DemoError::OtherScale {
-            dir: dir.to_owned(),
-            made: manifest.scale,
-            asked,
-        }),
+        (Some(manifest), Some(asked)) if (manifest.scale - asked).abs() > f64::EPSILON => {
+            Err(DemoError::OtherScale { dir: dir.to_owned(), made: manifest.scale, asked })
+        }
         _ => Ok(manifest),
     }
 }
@@ -140,10 +133,7 @@ pub fn make(dir: &Path, scale: Option<f64>, progress: &Progress) -> Result<Manif
     if !SCALES.contains(&asked) {
         return Err(DemoError::Scale(asked));
     }
-    let io_error = |source| DemoError::Io {
-        dir: dir.to_owned(),
-        source,
-    };
+    let io_error = |source| DemoError::Io { dir: dir.to_owned(), source };
     fs::create_dir_all(dir).map_err(io_error)?;
     // Held to the end: who has it may remove folders that a killed run left.
     let lock = fs::File::create(dir.join(".lock")).map_err(io_error)?;
@@ -153,10 +143,7 @@ pub fn make(dir: &Path, scale: Option<f64>, progress: &Progress) -> Result<Manif
         Err(fs::TryLockError::Error(source)) => return Err(io_error(source)),
     }
     // The other process may have finished between our look and our lock.
-    if let Some(manifest) = finish_interrupted(dir)
-        .map_err(io_error)
-        .and_then(|()| find(dir, scale))?
-    {
+    if let Some(manifest) = finish_interrupted(dir).map_err(io_error).and_then(|()| find(dir, scale))? {
         return Ok(manifest);
     }
     if let Some(path) = FOLDERS.iter().map(|folder| dir.join(folder)).find(|path| path.exists()) {
@@ -182,10 +169,7 @@ pub fn tables_sql(dir: &Path) -> io::Result<String> {
 
 /// Where the lake's files are: the roots that its server needs.
 pub fn roots(dir: &Path) -> Vec<String> {
-    FOLDERS
-        .iter()
-        .map(|folder| dir.join(folder).to_string_lossy().into_owned())
-        .collect()
+    FOLDERS.iter().map(|folder| dir.join(folder).to_string_lossy().into_owned()).collect()
 }
 
 const MAKING_PREFIX: &str = ".making-";
@@ -257,9 +241,7 @@ mod tests {
         assert_eq!(progress.rows_done.into_inner(), made.rows.values().sum::<u64>());
         assert!(dir.join("tpch/lineitem/year=1995/month=01/part-0.parquet").is_file());
         assert!(dir.join("tpch/orders_csv/orders-0000.csv.gz").is_file());
-        let left = fs::read_dir(&dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let left = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         assert!(left.into_iter().all(|name| !name.starts_with(MAKING_PREFIX)));
 
         // Found at its own scale or any, refused at another, and nothing is made again.
@@ -268,10 +250,7 @@ mod tests {
         assert_eq!(make(&dir, Some(0.001), &again).unwrap(), made);
         assert_eq!(again.rows_done.into_inner(), 0);
         let error = make(&dir, Some(0.5), &Progress::default()).unwrap_err();
-        assert!(
-            error.to_string().ends_with("was made at scale 0.001, not 0.5"),
-            "{error}"
-        );
+        assert!(error.to_string().ends_with("was made at scale 0.001, not 0.5"), "{error}");
         assert!(error.hint().unwrap().starts_with("Use --scale 0.001 to open it"));
     }
 
@@ -299,10 +278,7 @@ mod tests {
         let error = make(folder.path(), None, &Progress::default()).unwrap_err();
         assert!(matches!(error, DemoError::InTheWay(_)), "{error}");
         assert!(folder.path().join("logs/mine").is_dir());
-        assert!(matches!(
-            make(folder.path(), Some(0.0), &Progress::default()),
-            Err(DemoError::Scale(_))
-        ));
+        assert!(matches!(make(folder.path(), Some(0.0), &Progress::default()), Err(DemoError::Scale(_))));
     }
 
     #[test]

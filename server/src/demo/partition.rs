@@ -43,16 +43,11 @@ pub(super) fn create(path: &Path, schema: &SchemaRef) -> io::Result<ParquetFile>
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_created_by(concat!("limnos ", env!("CARGO_PKG_VERSION")).to_owned());
-    for column in BLOOM_FILTER_COLUMNS
-        .iter()
-        .filter(|column| schema.column_with_name(column).is_some())
-    {
+    for column in BLOOM_FILTER_COLUMNS.iter().filter(|column| schema.column_with_name(column).is_some()) {
         properties = properties.set_column_bloom_filter_enabled(ColumnPath::from(*column), true);
     }
     // Plain Parquet, as every other tool writes it: no Arrow schema inside.
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties.build())
-        .with_skip_arrow_metadata(true);
+    let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
     ArrowWriter::try_new_with_options(BufWriter::new(File::create(path)?), Arc::clone(schema), options)
         .map_err(io::Error::other)
 }
@@ -80,24 +75,13 @@ struct Partition {
 impl PartitionedWriter {
     pub(super) fn new(folder: PathBuf, schema: SchemaRef, date_column: &str) -> Self {
         let date_column = schema.index_of(date_column).expect("the table has its date column");
-        Self {
-            folder,
-            schema,
-            date_column,
-            partitions: BTreeMap::new(),
-        }
+        Self { folder, schema, date_column, partitions: BTreeMap::new() }
     }
 
     /// Sorts the rows of `batch` to their months.
     pub(super) fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
         let mut rows_by_month: BTreeMap<Month, Vec<u32>> = BTreeMap::new();
-        for (row, days) in batch
-            .column(self.date_column)
-            .as_primitive::<Date32Type>()
-            .values()
-            .iter()
-            .enumerate()
-        {
+        for (row, days) in batch.column(self.date_column).as_primitive::<Date32Type>().values().iter().enumerate() {
             let row = u32::try_from(row).expect("batches are small");
             rows_by_month.entry(month_of(*days)).or_default().push(row);
         }
@@ -124,28 +108,17 @@ impl PartitionedWriter {
                 let (year, month) = month;
                 let path = self.folder.join(format!("year={year}/month={month:02}/part-0.parquet"));
                 let writer = create(&path, &self.schema)?;
-                entry.insert(Partition {
-                    gathered: Vec::new(),
-                    gathered_rows: 0,
-                    writer,
-                })
+                entry.insert(Partition { gathered: Vec::new(), gathered_rows: 0, writer })
             }
         })
     }
 
     fn bound_memory(&mut self) -> io::Result<()> {
-        let open_bytes: usize = self
-            .partitions
-            .values()
-            .map(|partition| partition.writer.memory_size())
-            .sum();
+        let open_bytes: usize = self.partitions.values().map(|partition| partition.writer.memory_size()).sum();
         if open_bytes <= OPEN_BYTES_MAX {
             return Ok(());
         }
-        let largest = self
-            .partitions
-            .values_mut()
-            .max_by_key(|partition| partition.writer.memory_size());
+        let largest = self.partitions.values_mut().max_by_key(|partition| partition.writer.memory_size());
         largest.map_or(Ok(()), |partition| partition.writer.flush().map_err(io::Error::other))
     }
 }
@@ -154,11 +127,7 @@ impl Partition {
     fn gather(&mut self, rows: RecordBatch) -> io::Result<()> {
         self.gathered_rows += rows.num_rows();
         self.gathered.push(rows);
-        if self.gathered_rows < GATHERED_ROWS {
-            Ok(())
-        } else {
-            self.encode()
-        }
+        if self.gathered_rows < GATHERED_ROWS { Ok(()) } else { self.encode() }
     }
 
     fn encode(&mut self) -> io::Result<()> {

@@ -32,9 +32,7 @@ type RowCounts = Vec<(&'static str, u64)>;
 pub(super) fn make(folder: &Path, scale: f64, progress: &Progress) -> io::Result<BTreeMap<String, u64>> {
     // The specification's base sizes; lineitem has four lines an order on average.
     let orders = OrderGenerator::calculate_row_count(scale, 1, 1) as u64;
-    progress
-        .rows_total
-        .store(orders * 6 + (1_160_000.0 * scale) as u64 + 30, Ordering::Relaxed);
+    progress.rows_total.store(orders * 6 + (1_160_000.0 * scale) as u64 + 30, Ordering::Relaxed);
     // lineitem is two thirds of the work, the rest is the other third.
     let (lineitem, rest) = thread::scope(|scope| {
         let lineitem = scope.spawn(|| make_lineitem(folder, scale, progress));
@@ -42,19 +40,12 @@ pub(super) fn make(folder: &Path, scale: f64, progress: &Progress) -> io::Result
         (lineitem.join(), rest)
     });
     let lineitem = lineitem.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    Ok([lineitem]
-        .into_iter()
-        .chain(rest?)
-        .map(|(name, rows)| (name.to_owned(), rows))
-        .collect())
+    Ok([lineitem].into_iter().chain(rest?).map(|(name, rows)| (name.to_owned(), rows)).collect())
 }
 
 fn make_lineitem(folder: &Path, scale: f64, progress: &Progress) -> io::Result<(&'static str, u64)> {
     let rows = LineItemArrow::new(LineItemGenerator::new(scale, 1, 1));
-    Ok((
-        "lineitem",
-        write_partitioned(&folder.join("lineitem"), "l_shipdate", rows, progress)?,
-    ))
+    Ok(("lineitem", write_partitioned(&folder.join("lineitem"), "l_shipdate", rows, progress)?))
 }
 
 fn make_rest(folder: &Path, scale: f64, progress: &Progress) -> io::Result<RowCounts> {
@@ -63,10 +54,7 @@ fn make_rest(folder: &Path, scale: f64, progress: &Progress) -> io::Result<RowCo
     };
     let orders = OrderArrow::new(OrderGenerator::new(scale, 1, 1));
     Ok(vec![
-        (
-            "orders",
-            write_partitioned(&folder.join("orders"), "o_orderdate", orders, progress)?,
-        ),
+        ("orders", write_partitioned(&folder.join("orders"), "o_orderdate", orders, progress)?),
         ("orders_csv", write_csv(&folder.join("orders_csv"), scale, progress)?),
         write("customer", &mut CustomerArrow::new(CustomerGenerator::new(scale, 1, 1)))?,
         write("nation", &mut NationArrow::new(NationGenerator::new(scale, 1, 1)))?,
@@ -122,11 +110,7 @@ fn write_csv(folder: &Path, scale: f64, progress: &Progress) -> io::Result<u64> 
             progress.add(batch.num_rows());
         }
         writer.finish(&mut output).map_err(io::Error::other)?;
-        output
-            .finish()?
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)?
-            .sync_all()?;
+        output.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     }
     Ok(row_count)
 }

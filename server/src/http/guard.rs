@@ -40,11 +40,8 @@ fn check(headers: &HeaderMap) -> Result<(), HttpError> {
     if !media_type.eq_ignore_ascii_case("application/sql") {
         return Err(HttpError {
             status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            error: Error::new(
-                ErrorCode::ProtocolViolation,
-                format!("content type \"{content_type}\" is not SQL"),
-            )
-            .with_hint("Send the statement as the body, with the header \"Content-Type: application/sql\"."),
+            error: Error::new(ErrorCode::ProtocolViolation, format!("content type \"{content_type}\" is not SQL"))
+                .with_hint("Send the statement as the body, with the header \"Content-Type: application/sql\"."),
         });
     }
     Ok(())
@@ -75,14 +72,8 @@ mod tests {
             (&[("host", "evil.example:8439"), sql], Some(StatusCode::FORBIDDEN)),
             (&[("host", "127.0.0.1.evil.example"), sql], Some(StatusCode::FORBIDDEN)),
             (&[sql], Some(StatusCode::FORBIDDEN)),
-            (
-                &[here, sql, ("origin", "http://evil.example")],
-                Some(StatusCode::FORBIDDEN),
-            ),
-            (
-                &[here, ("content-type", "text/plain")],
-                Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
-            ),
+            (&[here, sql, ("origin", "http://evil.example")], Some(StatusCode::FORBIDDEN)),
+            (&[here, ("content-type", "text/plain")], Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
             (&[here], Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
         ];
         for (headers, expected) in cases {

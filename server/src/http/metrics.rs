@@ -47,10 +47,7 @@ pub struct Metrics {
 impl Metrics {
     /// Metrics that ask `sample` on each scrape.
     pub fn new(sample: impl Fn() -> Sample + Send + Sync + 'static) -> Self {
-        Self {
-            started: Instant::now(),
-            sample: Box::new(sample),
-        }
+        Self { started: Instant::now(), sample: Box::new(sample) }
     }
 
     /// The text of one scrape.
@@ -62,13 +59,7 @@ impl Metrics {
             env!("CARGO_PKG_VERSION")
         );
         let uptime = self.started.elapsed().as_secs_f64();
-        metric(
-            &mut out,
-            "uptime_seconds",
-            "gauge",
-            "Time since the start.",
-            &[("", uptime)],
-        );
+        metric(&mut out, "uptime_seconds", "gauge", "Time since the start.", &[("", uptime)]);
         if let Some(bytes) = resident_bytes() {
             let help = "Memory of the whole process.";
             metric(&mut out, "process_resident_bytes", "gauge", help, &[("", bytes as f64)]);
@@ -80,29 +71,14 @@ impl Metrics {
 
 fn render_sample(sample: &Sample, out: &mut String) {
     let count = |value: u64| value as f64;
-    metric(
-        out,
-        "connections",
-        "gauge",
-        "Open PostgreSQL connections.",
-        &[("", count(sample.connections))],
-    );
-    metric(
-        out,
-        "connections_max",
-        "gauge",
-        "Most that may be open.",
-        &[("", count(sample.connections_max))],
-    );
+    metric(out, "connections", "gauge", "Open PostgreSQL connections.", &[("", count(sample.connections))]);
+    metric(out, "connections_max", "gauge", "Most that may be open.", &[("", count(sample.connections_max))]);
     metric(
         out,
         "queries",
         "gauge",
         "Query executions that have not ended, by state.",
-        &[
-            ("{state=\"queued\"}", count(sample.queries_queued)),
-            ("{state=\"running\"}", count(sample.queries_running)),
-        ],
+        &[("{state=\"queued\"}", count(sample.queries_queued)), ("{state=\"running\"}", count(sample.queries_running))],
     );
     metric(
         out,
@@ -115,41 +91,11 @@ fn render_sample(sample: &Sample, out: &mut String) {
             ("{state=\"cancelled\"}", count(sample.queries_cancelled)),
         ],
     );
-    metric(
-        out,
-        "scanned_bytes_total",
-        "counter",
-        "Bytes read from stores.",
-        &[("", count(sample.scanned_bytes))],
-    );
-    metric(
-        out,
-        "store_requests_total",
-        "counter",
-        "Requests to stores.",
-        &[("", count(sample.store_requests))],
-    );
-    metric(
-        out,
-        "spilled_bytes_total",
-        "counter",
-        "Bytes spilled to disk.",
-        &[("", count(sample.spilled_bytes))],
-    );
-    metric(
-        out,
-        "memory_used_bytes",
-        "gauge",
-        "What queries hold.",
-        &[("", count(sample.memory_used_bytes))],
-    );
-    metric(
-        out,
-        "memory_limit_bytes",
-        "gauge",
-        "What queries may hold.",
-        &[("", count(sample.memory_limit_bytes))],
-    );
+    metric(out, "scanned_bytes_total", "counter", "Bytes read from stores.", &[("", count(sample.scanned_bytes))]);
+    metric(out, "store_requests_total", "counter", "Requests to stores.", &[("", count(sample.store_requests))]);
+    metric(out, "spilled_bytes_total", "counter", "Bytes spilled to disk.", &[("", count(sample.spilled_bytes))]);
+    metric(out, "memory_used_bytes", "gauge", "What queries hold.", &[("", count(sample.memory_used_bytes))]);
+    metric(out, "memory_limit_bytes", "gauge", "What queries may hold.", &[("", count(sample.memory_limit_bytes))]);
     metric(
         out,
         "footer_cache_total",
@@ -173,13 +119,7 @@ fn metric(out: &mut String, name: &str, kind: &str, help: &str, values: &[(&str,
 /// The process's resident memory, where the system tells.
 fn resident_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let kib: u64 = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))?
-        .split_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()?;
+    let kib: u64 = status.lines().find(|line| line.starts_with("VmRSS:"))?.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib * 1024)
 }
 
@@ -189,11 +129,7 @@ mod tests {
 
     #[test]
     fn every_metric_is_declared_and_well_formed() {
-        let metrics = Metrics::new(|| Sample {
-            scanned_bytes: 12_345_678_901,
-            queries_failed: 2,
-            ..Sample::default()
-        });
+        let metrics = Metrics::new(|| Sample { scanned_bytes: 12_345_678_901, queries_failed: 2, ..Sample::default() });
         let text = metrics.render();
         assert!(text.contains("\nlimnos_scanned_bytes_total 12345678901\n"), "{text}");
         assert!(text.contains("\nlimnos_queries_total{state=\"failed\"} 2\n"), "{text}");
@@ -201,10 +137,7 @@ mod tests {
             let (name, value) = line.rsplit_once(' ').expect("name and value");
             assert!(value.parse::<f64>().is_ok(), "{line}");
             let name = name.split('{').next().unwrap_or_default();
-            assert!(
-                text.contains(&format!("# TYPE {name} ")) && text.contains(&format!("# HELP {name} ")),
-                "{line}"
-            );
+            assert!(text.contains(&format!("# TYPE {name} ")) && text.contains(&format!("# HELP {name} ")), "{line}");
         }
     }
 }

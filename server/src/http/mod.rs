@@ -56,9 +56,7 @@ pub async fn serve(
     options: HttpOptions,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(service, options))
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
+    axum::serve(listener, router(service, options)).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
 fn router(service: Arc<QueryService>, options: HttpOptions) -> Router {
@@ -66,14 +64,8 @@ fn router(service: Arc<QueryService>, options: HttpOptions) -> Router {
         .route("/query", post(query::query))
         .layer(middleware::from_fn(guard::refuse_browsers))
         .layer(DefaultBodyLimit::max(SQL_BYTES_MAX));
-    let monitoring = Router::new()
-        .route("/healthz", get(healthz))
-        .route("/metrics", get(show_metrics));
-    let router = if options.query_enabled {
-        monitoring.merge(query)
-    } else {
-        monitoring
-    };
+    let monitoring = Router::new().route("/healthz", get(healthz)).route("/metrics", get(show_metrics));
+    let router = if options.query_enabled { monitoring.merge(query) } else { monitoring };
     router.with_state(Endpoint { service, options })
 }
 

@@ -115,11 +115,7 @@ impl IntoResponse for HttpError {
 
 impl IntoResponse for ScriptError {
     fn into_response(self) -> Response {
-        (
-            status_of(self.error.code),
-            Json(ErrorBody::new(self.error, Some(self.sql))),
-        )
-            .into_response()
+        (status_of(self.error.code), Json(ErrorBody::new(self.error, Some(self.sql)))).into_response()
     }
 }
 
@@ -168,11 +164,7 @@ pub(super) async fn query(
         Some(name) => match name.parse() {
             Ok(format) => format,
             Err(error) => {
-                return HttpError {
-                    status: StatusCode::BAD_REQUEST,
-                    error,
-                }
-                .into_response();
+                return HttpError { status: StatusCode::BAD_REQUEST, error }.into_response();
             }
         },
         None => Format::Ndjson,
@@ -195,11 +187,7 @@ pub(super) async fn query(
             Some(Message::Failed(error)) => return error.into_response(),
             None => {
                 let error = Error::internal("the statement ended without an answer");
-                return HttpError {
-                    status: StatusCode::INTERNAL_SERVER_ERROR,
-                    error,
-                }
-                .into_response();
+                return HttpError { status: StatusCode::INTERNAL_SERVER_ERROR, error }.into_response();
             }
         }
     };
@@ -241,10 +229,7 @@ pub(super) async fn query(
 fn notices_header(notices: &[Notice]) -> String {
     let mut bodies: Vec<_> = notices
         .iter()
-        .map(|notice| NoticeBody {
-            severity: notice.severity.to_owned(),
-            message: notice.message.clone(),
-        })
+        .map(|notice| NoticeBody { severity: notice.severity.to_owned(), message: notice.message.clone() })
         .collect();
     loop {
         let json = serde_json::to_string(&bodies).unwrap_or_default();
@@ -273,13 +258,7 @@ fn escape_non_ascii(json: &str) -> String {
 async fn run(endpoint: Endpoint, sql: String, database: Option<String>, format: Format, sender: mpsc::Sender<Message>) {
     let options = &endpoint.options;
     let mut session = Session::new(&options.user, &options.catalog_name);
-    let mut sink = HttpSink {
-        format,
-        writer: None,
-        buffer: Vec::new(),
-        head: Head::default(),
-        sender: sender.clone(),
-    };
+    let mut sink = HttpSink { format, writer: None, buffer: Vec::new(), head: Head::default(), sender: sender.clone() };
     let slot = CancelSlot::default();
     if let Some(database) = database {
         session.database = database;
@@ -331,10 +310,7 @@ impl Sink for HttpSink {
         // Small steps: a batch of wide rows may be many times larger as text.
         for start in (0..batch.num_rows()).step_by(1024) {
             let rows = batch.slice(start, 1024.min(batch.num_rows() - start));
-            self.writer
-                .as_mut()
-                .expect("rows come with a schema")
-                .write(&rows, &mut self.buffer)?;
+            self.writer.as_mut().expect("rows come with a schema").write(&rows, &mut self.buffer)?;
             if self.buffer.len() >= CHUNK_BYTES {
                 self.send().await?;
             }
@@ -347,11 +323,7 @@ impl Sink for HttpSink {
             Some(mut writer) => writer.finish(&mut self.buffer)?,
             None => self.head.tag = Some(tag_text(tag, rows)),
         }
-        if self.buffer.is_empty() {
-            Ok(())
-        } else {
-            self.send().await
-        }
+        if self.buffer.is_empty() { Ok(()) } else { self.send().await }
     }
 }
 
@@ -366,9 +338,7 @@ mod tests {
 
     #[test]
     fn notices_fit_a_header_and_read_back() {
-        let notices: Vec<_> = (0..500)
-            .map(|i| Notice::notice(format!("skipped \"größe {i}\" 😀")))
-            .collect();
+        let notices: Vec<_> = (0..500).map(|i| Notice::notice(format!("skipped \"größe {i}\" 😀"))).collect();
         let text = notices_header(&notices);
         assert!(HeaderValue::from_str(&text).is_ok());
         let read: Vec<NoticeBody> = serde_json::from_str(&text).unwrap();

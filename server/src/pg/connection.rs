@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use limnos_engine::Session;
 use limnos_engine::parse::Statement;
-use limnos_engine::session::Settings;
+use limnos_engine::session::settings::REPORTED;
 use pgwire::messages::response::{EmptyQueryResponse, ReadyForQuery};
 use pgwire::messages::startup::ParameterStatus;
 
@@ -223,7 +223,8 @@ impl Connection {
 
     /// Tells the client about reported settings that a statement has changed.
     pub(crate) fn report_settings(&mut self) {
-        for name in Settings::REPORTED {
+        // Who is logged in never changes, and the settings don't know it.
+        for name in REPORTED.iter().filter(|name| **name != "session_authorization") {
             let Ok(value) = self.session.settings.show(name) else { continue };
             if self.reported.get(name) != Some(&value) {
                 self.wire.send(&ParameterStatus::new((*name).to_owned(), value.clone()));

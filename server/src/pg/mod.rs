@@ -104,12 +104,7 @@ impl Drop for Permit<'_> {
 
 /// Serves clients until `shutdown` is cancelled and the last connection has ended. Idle connections end at once, busy ones
 /// after their statement, or when `options.terminate` is cancelled.
-pub async fn serve(
-    listener: TcpListener,
-    service: Arc<QueryService>,
-    options: PgOptions,
-    shutdown: CancellationToken,
-) {
+pub async fn serve(listener: TcpListener, service: Arc<QueryService>, options: PgOptions, shutdown: CancellationToken) {
     let server = Arc::new(Server {
         service,
         options,
@@ -165,9 +160,8 @@ fn prepare_socket(socket: &TcpStream) -> std::io::Result<()> {
 /// One client from its first byte to its last.
 async fn client(server: Arc<Server>, mut wire: Wire, peer: Option<SocketAddr>) {
     let options = &server.options;
-    let timeout = options
-        .authentication_timeout
-        .clamp(limits::AUTHENTICATION_TIMEOUT_MIN, limits::AUTHENTICATION_TIMEOUT_MAX);
+    let timeout =
+        options.authentication_timeout.clamp(limits::AUTHENTICATION_TIMEOUT_MIN, limits::AUTHENTICATION_TIMEOUT_MAX);
     let handshake = async {
         let Some(startup) = startup::open(&mut wire, &server).await? else { return Ok(None) };
         let identity = startup::authenticate(&mut wire, &startup, options).await?;

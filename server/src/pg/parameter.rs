@@ -37,7 +37,9 @@ fn natural_type(scalar: Scalar) -> DataType {
         Scalar::Bool => DataType::Boolean,
         Scalar::Int2 => DataType::Int16,
         Scalar::Int4 => DataType::Int32,
-        Scalar::Int8 | Scalar::Oid | Scalar::Xid | Scalar::RegProc | Scalar::RegClass | Scalar::RegType => DataType::Int64,
+        Scalar::Int8 | Scalar::Oid | Scalar::Xid | Scalar::RegProc | Scalar::RegClass | Scalar::RegType => {
+            DataType::Int64
+        }
         Scalar::Float4 => DataType::Float32,
         Scalar::Float8 => DataType::Float64,
         Scalar::Numeric => DataType::Decimal128(38, 10),
@@ -47,7 +49,9 @@ fn natural_type(scalar: Scalar) -> DataType {
         Scalar::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
         Scalar::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         Scalar::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
-        Scalar::Text | Scalar::Varchar | Scalar::Bpchar | Scalar::Name | Scalar::Char | Scalar::Unknown => DataType::Utf8,
+        Scalar::Text | Scalar::Varchar | Scalar::Bpchar | Scalar::Name | Scalar::Char | Scalar::Unknown => {
+            DataType::Utf8
+        }
         Scalar::Json | Scalar::NodeTree | Scalar::AclItem | Scalar::Uuid => DataType::Utf8,
     }
 }
@@ -151,9 +155,15 @@ impl Decoder<'_> {
                     if is_number { out_of_range() } else { invalid() }
                 })?;
                 match scalar {
-                    Scalar::Int2 => Arc::new(Int16Array::from(vec![i16::try_from(number).map_err(|_| out_of_range())?])),
-                    Scalar::Int4 => Arc::new(Int32Array::from(vec![i32::try_from(number).map_err(|_| out_of_range())?])),
-                    _ => Arc::new(Int64Array::from(vec![i64::try_from(number).map_err(|_| out_of_range())?])) as ArrayRef,
+                    Scalar::Int2 => {
+                        Arc::new(Int16Array::from(vec![i16::try_from(number).map_err(|_| out_of_range())?]))
+                    }
+                    Scalar::Int4 => {
+                        Arc::new(Int32Array::from(vec![i32::try_from(number).map_err(|_| out_of_range())?]))
+                    }
+                    _ => {
+                        Arc::new(Int64Array::from(vec![i64::try_from(number).map_err(|_| out_of_range())?])) as ArrayRef
+                    }
                 }
             }
             DataType::Float32 => {
@@ -313,8 +323,15 @@ fn binary(bytes: &mut Bytes, scalar: Scalar) -> Result<ArrayRef> {
             let value = IntervalMonthDayNano::new(months, days, nanoseconds);
             Arc::new(IntervalMonthDayNanoArray::from(vec![value]))
         }
-        Scalar::Text | Scalar::Varchar | Scalar::Bpchar | Scalar::Name | Scalar::Char | Scalar::Unknown
-        | Scalar::Json | Scalar::NodeTree | Scalar::AclItem => {
+        Scalar::Text
+        | Scalar::Varchar
+        | Scalar::Bpchar
+        | Scalar::Name
+        | Scalar::Char
+        | Scalar::Unknown
+        | Scalar::Json
+        | Scalar::NodeTree
+        | Scalar::AclItem => {
             let text = bytes.split_to(bytes.len());
             Arc::new(StringArray::from(vec![utf8(&text)?]))
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use limnos_engine::Session;
-use limnos_engine::session::Settings;
+use limnos_engine::session::settings::REPORTED;
 use pgwire::messages::startup::{Authentication, NegotiateProtocolVersion};
 
 use super::error::PgError;
@@ -234,7 +234,7 @@ pub(crate) fn parameter_statuses(session: &Session) -> Vec<(&'static str, String
         // Where the settings know it they are right: SHOW and ParameterStatus must not differ.
         statuses.push((name, session.settings.show(name).unwrap_or_else(|_| (*value).to_owned())));
     }
-    for name in Settings::REPORTED {
+    for name in REPORTED {
         if !statuses.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
             statuses.extend(session.settings.show(name).ok().map(|value| (*name, value)));
         }
@@ -249,8 +249,10 @@ mod tests {
 
     #[test]
     fn options_are_split_as_a_command_line() {
-        let settings = command_line(r"-c statement_timeout=5s  --time-zone=Europe/Vienna -capplication_name=a\ b\\c").unwrap();
-        let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let settings =
+            command_line(r"-c statement_timeout=5s  --time-zone=Europe/Vienna -capplication_name=a\ b\\c").unwrap();
+        let settings: Vec<(&str, &str)> =
+            settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(
             settings,
             [("statement_timeout", "5s"), ("time_zone", "Europe/Vienna"), ("application_name", r"a b\c")]

@@ -13,10 +13,14 @@ use super::store::StoredStatement;
 use super::types::{PgType, Scalar};
 
 /// Carries out the statement and gives its tag; `None` when it is the engine's to execute.
-pub(crate) async fn carry_out(connection: &mut Connection, parsed: &ParsedStatement) -> Result<Option<String>, Failure> {
+pub(crate) async fn carry_out(
+    connection: &mut Connection,
+    parsed: &ParsedStatement,
+) -> Result<Option<String>, Failure> {
     match &parsed.statement {
         Statement::Prepare { name, parameter_types, statement } => {
-            let declared: Vec<u32> = parameter_types.iter().map(|data_type| declared_oid(&data_type.to_string())).collect();
+            let declared: Vec<u32> =
+                parameter_types.iter().map(|data_type| declared_oid(&data_type.to_string())).collect();
             let stored = prepare(connection, name, Arc::new((**statement).clone()), &declared).await?;
             connection.store.insert_statement(name.clone(), stored);
             Ok(Some("PREPARE".to_owned()))

@@ -150,7 +150,9 @@ impl Scalar {
             | DataType::Decimal128(..)
             | DataType::Decimal256(..) => Self::Numeric,
             DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Self::Text,
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Self::Bytea,
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+                Self::Bytea
+            }
             DataType::Date32 | DataType::Date64 => Self::Date,
             DataType::Time32(_) | DataType::Time64(_) => Self::Time,
             DataType::Timestamp(_, None) => Self::Timestamp,
@@ -167,7 +169,9 @@ impl Scalar {
         let own = Self::from_arrow(data_type)?;
         let fits = match own.family() {
             // Narrower would overflow; `oid` and its kin are what the catalog's int4 and int8 columns mean.
-            Family::Number => self.family() == Family::Number && self != Self::Int2 && (self != Self::Int4 || own != Self::Int8),
+            Family::Number => {
+                self.family() == Family::Number && self != Self::Int2 && (self != Self::Int4 || own != Self::Int8)
+            }
             Family::String => self.family() == Family::String,
             Family::Other if self == Self::Uuid => *data_type == DataType::FixedSizeBinary(16),
             Family::Other => self == own,
@@ -265,9 +269,7 @@ fn modifier(data_type: &DataType) -> i32 {
         DataType::Decimal32(precision, scale)
         | DataType::Decimal64(precision, scale)
         | DataType::Decimal128(precision, scale)
-        | DataType::Decimal256(precision, scale) => {
-            ((i32::from(*precision) << 16) | (i32::from(*scale) & 0x7ff)) + 4
-        }
+        | DataType::Decimal256(precision, scale) => ((i32::from(*precision) << 16) | (i32::from(*scale) & 0x7ff)) + 4,
         DataType::Dictionary(_, values) => modifier(values),
         DataType::RunEndEncoded(_, values) => modifier(values.data_type()),
         DataType::List(field) | DataType::LargeList(field) => modifier(field.data_type()),

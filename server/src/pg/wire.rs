@@ -279,7 +279,9 @@ mod tests {
 
     #[tokio::test]
     async fn impossible_lengths_and_types_are_fatal() {
-        for bytes in [&b"Q\0\0\0\x03"[..], b"Q\xff\xff\xff\xff", b"Q\x7f\xff\xff\xff", b"!\0\0\0\x04", b"GET / HTTP/1.1\r\n\r\n"] {
+        for bytes in
+            [&b"Q\0\0\0\x03"[..], b"Q\xff\xff\xff\xff", b"Q\x7f\xff\xff\xff", b"!\0\0\0\x04", b"GET / HTTP/1.1\r\n\r\n"]
+        {
             let (kinds, stop) = read_all(bytes.to_vec()).await;
             assert!(kinds.is_empty());
             assert!(matches!(stop, Stop::Fatal(error) if error.sqlstate == "08P01"), "{bytes:?}");

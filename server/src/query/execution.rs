@@ -109,7 +109,8 @@ impl Execution {
     }
 
     fn canceled(&self) -> Error {
-        let (code, text) = self.reason.lock().unwrap_or((ErrorCode::QueryCanceled, "canceling statement due to user request"));
+        let (code, text) =
+            self.reason.lock().unwrap_or((ErrorCode::QueryCanceled, "canceling statement due to user request"));
         Error::new(code, text)
     }
 

@@ -64,7 +64,13 @@ impl History {
             cancel: CancellationToken::new(),
             clock: Arc::clone(&self.clock),
             history: Arc::downgrade(self),
-            progress: Mutex::new(Progress { state: State::Queued, started_at: None, ended_at: None, rows: 0, error: None }),
+            progress: Mutex::new(Progress {
+                state: State::Queued,
+                started_at: None,
+                ended_at: None,
+                rows: 0,
+                error: None,
+            }),
             reason: Mutex::default(),
         });
         self.inner.lock().running.insert(execution.id.clone(), Arc::clone(&execution));

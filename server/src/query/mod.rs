@@ -197,7 +197,10 @@ impl QueryService {
                 .with_hint("SELECT query_id FROM system.queries WHERE state = 'RUNNING' lists those that are."));
         };
         if execution.user != session.user {
-            return Err(Error::new(ErrorCode::InsufficientPrivilege, format!("query \"{query_id}\" belongs to another user")));
+            return Err(Error::new(
+                ErrorCode::InsufficientPrivilege,
+                format!("query \"{query_id}\" belongs to another user"),
+            ));
         }
         execution.cancel(ErrorCode::QueryCanceled, "canceling statement due to user request");
         Ok(())

@@ -2,8 +2,8 @@
 //! resident size. Past the high-water mark the query that holds most fails alone, before the operating system kills
 //! everyone.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use limnos_engine::{Engine, ErrorCode};
@@ -39,8 +39,13 @@ async fn watch(history: Weak<History>, high_water: u64) {
         };
         let running = history.running();
         // By what is accounted; among equals the one that has read most.
-        let held = |stats: &limnos_engine::execute::QueryStats| (stats.memory_bytes.load(Relaxed), stats.bytes_scanned.load(Relaxed));
-        let Some(largest) = running.iter().filter(|execution| !execution.cancel.is_cancelled()).max_by_key(|execution| held(&execution.stats))
+        let held = |stats: &limnos_engine::execute::QueryStats| {
+            (stats.memory_bytes.load(Relaxed), stats.bytes_scanned.load(Relaxed))
+        };
+        let Some(largest) = running
+            .iter()
+            .filter(|execution| !execution.cancel.is_cancelled())
+            .max_by_key(|execution| held(&execution.stats))
         else {
             continue;
         };

@@ -84,11 +84,26 @@ pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if !view && let Some(statement) = partition::alter(cursor, &name)? {
         return Ok(statement);
     }
-    let what: Vec<&str> = ["ADD COLUMNS", "ADD COLUMN", "REPLACE COLUMNS", "CHANGE COLUMN", "CHANGE", "DROP COLUMN", "SET TBLPROPERTIES",
-        "SET LOCATION", "SET SERDEPROPERTIES", "SET SERDE", "UNSET TBLPROPERTIES", "RENAME COLUMN", "OWNER TO", "SET SCHEMA", "PARTITION"]
-        .into_iter()
-        .filter(|words| cursor.peek_words(words))
-        .collect();
+    let what: Vec<&str> = [
+        "ADD COLUMNS",
+        "ADD COLUMN",
+        "REPLACE COLUMNS",
+        "CHANGE COLUMN",
+        "CHANGE",
+        "DROP COLUMN",
+        "SET TBLPROPERTIES",
+        "SET LOCATION",
+        "SET SERDEPROPERTIES",
+        "SET SERDE",
+        "UNSET TBLPROPERTIES",
+        "RENAME COLUMN",
+        "OWNER TO",
+        "SET SCHEMA",
+        "PARTITION",
+    ]
+    .into_iter()
+    .filter(|words| cursor.peek_words(words))
+    .collect();
     match what.first() {
         Some(what) => Err(Error::unsupported(format!("ALTER TABLE ... {what} is not supported yet"))
             .with_hint("Use CREATE OR REPLACE EXTERNAL TABLE to give a table a new definition.")),

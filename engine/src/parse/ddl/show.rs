@@ -10,9 +10,7 @@ use crate::parse::{NamePattern, ObjectName, Statement, unsupported};
 pub(crate) fn describe(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.advance();
     // A table may be called like one of these words.
-    let followed = |cursor: &Cursor<'_>| {
-        cursor.peek_nth(1).is_some_and(|lexeme| lexeme.token.token != Token::Period)
-    };
+    let followed = |cursor: &Cursor<'_>| cursor.peek_nth(1).is_some_and(|lexeme| lexeme.token.token != Token::Period);
     if cursor.peek_words("TABLE") && followed(cursor) {
         cursor.advance();
     }

@@ -77,7 +77,8 @@ pub(super) fn create_external(cursor: &mut Cursor<'_>, or_replace: bool) -> Resu
 pub(super) fn not_external(cursor: &Cursor<'_>) -> Error {
     let has_query = cursor.rest().iter().any(|lexeme| lexeme.is_word("SELECT") || lexeme.is_word("WITH DATA"));
     if has_query {
-        return Error::unsupported("CREATE TABLE AS is not supported yet").with_hint("Use CREATE VIEW ... AS to name a query.");
+        return Error::unsupported("CREATE TABLE AS is not supported yet")
+            .with_hint("Use CREATE VIEW ... AS to name a query.");
     }
     Error::unsupported("CREATE TABLE without EXTERNAL is not supported yet")
         .with_hint("Use CREATE EXTERNAL TABLE ... LOCATION '...' for files that are there.")

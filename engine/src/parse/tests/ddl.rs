@@ -23,7 +23,9 @@ fn databases() {
     let create = |name: &str, comment: &str, location: &str, mode: &str| {
         format!("CreateDatabase {{ name: {name:?}, comment: {comment}, location: {location}, mode: {mode} }}")
     };
-    let drop = |if_exists: bool, cascade: bool| format!("DropDatabase {{ name: \"d\", if_exists: {if_exists}, cascade: {cascade} }}");
+    let drop = |if_exists: bool, cascade: bool| {
+        format!("DropDatabase {{ name: \"d\", if_exists: {if_exists}, cascade: {cascade} }}")
+    };
     let cases = [
         ("CREATE DATABASE Sales", create("sales", "None", "None", "Create")),
         ("CREATE SCHEMA IF NOT EXISTS \"Sales\"", create("sales", "None", "None", "IfNotExists")),
@@ -65,7 +67,8 @@ fn a_table_with_every_clause() {
     );
     assert_eq!((create.name.database.as_deref(), create.name.name.as_str()), (Some("web"), "logs"));
     assert_eq!(create.mode, CreateMode::IfNotExists);
-    let columns: Vec<String> = create.columns.iter().map(|column| format!("{} {}", column.name, column.data_type)).collect();
+    let columns: Vec<String> =
+        create.columns.iter().map(|column| format!("{} {}", column.name, column.data_type)).collect();
     assert_eq!(
         columns,
         [
@@ -79,7 +82,8 @@ fn a_table_with_every_clause() {
         ]
     );
     assert_eq!(create.columns[0].comment.as_deref(), Some("the day"));
-    let keys: Vec<String> = create.partition_keys.iter().map(|column| format!("{} {}", column.name, column.data_type)).collect();
+    let keys: Vec<String> =
+        create.partition_keys.iter().map(|column| format!("{} {}", column.name, column.data_type)).collect();
     assert_eq!(keys, ["year int", "month string"]);
     assert_eq!(create.comment.as_deref(), Some("web logs"));
     assert_eq!(create.location.as_deref(), Some("s3://bucket/logs/"));
@@ -127,7 +131,11 @@ fn storage_decides_the_format() {
             open("|"),
         ),
         ("ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'", FileFormat::Json, map(&[])),
-        ("ROW FORMAT SERDE 'org.apache.hive.hcatalog.data.JsonSerDe' WITH SERDEPROPERTIES ('a'='b')", FileFormat::Json, map(&[("a", "b")])),
+        (
+            "ROW FORMAT SERDE 'org.apache.hive.hcatalog.data.JsonSerDe' WITH SERDEPROPERTIES ('a'='b')",
+            FileFormat::Json,
+            map(&[("a", "b")]),
+        ),
         (
             "ROW FORMAT SERDE 'org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe' \
              STORED AS INPUTFORMAT 'org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat' \
@@ -153,9 +161,13 @@ fn other_forms_of_tables() {
     let create = create_table("CREATE OR REPLACE EXTERNAL TABLE t STORED AS PARQUET LOCATION '/lake/t'");
     assert_eq!((create.mode, create.columns.len()), (CreateMode::OrReplace, 0));
 
-    let create = create_table("CREATE EXTERNAL TABLE cat.db.t (a int, year int, b string) STORED AS PARQUET PARTITIONED BY (year, day) LOCATION 'x'");
+    let create = create_table(
+        "CREATE EXTERNAL TABLE cat.db.t (a int, year int, b string) STORED AS PARQUET PARTITIONED BY (year, day) LOCATION 'x'",
+    );
     assert_eq!(create.name.database.as_deref(), Some("db"));
-    let names = |columns: &[limnos_catalog::Column]| columns.iter().map(|c| format!("{} {}", c.name, c.data_type)).collect::<Vec<_>>();
+    let names = |columns: &[limnos_catalog::Column]| {
+        columns.iter().map(|c| format!("{} {}", c.name, c.data_type)).collect::<Vec<_>>()
+    };
     assert_eq!(names(&create.columns), ["a int", "b string"]);
     assert_eq!(names(&create.partition_keys), ["year int", "day string"]);
 
@@ -176,7 +188,10 @@ fn wrong_tables() {
         Dialect::Postgres,
         &[
             ("CREATE EXTERNAL TABLE t (a int, A int) LOCATION 'x'", "42701: column \"a\" specified more than once"),
-            ("CREATE EXTERNAL TABLE t (a int) PARTITIONED BY (a int) LOCATION 'x'", "42701: column \"a\" specified more than once"),
+            (
+                "CREATE EXTERNAL TABLE t (a int) PARTITIONED BY (a int) LOCATION 'x'",
+                "42701: column \"a\" specified more than once",
+            ),
             ("CREATE EXTERNAL TABLE t (a int) STORED AS LANCE", "0A000: file format \"lance\" is not supported"),
             (
                 "CREATE EXTERNAL TABLE t (a int) ROW FORMAT SERDE 'com.amazonaws.glue.serde.GrokSerDe'",
@@ -192,9 +207,15 @@ fn wrong_tables() {
             ),
             ("CREATE OR REPLACE EXTERNAL TABLE IF NOT EXISTS t (a int)", "42601: syntax error at or near \"IF\" @34"),
             ("CREATE EXTERNAL TABLE t (a int NOT NULL)", "42601: syntax error at or near \"NOT\" @32"),
-            ("CREATE EXTERNAL TABLE t (a array<int)", "42704: expected \">\" but found \")\", at character 10 of type \"array<int)\" @28"),
+            (
+                "CREATE EXTERNAL TABLE t (a array<int)",
+                "42704: expected \">\" but found \")\", at character 10 of type \"array<int)\" @28",
+            ),
             ("CREATE EXTERNAL TABLE t (a int) OPTIONS ('x' 'y')", "42601: syntax error at or near \"OPTIONS\" @33"),
-            ("CREATE EXTERNAL TABLE a.b.c.d (a int)", "42601: improper qualified name (too many dotted names): a.b.c.d @23"),
+            (
+                "CREATE EXTERNAL TABLE a.b.c.d (a int)",
+                "42601: improper qualified name (too many dotted names): a.b.c.d @23",
+            ),
             ("CREATE EXTERNAL TABLE \"\" (a int)", "42601: zero-length delimited identifier @23"),
         ],
     );
@@ -207,12 +228,18 @@ fn views() {
     check_all(
         Dialect::Postgres,
         &[
-            ("CREATE VIEW v AS SELECT 1 ;", "VIEW ObjectName { database: None, name: \"v\" } Create [] None \"SELECT 1\""),
+            (
+                "CREATE VIEW v AS SELECT 1 ;",
+                "VIEW ObjectName { database: None, name: \"v\" } Create [] None \"SELECT 1\"",
+            ),
             (
                 "CREATE OR REPLACE VIEW d.v (a, \"B\" COMMENT 'x') COMMENT 'y' AS WITH q AS (SELECT 1, 2) SELECT * FROM q",
                 "VIEW ObjectName { database: Some(\"d\"), name: \"v\" } OrReplace [\"a\", \"B\"] Some(\"y\") \"WITH q AS (SELECT 1, 2) SELECT * FROM q\"",
             ),
-            ("CREATE VIEW IF NOT EXISTS v AS TABLE t", "VIEW ObjectName { database: None, name: \"v\" } IfNotExists [] None \"TABLE t\""),
+            (
+                "CREATE VIEW IF NOT EXISTS v AS TABLE t",
+                "VIEW ObjectName { database: None, name: \"v\" } IfNotExists [] None \"TABLE t\"",
+            ),
             ("CREATE VIEW v AS", "42601: syntax error at end of input @17"),
             ("CREATE VIEW v AS INSERT INTO t VALUES (1)", "42601: syntax error at or near \"INSERT\" @18"),
         ],
@@ -276,8 +303,14 @@ fn shows() {
         ("SHOW DATABASES", "ShowDatabases { pattern: None }".to_owned()),
         ("SHOW SCHEMAS LIKE 'a%'", "ShowDatabases { pattern: Some(Like(\"a%\")) }".to_owned()),
         ("SHOW TABLES", "ShowTables { database: None, pattern: None, views_only: false }".to_owned()),
-        ("SHOW TABLES IN d 'a*|b*'", "ShowTables { database: Some(\"d\"), pattern: Some(Hive(\"a*|b*\")), views_only: false }".to_owned()),
-        ("SHOW TABLES FROM d LIKE 'x'", "ShowTables { database: Some(\"d\"), pattern: Some(Like(\"x\")), views_only: false }".to_owned()),
+        (
+            "SHOW TABLES IN d 'a*|b*'",
+            "ShowTables { database: Some(\"d\"), pattern: Some(Hive(\"a*|b*\")), views_only: false }".to_owned(),
+        ),
+        (
+            "SHOW TABLES FROM d LIKE 'x'",
+            "ShowTables { database: Some(\"d\"), pattern: Some(Like(\"x\")), views_only: false }".to_owned(),
+        ),
         ("SHOW VIEWS IN d", "ShowTables { database: Some(\"d\"), pattern: None, views_only: true }".to_owned()),
         ("SHOW COLUMNS IN t", format!("ShowColumns {{ table: {table} }}")),
         ("SHOW COLUMNS FROM t IN d", format!("ShowColumns {{ table: {in_d} }}")),
@@ -290,7 +323,10 @@ fn shows() {
         ("DESC FORMATTED d.t", format!("Describe {{ table: {in_d}, extended: true }}")),
         ("DESCRIBE EXTENDED `d.t`", format!("Describe {{ table: {in_d}, extended: true }}")),
         ("DESCRIBE TABLE t", format!("Describe {{ table: {table}, extended: false }}")),
-        ("DESCRIBE extended", "Describe { table: ObjectName { database: None, name: \"extended\" }, extended: false }".to_owned()),
+        (
+            "DESCRIBE extended",
+            "Describe { table: ObjectName { database: None, name: \"extended\" }, extended: false }".to_owned(),
+        ),
     ];
     let cases: Vec<(&str, &str)> = cases.iter().map(|(sql, expected)| (*sql, expected.as_str())).collect();
     check_all(Dialect::Postgres, &cases);

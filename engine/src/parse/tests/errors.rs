@@ -31,7 +31,10 @@ fn syntax_errors_say_where() {
             ("CREATE EXTERNAL TABLE t (a int", "42601: syntax error at end of input @31"),
             ("CREATE EXTERNAL TABLE t (a)", "42601: column \"a\" has no type"),
             ("CREATE EXTERNAL TABLE t (a int) LOCATION", "42601: syntax error at end of input @41"),
-            ("CREATE EXTERNAL TABLE t (a int) LOCATION 'x' LOCATION 'y'", "42601: syntax error at or near \"LOCATION\" @46"),
+            (
+                "CREATE EXTERNAL TABLE t (a int) LOCATION 'x' LOCATION 'y'",
+                "42601: syntax error at or near \"LOCATION\" @46",
+            ),
             ("DROP TABLE", "42601: syntax error at end of input @11"),
             ("DROP TABLE a b", "42601: syntax error at or near \"b\" @14"),
             ("SHOW", "42601: syntax error at end of input @5"),

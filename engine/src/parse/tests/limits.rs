@@ -19,7 +19,8 @@ fn outcome(sql: String) -> String {
 
 #[test]
 fn deep_and_long_statements_are_refused() {
-    let chain = |prefix: &str, item: &str, glue: &str, count: usize| format!("{prefix}{}", vec![item; count].join(glue));
+    let chain =
+        |prefix: &str, item: &str, glue: &str, count: usize| format!("{prefix}{}", vec![item; count].join(glue));
     let nest = |open: &str, close: &str, count: usize| format!("SELECT {}1{}", open.repeat(count), close.repeat(count));
     let cases = [
         ("plus", chain("SELECT ", "1", "+", 10_000)),

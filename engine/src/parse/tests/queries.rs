@@ -66,7 +66,10 @@ fn postgres_forms_in_other_words() {
         Dialect::Postgres,
         &[
             ("SELECT 1=-1, 2*-3, 1+-1, 4-+1", "SELECT 1 = -1, 2 * -3, 1 + -1, 4 - +1"),
-            ("select a<-1, a>-1, a<=-1, a<>-1, a<>+1 from t", "SELECT a < -1, a > -1, a <= -1, a <> -1, a <> +1 FROM t"),
+            (
+                "select a<-1, a>-1, a<=-1, a<>-1, a<>+1 from t",
+                "SELECT a < -1, a > -1, a <= -1, a <> -1, a <> +1 FROM t",
+            ),
             ("SELECT 'a'\n  'b'", "SELECT 'ab'"),
             ("SELECT E'a\\nb'", "SELECT E'a\\nb'"),
             ("TABLE t", "SELECT * FROM t"),
@@ -123,7 +126,10 @@ fn trino_forms() {
             ("VALUES 1, 2", "VALUES (1), (2)"),
             ("VALUES 1, (2, 3), f(4, 5), (6) + 1 ORDER BY 1", "VALUES (1), (2, 3), (f(4, 5)), ((6) + 1) ORDER BY 1"),
             ("SELECT * FROM (VALUES 'a', 'b,c') AS t (x)", "SELECT * FROM (VALUES ('a'), ('b,c')) AS t (x)"),
-            ("SELECT * FROM (VALUES -1, NULL) AS t (x) LIMIT 1", "SELECT * FROM (VALUES (-1), (NULL)) AS t (x) LIMIT 1"),
+            (
+                "SELECT * FROM (VALUES -1, NULL) AS t (x) LIMIT 1",
+                "SELECT * FROM (VALUES (-1), (NULL)) AS t (x) LIMIT 1",
+            ),
             ("VALUES (1) UNION ALL VALUES 2", "VALUES (1) UNION ALL VALUES (2)"),
             ("SELECT a FROM t WHERE b = ? AND c > ?", "SELECT a FROM t WHERE b = $1 AND c > $2"),
             ("SELECT `a b` FROM `T`", "SELECT `a b` FROM `t`"),
@@ -146,7 +152,10 @@ fn quoted_names_find_lower_case_columns_and_aliases_keep_theirs() {
             ("SELECT \"T\".* FROM \"T\"", "SELECT \"t\".* FROM \"t\""),
             ("SELECT * FROM a JOIN b USING (\"Id\")", "SELECT * FROM a JOIN b USING(\"id\")"),
             ("SELECT \"Upper\"(\"A\") FROM t", "SELECT \"upper\"(\"a\") FROM t"),
-            ("SELECT count(\"A\") OVER (PARTITION BY \"B\") FROM t", "SELECT count(\"a\") OVER (PARTITION BY \"b\") FROM t"),
+            (
+                "SELECT count(\"A\") OVER (PARTITION BY \"B\") FROM t",
+                "SELECT count(\"a\") OVER (PARTITION BY \"b\") FROM t",
+            ),
             ("SELECT Foo FROM Bar", "SELECT Foo FROM Bar"),
             ("SELECT 1 WHERE 'ABC' = \"D\"", "SELECT 1 WHERE 'ABC' = \"d\""),
         ],

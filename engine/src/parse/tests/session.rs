@@ -5,7 +5,8 @@ use crate::parse::{Dialect, Statement, parse};
 
 #[test]
 fn settings() {
-    let set = |name: &str, values: &str, local: bool| format!("Set {{ name: {name:?}, values: {values}, local: {local} }}");
+    let set =
+        |name: &str, values: &str, local: bool| format!("Set {{ name: {name:?}, values: {values}, local: {local} }}");
     let cases = [
         ("SET x = 1", set("x", "Some([\"1\"])", false)),
         ("SET x TO 'a b'", set("x", "Some([\"a b\"])", false)),
@@ -71,7 +72,10 @@ fn transactions() {
         ("START TRANSACTION", plain),
         ("BEGIN READ ONLY", begin("None", "Some(true)")),
         ("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY;", begin("Some(\"serializable\")", "Some(true)")),
-        ("START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE, NOT DEFERRABLE", begin("Some(\"repeatable read\")", "Some(false)")),
+        (
+            "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE, NOT DEFERRABLE",
+            begin("Some(\"repeatable read\")", "Some(false)"),
+        ),
         ("BEGIN READ ONLY,", "42601: syntax error at end of input @17".to_owned()),
         ("COMMIT", "Commit".to_owned()),
         ("END TRANSACTION", "Commit".to_owned()),
@@ -97,11 +101,17 @@ fn prepared_statements() {
         Dialect::Postgres,
         &[
             ("PREPARE p AS SELECT $1", "PREPARE p [] SELECT $1 [SELECT $1]"),
-            ("PREPARE p (int, varchar(3)) AS SELECT $1, $2 ;", "PREPARE p [Int, Varchar(3)] SELECT $1, $2 [SELECT $1, $2]"),
+            (
+                "PREPARE p (int, varchar(3)) AS SELECT $1, $2 ;",
+                "PREPARE p [Int, Varchar(3)] SELECT $1, $2 [SELECT $1, $2]",
+            ),
             ("PREPARE p AS PREPARE q AS SELECT 1", "42601: syntax error at or near \"PREPARE\" @14"),
             ("PREPARE p AS INSERT INTO t VALUES (1)", "0A000: INSERT is not supported yet"),
             ("EXECUTE p", "Execute { name: \"p\", arguments: [] }"),
-            ("EXECUTE p (1, 'a,b', DATE '2020-01-01', f(1, 2))", "Execute { name: \"p\", arguments: [\"1\", \"'a,b'\", \"DATE '2020-01-01'\", \"f(1, 2)\"] }"),
+            (
+                "EXECUTE p (1, 'a,b', DATE '2020-01-01', f(1, 2))",
+                "Execute { name: \"p\", arguments: [\"1\", \"'a,b'\", \"DATE '2020-01-01'\", \"f(1, 2)\"] }",
+            ),
             ("EXECUTE p ()", "42601: syntax error at or near \")\" @12"),
             ("DEALLOCATE p", "Deallocate { name: Some(\"p\") }"),
             ("DEALLOCATE PREPARE p", "Deallocate { name: Some(\"p\") }"),
@@ -112,7 +122,10 @@ fn prepared_statements() {
     check_all(
         Dialect::Athena,
         &[
-            ("PREPARE p FROM SELECT id FROM t WHERE id > ? AND x = ?", "PREPARE p [] SELECT id FROM t WHERE id > $1 AND x = $2 [SELECT id FROM t WHERE id > ? AND x = ?]"),
+            (
+                "PREPARE p FROM SELECT id FROM t WHERE id > ? AND x = ?",
+                "PREPARE p [] SELECT id FROM t WHERE id > $1 AND x = $2 [SELECT id FROM t WHERE id > ? AND x = ?]",
+            ),
             ("EXECUTE p USING 1, 'a'", "Execute { name: \"p\", arguments: [\"1\", \"'a'\"] }"),
         ],
     );
@@ -120,16 +133,30 @@ fn prepared_statements() {
 
 #[test]
 fn texts_are_split_where_they_must_be() {
-    let texts = |sql: &str| parse(sql, Dialect::Postgres).unwrap().into_iter().map(|parsed| parsed.sql).collect::<Vec<_>>();
-    assert_eq!(texts("  select 1 ; -- one; two\n select 'a;b' /* ; */ , \"c;d\" ;; "), ["select 1", "select 'a;b' /* ; */ , \"c;d\""]);
+    let texts =
+        |sql: &str| parse(sql, Dialect::Postgres).unwrap().into_iter().map(|parsed| parsed.sql).collect::<Vec<_>>();
+    assert_eq!(
+        texts("  select 1 ; -- one; two\n select 'a;b' /* ; */ , \"c;d\" ;; "),
+        ["select 1", "select 'a;b' /* ; */ , \"c;d\""]
+    );
     assert_eq!(texts("select $$a;b$$; select E'a\\';b'"), ["select $$a;b$$", "select E'a\\';b'"]);
     assert_eq!(texts("select 'ä;ö'; select 'ü'"), ["select 'ä;ö'", "select 'ü'"]);
     // Under Hive's rules `\'` does not end the string, so this semicolon is inside it.
     assert_eq!(
-        texts("select 1; create external table t (a int) location 's3://b/' tblproperties ('x'='\\';'); select 'ä\\'; select 2"),
-        ["select 1", "create external table t (a int) location 's3://b/' tblproperties ('x'='\\';')", "select 'ä\\'", "select 2"]
+        texts(
+            "select 1; create external table t (a int) location 's3://b/' tblproperties ('x'='\\';'); select 'ä\\'; select 2"
+        ),
+        [
+            "select 1",
+            "create external table t (a int) location 's3://b/' tblproperties ('x'='\\';')",
+            "select 'ä\\'",
+            "select 2"
+        ]
     );
     for empty in ["", "  ", ";", " ; ;; ", "-- nothing", "/* nothing */;"] {
-        assert!(matches!(parse(empty, Dialect::Postgres).unwrap().as_slice(), [parsed] if matches!(parsed.statement, Statement::Empty)), "{empty:?}");
+        assert!(
+            matches!(parse(empty, Dialect::Postgres).unwrap().as_slice(), [parsed] if matches!(parsed.statement, Statement::Empty)),
+            "{empty:?}"
+        );
     }
 }

@@ -21,9 +21,9 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::DataType as ArrowType;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator,
-    ObjectName, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, Visit, Visitor, visit_expressions,
-    visit_expressions_mut,
+    BinaryOperator, DataType, Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Join,
+    JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor,
+    TableWithJoins, Value, Visit, Visitor, visit_expressions, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -217,8 +217,21 @@ fn is_grouped(select: &Select) -> bool {
 
 fn has_aggregate(item: &SelectItem) -> bool {
     const AGGREGATES: [&str; 15] = [
-        "count", "sum", "min", "max", "avg", "array_agg", "string_agg", "bool_and", "bool_or", "every", "json_agg", "jsonb_agg",
-        "first_value", "last_value", "any_value",
+        "count",
+        "sum",
+        "min",
+        "max",
+        "avg",
+        "array_agg",
+        "string_agg",
+        "bool_and",
+        "bool_or",
+        "every",
+        "json_agg",
+        "jsonb_agg",
+        "first_value",
+        "last_value",
+        "any_value",
     ];
     /// Looks at the calls of one query, not at those of its subqueries.
     struct Calls {
@@ -254,10 +267,19 @@ fn lower_subquery(expr: &mut Expr, outer: &Scope, grouped: bool, joins: &mut Vec
             let Some(select) = plain_select(query) else { return };
             let scope = Scope::of(&select.from);
             let aggregated = is_grouped(select);
-            let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] = select.projection.as_slice() else { return };
+            let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] =
+                select.projection.as_slice()
+            else {
+                return;
+            };
             if outer.empty || (scope.empty && !aggregated) {
                 *expr = null_like(item, &scope);
-            } else if scope.is_catalog() && !aggregated && !grouped && query.limit_clause.is_none() && is_correlated(select, &scope) {
+            } else if scope.is_catalog()
+                && !aggregated
+                && !grouped
+                && query.limit_clause.is_none()
+                && is_correlated(select, &scope)
+            {
                 let alias = format!("limnos_sub_{}", joins.len());
                 if let Some((join, value)) = to_join(select, item, &scope, outer, &alias) {
                     joins.push(join);
@@ -299,10 +321,13 @@ fn is_correlated(select: &Select, scope: &Scope) -> bool {
         _ => ControlFlow::Continue(()),
     };
     let in_projection = select.projection.iter().any(|item| match item {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => visit_expressions(expr, &mut foreign).is_break(),
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+            visit_expressions(expr, &mut foreign).is_break()
+        }
         _ => false,
     });
-    in_projection || select.selection.as_ref().is_some_and(|selection| visit_expressions(selection, &mut foreign).is_break())
+    in_projection
+        || select.selection.as_ref().is_some_and(|selection| visit_expressions(selection, &mut foreign).is_break())
 }
 
 /// The expression with every column NULL: nothing will be computed, only its type counts.
@@ -319,7 +344,9 @@ fn null_like(expr: &Expr, scope: &Scope) -> Expr {
     });
     match expr {
         // Aggregates of constants need rows to aggregate: text is what such subqueries are about.
-        Expr::Function(_) if call_name(&expr).is_some_and(|name| name.ends_with("_agg")) => cast(Expr::value(Value::Null), DataType::Text),
+        Expr::Function(_) if call_name(&expr).is_some_and(|name| name.ends_with("_agg")) => {
+            cast(Expr::value(Value::Null), DataType::Text)
+        }
         Expr::Function(_) | Expr::Cast { .. } => expr,
         _ => cast(Expr::value(Value::Null), DataType::Text),
     }
@@ -327,7 +354,11 @@ fn null_like(expr: &Expr, scope: &Scope) -> Expr {
 
 fn typed_null(reference: &[Ident], scope: &Scope) -> Expr {
     let column = reference.last().map(folded).unwrap_or_default();
-    let field = scope.sources.iter().filter_map(|(_, relation)| *relation).find_map(|relation| relation.arrow_schema.field_with_name(&column).ok());
+    let field = scope
+        .sources
+        .iter()
+        .filter_map(|(_, relation)| *relation)
+        .find_map(|relation| relation.arrow_schema.field_with_name(&column).ok());
     let data_type = match field.map(|field| field.data_type()) {
         Some(ArrowType::Boolean) => DataType::Boolean,
         Some(ArrowType::Int16 | ArrowType::Int32) => DataType::Int(None),
@@ -350,7 +381,11 @@ fn conjuncts(expr: &Expr, into: &mut Vec<Expr>) {
 }
 
 fn conjunction(conjuncts: Vec<Expr>) -> Option<Expr> {
-    conjuncts.into_iter().reduce(|left, right| Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::And, right: Box::new(right) })
+    conjuncts.into_iter().reduce(|left, right| Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::And,
+        right: Box::new(right),
+    })
 }
 
 /// The LEFT JOIN that a correlated subquery is, and the expression that takes its place.
@@ -417,14 +452,21 @@ fn to_join(select: &Select, item: &Expr, scope: &Scope, outer: &Scope, alias: &s
         sample: None,
     };
     let condition = conjunction(on)?;
-    Some((Join { relation, global: false, join_operator: JoinOperator::LeftOuter(JoinConstraint::On(condition)) }, value))
+    Some((
+        Join { relation, global: false, join_operator: JoinOperator::LeftOuter(JoinConstraint::On(condition)) },
+        value,
+    ))
 }
 
 /// Puts the joins behind the whole FROM clause, where every one of its relations is in scope.
 fn attach(from: &mut Vec<TableWithJoins>, joins: Vec<Join>) {
     let rest: Vec<TableWithJoins> = from.drain(1..).collect();
     for table in rest {
-        from[0].joins.push(Join { relation: table.relation, global: false, join_operator: JoinOperator::CrossJoin(JoinConstraint::None) });
+        from[0].joins.push(Join {
+            relation: table.relation,
+            global: false,
+            join_operator: JoinOperator::CrossJoin(JoinConstraint::None),
+        });
         from[0].joins.extend(table.joins);
     }
     from[0].joins.extend(joins);
@@ -433,14 +475,18 @@ fn attach(from: &mut Vec<TableWithJoins>, joins: Vec<Join>) {
 /// `ARRAY(SELECT ...)`.
 fn array_of(query: &Query, outer: &Scope) -> Option<Expr> {
     let select = plain_select(query)?;
-    let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] = select.projection.as_slice() else { return None };
+    let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] = select.projection.as_slice()
+    else {
+        return None;
+    };
     let scope = Scope::of(&select.from);
     let empty = || {
-        let name_column = reference(item).and_then(<[Ident]>::last).map(folded).is_some_and(|column| {
-            scope.sources.iter().filter_map(|(_, relation)| *relation).any(|relation| {
-                relation.columns.iter().any(|known| known.name == column && known.type_name == "name")
-            })
-        });
+        let name_column =
+            reference(item).and_then(<[Ident]>::last).map(folded).is_some_and(|column| {
+                scope.sources.iter().filter_map(|(_, relation)| *relation).any(|relation| {
+                    relation.columns.iter().any(|known| known.name == column && known.type_name == "name")
+                })
+            });
         call(if name_column { "limnos_empty_name_array" } else { "limnos_empty_text_array" }, Vec::new())
     };
     if outer.empty || scope.empty {
@@ -455,7 +501,8 @@ fn array_of(query: &Query, outer: &Scope) -> Option<Expr> {
         && let OrderByKind::Expressions(expressions) = &order_by.kind
     {
         for mut each in expressions.clone() {
-            if matches!(&each.expr, Expr::Value(value) if matches!(&value.value, Value::Number(position, _) if position == "1")) {
+            if matches!(&each.expr, Expr::Value(value) if matches!(&value.value, Value::Number(position, _) if position == "1"))
+            {
                 each.expr = item.clone();
             }
             order.push(each);
@@ -479,7 +526,11 @@ fn array_of(query: &Query, outer: &Scope) -> Option<Expr> {
     // PostgreSQL's constructor gives an empty array where array_agg gives NULL.
     let fallback = if scope.is_catalog() { vec![empty()] } else { Vec::new() };
     let aggregated = Expr::Subquery(Box::new(inner));
-    Some(if fallback.is_empty() { aggregated } else { call("coalesce", vec![aggregated].into_iter().chain(fallback).collect()) })
+    Some(if fallback.is_empty() {
+        aggregated
+    } else {
+        call("coalesce", vec![aggregated].into_iter().chain(fallback).collect())
+    })
 }
 
 /// `SELECT x FROM unnest(a) x` and `SELECT 'text' || x FROM unnest(a) x`: over an array of the outer query, which DataFusion
@@ -511,7 +562,9 @@ fn array_of_unnest(select: &Select, item: &Expr) -> Option<Expr> {
     }
     match item {
         item if is_element(item) => Some(array),
-        Expr::BinaryOp { left, op: BinaryOperator::StringConcat, right } if is_element(right) && matches!(left.as_ref(), Expr::Value(_)) => {
+        Expr::BinaryOp { left, op: BinaryOperator::StringConcat, right }
+            if is_element(right) && matches!(left.as_ref(), Expr::Value(_)) =>
+        {
             Some(call("limnos_prepend_text", vec![left.as_ref().clone(), array]))
         }
         _ => None,

@@ -91,7 +91,11 @@ impl CatalogIndex {
     pub(crate) fn new(snapshot: &Snapshot, session: &SessionInfo) -> Self {
         let roles = roles(&session.roles, &session.user);
         let mut namespaces = vec![
-            Namespace { oid: PG_CATALOG_OID, name: "pg_catalog".to_owned(), comment: Some("system catalog schema".to_owned()) },
+            Namespace {
+                oid: PG_CATALOG_OID,
+                name: "pg_catalog".to_owned(),
+                comment: Some("system catalog schema".to_owned()),
+            },
             Namespace { oid: INFORMATION_SCHEMA_OID, name: "information_schema".to_owned(), comment: None },
         ];
         for database in snapshot.databases.values() {
@@ -192,11 +196,16 @@ pub(crate) fn relation_oid(table_id: i64) -> i32 {
 }
 
 fn namespace_oid(database_id: i64, name: &str) -> i32 {
-    if name == "default" { PUBLIC_OID } else { i32::try_from(i64::from(DATABASE_OID) + 2 * database_id).unwrap_or(i32::MAX) }
+    if name == "default" {
+        PUBLIC_OID
+    } else {
+        i32::try_from(i64::from(DATABASE_OID) + 2 * database_id).unwrap_or(i32::MAX)
+    }
 }
 
 fn roles(known: &[RoleInfo], user: &str) -> Vec<Role> {
-    let oid = |id: i64| if id == 0 { BOOTSTRAP_ROLE_OID } else { i32::try_from(2_000_000_000 + id).unwrap_or(i32::MAX) };
+    let oid =
+        |id: i64| if id == 0 { BOOTSTRAP_ROLE_OID } else { i32::try_from(2_000_000_000 + id).unwrap_or(i32::MAX) };
     let mut roles: Vec<Role> = known
         .iter()
         .map(|role| Role { oid: oid(role.id), name: role.name.clone(), superuser: role.superuser, login: role.login })

@@ -6,7 +6,10 @@
 
 use std::collections::HashSet;
 
-use datafusion::sql::sqlparser::ast::{AccessExpr, Array, DataType, Expr, FunctionArguments, Ident, Query, Select, SelectItem, SetExpr, TrimWhereField, Value};
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, Array, DataType, Expr, FunctionArguments, Ident, Query, Select, SelectItem, SetExpr, TrimWhereField,
+    Value,
+};
 
 use super::rewrite::{call_name, folded};
 
@@ -231,7 +234,9 @@ mod tests {
     use super::*;
 
     fn names(sql: &str) -> Vec<String> {
-        let Statement::Query(query) = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0) else { panic!("{sql}") };
+        let Statement::Query(query) = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0) else {
+            panic!("{sql}")
+        };
         output_names(&query).unwrap().into_iter().map(|name| name.unwrap_or_else(|| "*".to_owned())).collect()
     }
 
@@ -243,14 +248,26 @@ mod tests {
             ("select count(*), COUNT(a), pg_catalog.lower(x)", "count count lower"),
             ("select a, t.b, \"C\", D as \"Dd\", e AS F from t", "a b C Dd f"),
             ("select a::int, 1::int, '1'::double precision, cast(null as pg_catalog.text)", "a int4 float8 text"),
-            ("select case when a then 1 end, case when a then 1 else b end, case when a then 1 else 2::int end", "case b case"),
-            ("select exists(select 1), not exists(select 1), (select max(x) from t), (select 1)", "exists ?column? max ?column?"),
-            ("select extract(year from d), substring(a from 1 for 2), trim(a), trim(trailing ';' from a)", "extract substring btrim rtrim"),
+            (
+                "select case when a then 1 end, case when a then 1 else b end, case when a then 1 else 2::int end",
+                "case b case",
+            ),
+            (
+                "select exists(select 1), not exists(select 1), (select max(x) from t), (select 1)",
+                "exists ?column? max ?column?",
+            ),
+            (
+                "select extract(year from d), substring(a from 1 for 2), trim(a), trim(trailing ';' from a)",
+                "extract substring btrim rtrim",
+            ),
             ("select array[1,2], array(select 1), true, date '2024-01-01'", "array array bool date"),
             ("select *, t.*, 1 from t", "* * ?column?"),
             ("select a union select b", "a"),
             ("select timestamp(3) with time zone '2024-01-01'", "timestamptz"),
-            ("select current_user, coalesce(a, b), -a, a is null, now()", "current_user coalesce ?column? ?column? now"),
+            (
+                "select current_user, coalesce(a, b), -a, a is null, now()",
+                "current_user coalesce ?column? ?column? now",
+            ),
         ] {
             assert_eq!(names(sql).join(" "), wanted, "{sql}");
         }

@@ -42,7 +42,8 @@ fn read_types() -> Option<HashMap<i32, TypeInfo>> {
     let table = static_table("pg_type").ok()??;
     let column = |name: &str| values_of(table.column_by_name(name)?).ok();
     let ints = |name: &str| Some(column(name)?.iter().map(|v| v.as_int().unwrap_or(0) as i32).collect::<Vec<_>>());
-    let texts = |name: &str| Some(column(name)?.iter().map(|v| v.as_text().unwrap_or("").to_owned()).collect::<Vec<_>>());
+    let texts =
+        |name: &str| Some(column(name)?.iter().map(|v| v.as_text().unwrap_or("").to_owned()).collect::<Vec<_>>());
     let (oids, names, lengths, by_value) = (ints("oid")?, texts("typname")?, ints("typlen")?, column("typbyval")?);
     let (alignments, storages, collations) = (texts("typalign")?, texts("typstorage")?, ints("typcollation")?);
     let (elements, arrays, categories, namespaces) =
@@ -159,7 +160,9 @@ pub(crate) fn arrow_column_type(data_type: &arrow::datatypes::DataType) -> Colum
         Arrow::Int64 | Arrow::UInt32 => plain(20),
         Arrow::Float16 | Arrow::Float32 => plain(700),
         Arrow::Float64 => plain(701),
-        Arrow::UInt64 | Arrow::Decimal32(..) | Arrow::Decimal64(..) | Arrow::Decimal128(..) | Arrow::Decimal256(..) => plain(1700),
+        Arrow::UInt64 | Arrow::Decimal32(..) | Arrow::Decimal64(..) | Arrow::Decimal128(..) | Arrow::Decimal256(..) => {
+            plain(1700)
+        }
         Arrow::Binary | Arrow::LargeBinary | Arrow::BinaryView | Arrow::FixedSizeBinary(_) => plain(17),
         Arrow::Date32 | Arrow::Date64 => plain(1082),
         Arrow::Time32(_) | Arrow::Time64(_) => plain(1083),
@@ -170,7 +173,11 @@ pub(crate) fn arrow_column_type(data_type: &arrow::datatypes::DataType) -> Colum
         Arrow::List(field) | Arrow::LargeList(field) | Arrow::FixedSizeList(field, _) => {
             let element = arrow_column_type(field.data_type());
             let oid = type_info(element.oid).map_or(0, |info| info.array);
-            ColumnType { oid: if oid == 0 { element.oid } else { oid }, modifier: -1, dimensions: element.dimensions + 1 }
+            ColumnType {
+                oid: if oid == 0 { element.oid } else { oid },
+                modifier: -1,
+                dimensions: element.dimensions + 1,
+            }
         }
         Arrow::Dictionary(_, value) => arrow_column_type(value),
         _ => plain(25),
@@ -188,7 +195,8 @@ pub(crate) fn format_type(oid: i32, modifier: Option<i32>) -> String {
     }
     let length = modifier.filter(|&m| m >= 4).map(|m| m - 4);
     let precision = modifier.filter(|&m| m >= 0);
-    let with = |name: &str, value: Option<i32>| value.map_or_else(|| name.to_owned(), |value| format!("{name}({value})"));
+    let with =
+        |name: &str, value: Option<i32>| value.map_or_else(|| name.to_owned(), |value| format!("{name}({value})"));
     match info.name.as_str() {
         "bool" => "boolean".to_owned(),
         "int2" => "smallint".to_owned(),

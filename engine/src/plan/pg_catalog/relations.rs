@@ -67,7 +67,9 @@ pub(crate) fn arrow_field(name: &str, type_name: &str) -> Field {
     let field = Field::new(name, arrow_type(type_name), true);
     let shown = match type_name {
         // The Arrow type alone says these.
-        "bool" | "int2" | "int4" | "int8" | "float4" | "float8" | "text" | "timestamptz" | "bytea" | "numeric" => return field,
+        "bool" | "int2" | "int4" | "int8" | "float4" | "float8" | "text" | "timestamptz" | "bytea" | "numeric" => {
+            return field;
+        }
         array if array.starts_with('_') => format!("{}[]", &array[1..]),
         other => other.to_owned(),
     };
@@ -81,7 +83,8 @@ pub(crate) fn arrow_type(type_name: &str) -> DataType {
     match type_name {
         "bool" => DataType::Boolean,
         "int2" => DataType::Int16,
-        "int4" | "oid" | "xid" | "cid" | "regproc" | "regprocedure" | "regclass" | "regtype" | "regnamespace" | "regrole" => DataType::Int32,
+        "int4" | "oid" | "xid" | "cid" | "regproc" | "regprocedure" | "regclass" | "regtype" | "regnamespace"
+        | "regrole" => DataType::Int32,
         "int8" => DataType::Int64,
         "float4" => DataType::Float32,
         "float8" => DataType::Float64,

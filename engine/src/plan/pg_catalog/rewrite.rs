@@ -12,16 +12,16 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, TableFunctionArgs, Value, VisitMut,
-    VisitorMut, visit_relations,
+    AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr,
+    TableAlias, TableAliasColumnDef, TableFactor, TableFunctionArgs, Value, VisitMut, VisitorMut, visit_relations,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use super::correlated;
 use super::output_name::{OutputNames, make_unique_items, name_derived, output_names};
 use super::relations::{RELATIONS, relation};
-use super::correlated;
 
 /// Rewrites a whole query and says what PostgreSQL would call the columns of its answer.
 pub fn rewrite_query(query: &mut Query) -> OutputNames {
@@ -150,9 +150,13 @@ fn rewrite_expr(expr: &mut Expr, catalog: bool) {
                     **right = call("array_out", vec![take(right)]);
                 }
                 // `indisprimary = 't'`: PostgreSQL reads the text as the boolean that the other side is.
-                if is_boolean_column(left) && let Some(value) = boolean_text(right) {
+                if is_boolean_column(left)
+                    && let Some(value) = boolean_text(right)
+                {
                     **right = Expr::value(Value::Boolean(value));
-                } else if is_boolean_column(right) && let Some(value) = boolean_text(left) {
+                } else if is_boolean_column(right)
+                    && let Some(value) = boolean_text(left)
+                {
                     **left = Expr::value(Value::Boolean(value));
                 }
             }
@@ -240,11 +244,17 @@ fn is_catalog_column(expr: &Expr, is_wanted: impl Fn(&str) -> bool) -> bool {
 }
 
 fn is_bare_call(word: &str) -> bool {
-    ["current_user", "session_user", "current_role", "current_catalog", "current_schema"].iter().any(|call| word.eq_ignore_ascii_case(call))
+    ["current_user", "session_user", "current_role", "current_catalog", "current_schema"]
+        .iter()
+        .any(|call| word.eq_ignore_ascii_case(call))
 }
 
 fn rewrite_function(function: &mut Function) {
-    if function.name.0.len() == 2 && parts(&function.name).first().is_some_and(|schema| matches!(schema.as_str(), "pg_catalog" | "information_schema")) {
+    if function.name.0.len() == 2
+        && parts(&function.name)
+            .first()
+            .is_some_and(|schema| matches!(schema.as_str(), "pg_catalog" | "information_schema"))
+    {
         function.name.0.remove(0);
     }
     if function.args == FunctionArguments::None
@@ -284,7 +294,9 @@ fn rewrite_cast(inner: &mut Box<Expr>, data_type: &mut DataType, catalog: bool) 
     }
     let inner_kind = reg_call(inner);
     match name.as_str() {
-        "oid" | "regoper" | "regoperator" | "regcollation" | "regconfig" | "regdictionary" => Some(call("oidin", vec![take(inner)])),
+        "oid" | "regoper" | "regoperator" | "regcollation" | "regconfig" | "regdictionary" => {
+            Some(call("oidin", vec![take(inner)]))
+        }
         "text" | "varchar" | "name" | "\"char\"" if inner_kind.is_some() => {
             Some(call(&format!("{}out", inner_kind.unwrap_or_default()), vec![take(inner)]))
         }
@@ -335,7 +347,9 @@ fn is_qualified(data_type: &DataType) -> bool {
 
 fn element_type(element: &ArrayElemTypeDef) -> Option<&DataType> {
     match element {
-        ArrayElemTypeDef::SquareBracket(inner, _) | ArrayElemTypeDef::AngleBracket(inner) | ArrayElemTypeDef::Parenthesis(inner) => Some(inner),
+        ArrayElemTypeDef::SquareBracket(inner, _)
+        | ArrayElemTypeDef::AngleBracket(inner)
+        | ArrayElemTypeDef::Parenthesis(inner) => Some(inner),
         ArrayElemTypeDef::None => None,
     }
 }
@@ -353,7 +367,8 @@ fn type_name(data_type: &DataType) -> Option<String> {
                 [schema, last] if folded(schema) == "pg_catalog" => last,
                 _ => return None,
             };
-            let bare = if last.quote_style.is_some() && last.value == "char" { "\"char\"".to_owned() } else { folded(last) };
+            let bare =
+                if last.quote_style.is_some() && last.value == "char" { "\"char\"".to_owned() } else { folded(last) };
             Some(if modifiers.is_empty() { bare } else { format!("{bare}({})", modifiers.join(",")) })
         }
         DataType::Array(element) => Some(format!("{}[]", type_name(element_type(element)?)?)),
@@ -390,14 +405,24 @@ fn rewrite_table_factor(factor: &mut TableFactor) {
             if !matches!(function.as_str(), "generate_series" | "range" | "unnest" | "generate_subscripts") {
                 return;
             }
-            let alias = alias.get_or_insert_with(|| TableAlias { explicit: true, name: Ident::new(function), columns: Vec::new(), at: None });
+            let alias = alias.get_or_insert_with(|| TableAlias {
+                explicit: true,
+                name: Ident::new(function),
+                columns: Vec::new(),
+                at: None,
+            });
             if alias.columns.is_empty() {
                 alias.columns.push(plain(alias.name.clone()));
             }
             unnest_series(factor);
         }
         TableFactor::UNNEST { alias, array_exprs, .. } if array_exprs.len() == 1 => {
-            let alias = alias.get_or_insert_with(|| TableAlias { explicit: true, name: Ident::new("unnest"), columns: Vec::new(), at: None });
+            let alias = alias.get_or_insert_with(|| TableAlias {
+                explicit: true,
+                name: Ident::new("unnest"),
+                columns: Vec::new(),
+                at: None,
+            });
             if alias.columns.is_empty() {
                 alias.columns.push(plain(alias.name.clone()));
             }
@@ -408,8 +433,8 @@ fn rewrite_table_factor(factor: &mut TableFactor) {
 
 /// DataFusion's table function takes constants only; a series up to something computed is an array, unnested.
 fn unnest_series(factor: &mut TableFactor) {
-    let (TableFactor::Table { name, args: Some(TableFunctionArgs { args, .. }), alias, .. } | TableFactor::Function { name, args, alias, .. }) =
-        factor
+    let (TableFactor::Table { name, args: Some(TableFunctionArgs { args, .. }), alias, .. }
+    | TableFactor::Function { name, args, alias, .. }) = factor
     else {
         return;
     };
@@ -499,7 +524,11 @@ fn is_small_integer(expr: &Expr) -> bool {
         Expr::BinaryOp { left, op, right } => {
             let arithmetic = matches!(
                 op,
-                BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply | BinaryOperator::Divide | BinaryOperator::Modulo
+                BinaryOperator::Plus
+                    | BinaryOperator::Minus
+                    | BinaryOperator::Multiply
+                    | BinaryOperator::Divide
+                    | BinaryOperator::Modulo
             );
             arithmetic && is_small_integer(left) && is_small_integer(right)
         }

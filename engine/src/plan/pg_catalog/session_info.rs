@@ -38,7 +38,10 @@ pub struct SystemTable {
 
 impl PartialEq for SystemTable {
     fn eq(&self, other: &Self) -> bool {
-        self.schema == other.schema && self.name == other.name && self.columns == other.columns && self.comment == other.comment
+        self.schema == other.schema
+            && self.name == other.name
+            && self.columns == other.columns
+            && self.comment == other.comment
     }
 }
 

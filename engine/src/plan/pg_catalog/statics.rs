@@ -27,16 +27,34 @@ static TABLES: LazyLock<Result<HashMap<&'static str, RecordBatch>, String>> =
 
 /// The rows of a table that is the same in every catalog; `None` if it isn't one.
 pub(crate) fn static_table(name: &str) -> Result<Option<RecordBatch>> {
-    let tables = TABLES.as_ref().map_err(|error| exec_datafusion_err!("the built-in catalog tables are damaged: {error}"))?;
+    let tables =
+        TABLES.as_ref().map_err(|error| exec_datafusion_err!("the built-in catalog tables are damaged: {error}"))?;
     Ok(tables.get(name).cloned())
 }
 
 fn build() -> Result<HashMap<&'static str, RecordBatch>> {
     let source = PgCatalogStaticTables::try_new()?;
     let exports = exports!(
-        source, pg_aggregate, pg_am, pg_amop, pg_amproc, pg_cast, pg_collation, pg_conversion, pg_language, pg_opclass,
-        pg_operator, pg_opfamily, pg_proc, pg_range, pg_ts_config, pg_ts_dict, pg_ts_parser,
-        pg_ts_template, pg_type, pg_description,
+        source,
+        pg_aggregate,
+        pg_am,
+        pg_amop,
+        pg_amproc,
+        pg_cast,
+        pg_collation,
+        pg_conversion,
+        pg_language,
+        pg_opclass,
+        pg_operator,
+        pg_opfamily,
+        pg_proc,
+        pg_range,
+        pg_ts_config,
+        pg_ts_dict,
+        pg_ts_parser,
+        pg_ts_template,
+        pg_type,
+        pg_description,
     );
     let mut tables = HashMap::new();
     let mut procedures = HashMap::new();
@@ -78,7 +96,9 @@ fn adapt(relation: &SystemRelation, export: &RecordBatch, procedures: &HashMap<S
         let array: ArrayRef = match source {
             Some(source) if column.type_name == "regproc" && !source.data_type().is_integer() => {
                 let values = values_of(source)?.into_iter().map(|name| match name {
-                    Value::Text(name) => Value::Int(name.parse().ok().or_else(|| procedures.get(&name).copied()).unwrap_or(0)),
+                    Value::Text(name) => {
+                        Value::Int(name.parse().ok().or_else(|| procedures.get(&name).copied()).unwrap_or(0))
+                    }
                     _ => Value::Int(0),
                 });
                 array_of(&DataType::Int32, &values.collect::<Vec<_>>())?
@@ -133,8 +153,9 @@ pub(crate) struct Procedure {
 }
 
 /// The functions by OID.
-pub(crate) static PROCEDURES: LazyLock<HashMap<i32, Procedure>> =
-    LazyLock::new(|| static_table("pg_proc").ok().flatten().and_then(|table| procedures(&table).ok()).unwrap_or_default());
+pub(crate) static PROCEDURES: LazyLock<HashMap<i32, Procedure>> = LazyLock::new(|| {
+    static_table("pg_proc").ok().flatten().and_then(|table| procedures(&table).ok()).unwrap_or_default()
+});
 
 fn procedures(table: &RecordBatch) -> Result<HashMap<i32, Procedure>> {
     let column = |name: &str| {
@@ -195,8 +216,9 @@ pub(crate) static PROCEDURES_BY_NAME: LazyLock<HashMap<&'static str, Vec<i32>>> 
 });
 
 /// Comments on built-in objects: (class, object, column) -> text.
-pub(crate) static DESCRIPTIONS: LazyLock<HashMap<(i32, i32, i32), String>> =
-    LazyLock::new(|| static_table("pg_description").ok().flatten().map(|table| descriptions(&table)).unwrap_or_default());
+pub(crate) static DESCRIPTIONS: LazyLock<HashMap<(i32, i32, i32), String>> = LazyLock::new(|| {
+    static_table("pg_description").ok().flatten().map(|table| descriptions(&table)).unwrap_or_default()
+});
 
 fn descriptions(table: &RecordBatch) -> HashMap<(i32, i32, i32), String> {
     let int = |i: usize| table.column(i).as_primitive::<Int32Type>();

@@ -26,7 +26,9 @@ pub(crate) fn snapshot_table(relation: &'static SystemRelation, index: &CatalogI
         "pg_tables" => pg_tables(rows, index),
         "pg_views" => pg_views(rows, index),
         "pg_tablespace" => pg_tablespace(rows),
-        "pg_stat_user_tables" | "pg_stat_all_tables" | "pg_stat_sys_tables" => pg_stat_tables(rows, relation.name, index),
+        "pg_stat_user_tables" | "pg_stat_all_tables" | "pg_stat_sys_tables" => {
+            pg_stat_tables(rows, relation.name, index)
+        }
         "pg_shdescription" => pg_shdescription(rows),
         name => match static_table(name)? {
             Some(table) => Ok(table),
@@ -54,9 +56,24 @@ pub(crate) fn session_table(
 /// Whether a relation never has rows, which lets the rewrite fold subqueries over it.
 pub(crate) fn is_always_empty(name: &str) -> bool {
     const FILLED: [&str; 18] = [
-        "pg_namespace", "pg_class", "pg_attribute", "pg_description", "pg_authid", "pg_roles", "pg_user", "pg_shadow", "pg_tables",
-        "pg_views", "pg_tablespace", "pg_stat_user_tables", "pg_stat_all_tables", "pg_stat_sys_tables", "pg_shdescription",
-        "pg_database", "pg_settings", "pg_stat_activity",
+        "pg_namespace",
+        "pg_class",
+        "pg_attribute",
+        "pg_description",
+        "pg_authid",
+        "pg_roles",
+        "pg_user",
+        "pg_shadow",
+        "pg_tables",
+        "pg_views",
+        "pg_tablespace",
+        "pg_stat_user_tables",
+        "pg_stat_all_tables",
+        "pg_stat_sys_tables",
+        "pg_shdescription",
+        "pg_database",
+        "pg_settings",
+        "pg_stat_activity",
     ];
     !FILLED.contains(&name) && name != "pg_stat_database" && !matches!(static_table(name), Ok(Some(_)) | Err(_))
 }
@@ -163,7 +180,9 @@ fn pg_description(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
 pub(crate) fn comment_of(index: &CatalogIndex, class: i32, object: i32, column: i32) -> Option<String> {
     match class {
         PG_CLASS_CLASS => {
-            if let Some(relation) = index.relation(object).filter(|relation| !relation.system || relation.comment.is_some()) {
+            if let Some(relation) =
+                index.relation(object).filter(|relation| !relation.system || relation.comment.is_some())
+            {
                 return match usize::try_from(column).ok()? {
                     0 => relation.comment.clone(),
                     number => relation.attributes.get(number - 1)?.comment.clone(),

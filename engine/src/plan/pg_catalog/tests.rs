@@ -27,7 +27,13 @@ use super::*;
 use crate::function::{SessionFunctions, analyzer_rules, register_all, table_functions};
 use crate::plan::information_schema::InformationSchema;
 
-fn table(id: i64, name: &str, kind: TableKind, columns: &[(&str, DataType, Option<&str>)], comment: Option<&str>) -> Table {
+fn table(
+    id: i64,
+    name: &str,
+    kind: TableKind,
+    columns: &[(&str, DataType, Option<&str>)],
+    comment: Option<&str>,
+) -> Table {
     let columns = columns.iter().map(|(name, data_type, comment)| {
         let mut column = Column::new(*name, data_type.clone());
         column.comment = comment.map(str::to_owned);
@@ -66,7 +72,11 @@ fn snapshot() -> Arc<Snapshot> {
             1,
             "orders",
             files(),
-            &[("o_orderkey", DataType::BigInt, None), ("o_totalprice", DataType::Decimal(15, 2), None), ("o_orderdate", DataType::Date, None)],
+            &[
+                ("o_orderkey", DataType::BigInt, None),
+                ("o_totalprice", DataType::Decimal(15, 2), None),
+                ("o_orderdate", DataType::Date, None),
+            ],
             None,
         ),
         table(
@@ -123,7 +133,9 @@ impl Lake {
             default: "public".to_owned(),
             description: "Where names are looked up.".to_owned(),
         });
-        let config = SessionConfig::new().with_default_catalog_and_schema("lake", "public").with_create_default_catalog_and_schema(false);
+        let config = SessionConfig::new()
+            .with_default_catalog_and_schema("lake", "public")
+            .with_create_default_catalog_and_schema(false);
         let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
         for rule in analyzer_rules() {
             builder = builder.with_analyzer_rule(rule);
@@ -157,12 +169,15 @@ impl Lake {
     }
 
     pub(crate) async fn try_query(&self, sql: &str) -> Result<(Vec<String>, Vec<RecordBatch>), String> {
-        let Statement::Query(mut query) = Parser::parse_sql(&PostgreSqlDialect {}, sql).map_err(|e| e.to_string())?.remove(0) else {
+        let Statement::Query(mut query) =
+            Parser::parse_sql(&PostgreSqlDialect {}, sql).map_err(|e| e.to_string())?.remove(0)
+        else {
             return Err("not a query".to_owned());
         };
         let names = rewrite_query(&mut query);
         let rewritten = query.to_string();
-        let explain = |error: datafusion::error::DataFusionError| format!("{}\n   {rewritten}", error.strip_backtrace());
+        let explain =
+            |error: datafusion::error::DataFusionError| format!("{}\n   {rewritten}", error.strip_backtrace());
         let statement = DataFusionStatement::Statement(Box::new(Statement::Query(query)));
         let plan = self.state.statement_to_plan(statement).await.map_err(explain)?;
         let columns: Vec<String> = plan.schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -182,8 +197,11 @@ impl Lake {
         let options = FormatOptions::default().with_null("NULL");
         let mut rows = Vec::new();
         for batch in &batches {
-            let columns: Vec<_> = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
-            rows.extend((0..batch.num_rows()).map(|i| columns.iter().map(|column| column.value(i).to_string()).collect()));
+            let columns: Vec<_> =
+                batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+            rows.extend(
+                (0..batch.num_rows()).map(|i| columns.iter().map(|column| column.value(i).to_string()).collect()),
+            );
         }
         rows
     }
@@ -255,8 +273,14 @@ async fn correlated_subqueries_become_joins_that_match_rows() {
         .await;
     assert_eq!(rows, [["public", "orders"], ["sales", "NULL"]]);
     // Over a relation without rows an aggregate still has one, and what stands beside it is computed.
-    assert_eq!(lake.value("select count(*), (select count(*) from pg_namespace where nspname = 'sales') from pg_policy").await, "0|1");
-    assert_eq!(lake.value("select (select max(polname) from pg_policy), (select polname from pg_policy)").await, "NULL|NULL");
+    assert_eq!(
+        lake.value("select count(*), (select count(*) from pg_namespace where nspname = 'sales') from pg_policy").await,
+        "0|1"
+    );
+    assert_eq!(
+        lake.value("select (select max(polname) from pg_policy), (select polname from pg_policy)").await,
+        "NULL|NULL"
+    );
     let rows = lake
         .rows("select n.nspname, array(select c.relname from pg_class c where c.relnamespace = n.oid order by 1) from pg_namespace n \
                where n.nspname in ('public', 'sales') order by 1")
@@ -268,21 +292,39 @@ async fn correlated_subqueries_become_joins_that_match_rows() {
 async fn session_functions_answer() {
     let lake = Lake::open();
     for (sql, wanted) in [
-        ("select current_user, session_user, user, current_database(), current_catalog, current_schema, current_schema()", "limnos|limnos|limnos|lake|lake|public|public"),
+        (
+            "select current_user, session_user, user, current_database(), current_catalog, current_schema, current_schema()",
+            "limnos|limnos|limnos|lake|lake|public|public",
+        ),
         ("select current_schemas(true)", "[pg_catalog, public]"),
         ("select current_setting('timezone'), current_setting('nothing', true)", "Europe/Berlin|NULL"),
-        ("select has_table_privilege('lineitem', 'SELECT'), has_table_privilege('limnos', 'public.orders', 'insert')", "true|false"),
-        ("select 'lineitem'::regclass, 'int4'::regtype, 'integer'::regtype::text, 'pg_catalog'::regnamespace::text", "lineitem|integer|integer|pg_catalog"),
+        (
+            "select has_table_privilege('lineitem', 'SELECT'), has_table_privilege('limnos', 'public.orders', 'insert')",
+            "true|false",
+        ),
+        (
+            "select 'lineitem'::regclass, 'int4'::regtype, 'integer'::regtype::text, 'pg_catalog'::regnamespace::text",
+            "lineitem|integer|integer|pg_catalog",
+        ),
         ("select to_regclass('nothing'), to_regclass('orders')::text", "NULL|orders"),
         ("select pg_typeof(1::int), pg_typeof('a'::text), pg_typeof(1.5::numeric(3,1))", "integer|text|numeric"),
         ("select quote_ident('Order'), quote_literal('it''s'), format('%s %I', 'a', 'B')", "\"Order\"|'it''s'|a \"B\""),
         ("select array_to_string(array['a', null, 'b'], ',', '-')", "a,-,b"),
-        ("select to_char(timestamp '2024-03-05 15:04:09', 'DD Mon YYYY HH24:MI'), to_char(1234.5, 'FM9,999.00')", "05 Mon|1,234.50"),
+        (
+            "select to_char(timestamp '2024-03-05 15:04:09', 'DD Mon YYYY HH24:MI'), to_char(1234.5, 'FM9,999.00')",
+            "05 Mon|1,234.50",
+        ),
         ("select 1 as a, 1, 1, null, null", "1|1|1|NULL|NULL"),
         ("select arrow_typeof(x) from (select 1 as x) t", "Int64"),
-        ("select exists(select 1 from pg_constraint k where k.conrelid = c.oid and 1 = any(k.conkey)) from pg_class c where c.relname = 'orders'", "false"),
+        (
+            "select exists(select 1 from pg_constraint k where k.conrelid = c.oid and 1 = any(k.conkey)) from pg_class c where c.relname = 'orders'",
+            "false",
+        ),
         ("select indexrelid from pg_index where indisprimary = 't'", ""),
-        ("select r.r from (select s.r from generate_series(1, array_upper(current_schemas(false), 1)) as s(r)) as r", "1"),
+        (
+            "select r.r from (select s.r from generate_series(1, array_upper(current_schemas(false), 1)) as s(r)) as r",
+            "1",
+        ),
         ("select (information_schema._pg_expandarray(i.indkey)).n from pg_index i", ""),
         ("select c.xmin, c.tableoid from pg_class c where c.relname = 'orders'", "1|1259"),
         ("select generate_subscripts(array['a', 'b'], 1)", "1|2"),
@@ -290,7 +332,10 @@ async fn session_functions_answer() {
         ("select s from generate_series(1, 2) s", "1|2"),
         ("select count from (select count(*) from pg_namespace where nspname = 'public') x", "1"),
         ("select count(*) from information_schema.tables where table_schema = 'public'", "3"),
-        ("select column_name, data_type from information_schema.columns where table_name = 'orders' and ordinal_position = 2", "o_totalprice|numeric"),
+        (
+            "select column_name, data_type from information_schema.columns where table_name = 'orders' and ordinal_position = 2",
+            "o_totalprice|numeric",
+        ),
     ] {
         let wanted = wanted.replace("05 Mon", "05 Mar 2024 15:04");
         assert_eq!(lake.value(sql).await, wanted, "{sql}");

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Float32Builder, Float64Builder, Int16Builder, Int32Builder, Int64Builder,
-    ListArray, RecordBatch, StringBuilder, TimestampMicrosecondBuilder, new_null_array,
+    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Float32Builder, Float64Builder, Int16Builder, Int32Builder,
+    Int64Builder, ListArray, RecordBatch, StringBuilder, TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
@@ -134,7 +134,12 @@ pub(crate) fn array_of(data_type: &DataType, values: &[Value]) -> Result<ArrayRe
             }
             let items = array_of(element.data_type(), &flat)?;
             let nulls = NullBuffer::from(valid);
-            Ok(Arc::new(ListArray::try_new(Arc::clone(element), OffsetBuffer::from_lengths(lengths), items, Some(nulls))?))
+            Ok(Arc::new(ListArray::try_new(
+                Arc::clone(element),
+                OffsetBuffer::from_lengths(lengths),
+                items,
+                Some(nulls),
+            )?))
         }
         other => exec_err!("catalog tables have no columns of type {other}"),
     }
@@ -172,12 +177,16 @@ pub(crate) fn values_of(array: &dyn Array) -> Result<Vec<Value>> {
         DataType::Float16 | DataType::Float32 | DataType::Float64 => {
             let array = cast(array, &DataType::Float64)?;
             let array = array.as_primitive::<Float64Type>();
-            (0..array.len()).map(|i| if array.is_null(i) { Value::Null } else { Value::Float(array.value(i)) }).collect()
+            (0..array.len())
+                .map(|i| if array.is_null(i) { Value::Null } else { Value::Float(array.value(i)) })
+                .collect()
         }
         DataType::Timestamp(_, zone) => {
             let array = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
             let array = array.as_primitive::<TimestampMicrosecondType>();
-            (0..array.len()).map(|i| if array.is_null(i) { Value::Null } else { Value::Timestamp(array.value(i)) }).collect()
+            (0..array.len())
+                .map(|i| if array.is_null(i) { Value::Null } else { Value::Timestamp(array.value(i)) })
+                .collect()
         }
         _ => {
             let array = cast(array, &DataType::Utf8)?;
@@ -188,9 +197,11 @@ pub(crate) fn values_of(array: &dyn Array) -> Result<Vec<Value>> {
 
 fn list_element(data_type: &DataType) -> DataType {
     match data_type {
-        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) | DataType::ListView(f) | DataType::LargeListView(f) => {
-            f.data_type().clone()
-        }
+        DataType::List(f)
+        | DataType::LargeList(f)
+        | DataType::FixedSizeList(f, _)
+        | DataType::ListView(f)
+        | DataType::LargeListView(f) => f.data_type().clone(),
         other => other.clone(),
     }
 }

@@ -65,7 +65,8 @@ pub async fn read_footer(store: &Arc<dyn ObjectStore>, object: &ObjectMeta, name
     }
     let bytes = read_range(store, object, name, size - TAIL_BYTES - length..size - TAIL_BYTES).await?;
     guarded(name, || {
-        let footer = root_as_footer(&bytes).map_err(|error| corrupted(name, &format!("its footer is invalid ({error})")))?;
+        let footer =
+            root_as_footer(&bytes).map_err(|error| corrupted(name, &format!("its footer is invalid ({error})")))?;
         let schema = footer.schema().ok_or_else(|| corrupted(name, "its footer has no schema"))?;
         Ok(Footer {
             schema: Arc::new(fb_to_schema(schema)),
@@ -95,7 +96,8 @@ pub async fn open(
     projection.sort_unstable();
     projection.dedup();
     // Where each column is in what the decoder returns.
-    let places = places.into_iter().map(|place| place.and_then(|place| projection.binary_search(&place).ok())).collect();
+    let places =
+        places.into_iter().map(|place| place.and_then(|place| projection.binary_search(&place).ok())).collect();
     let mut decoder = FileDecoder::new(Arc::clone(&footer.schema), footer.version).with_projection(projection);
     for block in &footer.dictionaries {
         let bytes = read_block(&store, &object, &name, block).await?;

@@ -45,9 +45,24 @@ pub enum ColumnBuilder {
     Scalar(ScalarBuilder),
     /// JSON text, kept as the file spells it.
     Json(StringViewBuilder),
-    Array { item: Box<ColumnBuilder>, field: FieldRef, offsets: Vec<i32>, validity: Vec<bool> },
-    Map { key: Box<ColumnBuilder>, value: Box<ColumnBuilder>, entries: FieldRef, offsets: Vec<i32>, validity: Vec<bool> },
-    Struct { members: Members, fields: Fields, validity: Vec<bool> },
+    Array {
+        item: Box<ColumnBuilder>,
+        field: FieldRef,
+        offsets: Vec<i32>,
+        validity: Vec<bool>,
+    },
+    Map {
+        key: Box<ColumnBuilder>,
+        value: Box<ColumnBuilder>,
+        entries: FieldRef,
+        offsets: Vec<i32>,
+        validity: Vec<bool>,
+    },
+    Struct {
+        members: Members,
+        fields: Fields,
+        validity: Vec<bool>,
+    },
 }
 
 impl ColumnBuilder {
@@ -366,7 +381,10 @@ fn append_scalar(values: &mut ScalarBuilder, kind: Kind, cursor: &mut Cursor<'_>
                     cursor,
                     Error::new(
                         ErrorCode::InvalidTextRepresentation,
-                        format!("a JSON {} can't be read as a scalar value", if kind == Kind::Array { "array" } else { "object" }),
+                        format!(
+                            "a JSON {} can't be read as a scalar value",
+                            if kind == Kind::Array { "array" } else { "object" }
+                        ),
                     ),
                 )),
             }
@@ -388,9 +406,9 @@ fn at(cursor: &Cursor<'_>, error: Error) -> ValueError {
 
 fn push_offset(offsets: &mut Vec<i32>, count: i32, cursor: &Cursor<'_>) -> Result<(), ValueError> {
     let last = *offsets.last().expect("offsets begin with 0");
-    let next = last.checked_add(count).ok_or_else(|| {
-        at(cursor, Error::new(ErrorCode::ProgramLimitExceeded, "too many array items in one batch"))
-    })?;
+    let next = last
+        .checked_add(count)
+        .ok_or_else(|| at(cursor, Error::new(ErrorCode::ProgramLimitExceeded, "too many array items in one batch")))?;
     offsets.push(next);
     Ok(())
 }

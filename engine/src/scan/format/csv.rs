@@ -322,8 +322,9 @@ impl CsvSplitter {
         match self.state {
             State::RecordStart => Ok(false),
             State::Quoted | State::EscapeInQuoted => {
-                Err(Error::new(ErrorCode::DataException, "unterminated quoted field")
-                    .with_hint("A quote that opens here is never closed: the file is cut off, or a quote needs doubling."))
+                Err(Error::new(ErrorCode::DataException, "unterminated quoted field").with_hint(
+                    "A quote that opens here is never closed: the file is cut off, or a quote needs doubling.",
+                ))
             }
             state => {
                 if state == State::EscapeInPlain
@@ -414,7 +415,8 @@ impl CsvDecoder {
         }
         let line = splitter.record_line();
         let count = splitter.cell_count();
-        let has_spare_delimiter = count == self.width + 1 && splitter.cell(self.width).is_some_and(|(at, _)| at.is_empty());
+        let has_spare_delimiter =
+            count == self.width + 1 && splitter.cell(self.width).is_some_and(|(at, _)| at.is_empty());
         if count > self.width && !has_spare_delimiter {
             let error = Error::new(ErrorCode::DataException, "extra data after last expected column");
             let mut error = located(error, &self.file, line, None);
@@ -545,7 +547,9 @@ mod tests {
 
     #[test]
     fn characters_in_properties() {
-        for (text, expected) in [(",", b','), ("\\t", b'\t'), ("\t", b'\t'), ("\\001", 1), ("\\u0001", 1), ("1", 1), ("|", b'|')] {
+        for (text, expected) in
+            [(",", b','), ("\\t", b'\t'), ("\t", b'\t'), ("\\001", 1), ("\\u0001", 1), ("1", 1), ("|", b'|')]
+        {
             assert_eq!(single_byte("field.delim", text).unwrap(), expected, "{text}");
         }
         for text in ["||", "ä", "200"] {

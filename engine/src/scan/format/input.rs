@@ -229,12 +229,13 @@ pub fn store_error(error: object_store::Error, name: &str) -> Error {
     use object_store::Error as Store;
     match error {
         Store::NotFound { .. } => Error::new(ErrorCode::UndefinedFile, format!("file \"{name}\" does not exist"))
-            .with_hint("It was there when the query was planned. Run the query again to see the files as they are now."),
+            .with_hint(
+                "It was there when the query was planned. Run the query again to see the files as they are now.",
+            ),
         Store::Precondition { .. } | Store::NotModified { .. } => changed(name),
-        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => Error::new(
-            ErrorCode::InsufficientPrivilege,
-            format!("permission denied for file \"{name}\""),
-        ),
+        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
+            Error::new(ErrorCode::InsufficientPrivilege, format!("permission denied for file \"{name}\""))
+        }
         other => {
             // An error of ours, wrapped by a store that meters or limits, keeps its code.
             let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&other);
@@ -252,8 +253,7 @@ pub fn store_error(error: object_store::Error, name: &str) -> Error {
                 }
                 source = error.source();
             }
-            Error::new(ErrorCode::IoError, format!("could not read file \"{name}\""))
-                .with_detail(format!("{other}."))
+            Error::new(ErrorCode::IoError, format!("could not read file \"{name}\"")).with_detail(format!("{other}."))
         }
     }
 }

@@ -200,7 +200,11 @@ impl FileSource for TextSource {
     ) -> DataFusionResult<Arc<dyn FileOpener>> {
         let file_schema = self.table_schema.file_schema();
         let schema = Arc::new(Schema::new(
-            self.projection.file_indices.iter().map(|index| Arc::clone(&file_schema.fields()[*index])).collect::<Vec<_>>(),
+            self.projection
+                .file_indices
+                .iter()
+                .map(|index| Arc::clone(&file_schema.fields()[*index]))
+                .collect::<Vec<_>>(),
         ));
         let opener: Arc<dyn FileOpener> = Arc::new(TextOpener {
             store: object_store,
@@ -307,9 +311,8 @@ impl FileOpener for TextOpener {
             }
         };
         Ok(Box::pin(async move {
-            let chunks = input::open(&store, &object, &name, move |count| scanned_bytes.add(count))
-                .await
-                .map_err(external)?;
+            let chunks =
+                input::open(&store, &object, &name, move |count| scanned_bytes.add(count)).await.map_err(external)?;
             Ok(decode(chunks, decoder, decode_time).map_err(external).boxed())
         }))
     }

@@ -178,7 +178,8 @@ fn out_of_range(text: &str, type_name: &str) -> Error {
 /// Reads PostgreSQL's spellings of a boolean.
 fn parse_boolean(text: &str) -> Result<bool> {
     let trimmed = text.trim();
-    for (names, value) in [(["true", "t", "yes", "y", "on", "1"], true), (["false", "f", "no", "n", "off", "0"], false)] {
+    for (names, value) in [(["true", "t", "yes", "y", "on", "1"], true), (["false", "f", "no", "n", "off", "0"], false)]
+    {
         if names.iter().any(|name| trimmed.eq_ignore_ascii_case(name)) {
             return Ok(value);
         }

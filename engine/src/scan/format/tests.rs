@@ -39,7 +39,11 @@ fn table(format: FileFormat, columns: Vec<Column>, properties: &[(&str, &str)]) 
 }
 
 /// Runs a scan of one file through DataFusion; `projection` are places in columns + partition keys.
-async fn scan(definition: &TableDefinition, bytes: Vec<u8>, projection: Option<Vec<usize>>) -> Result<Vec<RecordBatch>> {
+async fn scan(
+    definition: &TableDefinition,
+    bytes: Vec<u8>,
+    projection: Option<Vec<usize>>,
+) -> Result<Vec<RecordBatch>> {
     let store = Arc::new(InMemory::new());
     let path = Path::from("t/f");
     store.put(&path, PutPayload::from(bytes)).await.unwrap();
@@ -53,11 +57,8 @@ async fn scan(definition: &TableDefinition, bytes: Vec<u8>, projection: Option<V
     let source = text_source(definition, TableSchema::builder(file_schema).with_table_partition_cols(keys).build())?;
     let mut file = PartitionedFile::from(object);
     file.partition_values = vec![ScalarValue::Utf8View(Some("key".into())); key_count];
-    let config = FileScanConfigBuilder::new(url, source)
-        .with_file(file)
-        .with_projection_indices(projection)
-        .unwrap()
-        .build();
+    let config =
+        FileScanConfigBuilder::new(url, source).with_file(file).with_projection_indices(projection).unwrap().build();
     let result = collect(DataSourceExec::from_data_source(config), ctx.task_ctx()).await;
     result.map_err(|error| match error.find_root() {
         DataFusionError::External(inner) => inner.downcast_ref::<Error>().expect("our error").clone(),
@@ -78,11 +79,7 @@ fn describe(error: &Error) -> String {
 }
 
 fn id_name_day() -> Vec<Column> {
-    vec![
-        Column::new("id", DataType::Int),
-        Column::new("name", DataType::String),
-        Column::new("day", DataType::Date),
-    ]
+    vec![Column::new("id", DataType::Int), Column::new("name", DataType::String), Column::new("day", DataType::Date)]
 }
 
 #[tokio::test]
@@ -115,7 +112,8 @@ async fn csv_cells_become_values_and_nulls() {
     .await;
     let batches = scan(&crawled, text.as_bytes().to_vec(), Some(vec![1])).await.unwrap();
     assert_eq!(batches.iter().map(|batch| batch.column(0).null_count()).sum::<usize>(), 1, "only the unquoted one");
-    let count: usize = scan(&crawled, text.as_bytes().to_vec(), Some(vec![])).await.unwrap().iter().map(RecordBatch::num_rows).sum();
+    let count: usize =
+        scan(&crawled, text.as_bytes().to_vec(), Some(vec![])).await.unwrap().iter().map(RecordBatch::num_rows).sum();
     assert_eq!(count, 4);
 }
 
@@ -145,10 +143,26 @@ async fn csv_errors_name_file_line_and_column() {
         table(FileFormat::Csv, id_name_day(), &all)
     };
     for (definition, text, expected) in [
-        (csv(&[]), "1,a,\n2,\"x\ny\",\nabc,c,\n", "22P02 invalid input syntax for type integer: \"abc\": File \"/t/f\", line 4, column \"id\"."),
-        (csv(&[]), "1,a,2024-02-30\n", "22008 date/time field value out of range: \"2024-02-30\" for type date: File \"/t/f\", line 1, column \"day\"."),
-        (csv(&[("limnos.format.day", "%d.%m.%Y")]), "1,a,2024-02-30\n", "22007 invalid input syntax for type date: \"2024-02-30\": File \"/t/f\", line 1, column \"day\"."),
-        (csv(&[]), "1,a,,\n2,b,,x\n", "22000 extra data after last expected column: File \"/t/f\", line 2. The row has 4 fields, the table 3 columns."),
+        (
+            csv(&[]),
+            "1,a,\n2,\"x\ny\",\nabc,c,\n",
+            "22P02 invalid input syntax for type integer: \"abc\": File \"/t/f\", line 4, column \"id\".",
+        ),
+        (
+            csv(&[]),
+            "1,a,2024-02-30\n",
+            "22008 date/time field value out of range: \"2024-02-30\" for type date: File \"/t/f\", line 1, column \"day\".",
+        ),
+        (
+            csv(&[("limnos.format.day", "%d.%m.%Y")]),
+            "1,a,2024-02-30\n",
+            "22007 invalid input syntax for type date: \"2024-02-30\": File \"/t/f\", line 1, column \"day\".",
+        ),
+        (
+            csv(&[]),
+            "1,a,,\n2,b,,x\n",
+            "22000 extra data after last expected column: File \"/t/f\", line 2. The row has 4 fields, the table 3 columns.",
+        ),
         (csv(&[]), "1,a,\n2,\"b,\n3,c,\n", "22000 unterminated quoted field: File \"/t/f\", line 2."),
     ] {
         check(&definition, text, expected).await;
@@ -200,7 +214,12 @@ async fn json_values_of_all_kinds() {
 |           |                  |                          |            |              |
 | {"a":1}   |                  | {X: , tags: }            |            | {}           |
 +-----------+------------------+--------------------------+------------+--------------+"#;
-    let squeeze = |text: &str| text.lines().filter(|l| l.starts_with('|')).map(|l| l.split_whitespace().collect::<String>()).collect::<Vec<_>>();
+    let squeeze = |text: &str| {
+        text.lines()
+            .filter(|l| l.starts_with('|'))
+            .map(|l| l.split_whitespace().collect::<String>())
+            .collect::<Vec<_>>()
+    };
     for (layout, text) in [
         ("lines", rows.to_owned()),
         ("array", format!("[{}]", rows.replace("}\n{", "},\n{"))),
@@ -221,16 +240,40 @@ async fn json_values_of_all_kinds() {
 async fn json_errors_name_file_line_and_path() {
     let columns = vec![
         Column::new("id", DataType::Int),
-        Column::new("a", DataType::Array(Box::new(DataType::Struct(vec![StructField { name: "b".into(), data_type: DataType::Int }])))),
+        Column::new(
+            "a",
+            DataType::Array(Box::new(DataType::Struct(vec![StructField {
+                name: "b".into(),
+                data_type: DataType::Int,
+            }]))),
+        ),
     ];
     let definition = table(FileFormat::Json, columns, &[]);
     for (text, expected) in [
-        ("{\"id\":1}\n{\"id\":\"x\"}", "22P02 invalid input syntax for type integer: \"x\": File \"/t/f\", line 2, column \"id\". It is record 2 of the file."),
-        ("{\"id\":1}\n{\"a\":[{\"b\":1},\n{\"b\":true}]}", "22P02 invalid input syntax for type integer: \"true\": File \"/t/f\", line 3, column \"a[2].b\". It is record 2 of the file."),
-        ("{\"id\":1}\n{\"id\":01}", "22000 malformed JSON: a malformed number: File \"/t/f\", line 2. It is record 2 of the file."),
-        ("{\"id\":1}\n{\"id\":[1]}", "22P02 a JSON array can't be read as a scalar value: File \"/t/f\", line 2, column \"id\". It is record 2 of the file."),
-        ("{\"id\":1}\n{\"id\":2", "22000 malformed JSON: the file ends in the middle of a record: File \"/t/f\", line 2."),
-        ("{\"id\":1}\n12\n", "22000 malformed JSON: an object was expected: File \"/t/f\", line 2. It is record 2 of the file."),
+        (
+            "{\"id\":1}\n{\"id\":\"x\"}",
+            "22P02 invalid input syntax for type integer: \"x\": File \"/t/f\", line 2, column \"id\". It is record 2 of the file.",
+        ),
+        (
+            "{\"id\":1}\n{\"a\":[{\"b\":1},\n{\"b\":true}]}",
+            "22P02 invalid input syntax for type integer: \"true\": File \"/t/f\", line 3, column \"a[2].b\". It is record 2 of the file.",
+        ),
+        (
+            "{\"id\":1}\n{\"id\":01}",
+            "22000 malformed JSON: a malformed number: File \"/t/f\", line 2. It is record 2 of the file.",
+        ),
+        (
+            "{\"id\":1}\n{\"id\":[1]}",
+            "22P02 a JSON array can't be read as a scalar value: File \"/t/f\", line 2, column \"id\". It is record 2 of the file.",
+        ),
+        (
+            "{\"id\":1}\n{\"id\":2",
+            "22000 malformed JSON: the file ends in the middle of a record: File \"/t/f\", line 2.",
+        ),
+        (
+            "{\"id\":1}\n12\n",
+            "22000 malformed JSON: an object was expected: File \"/t/f\", line 2. It is record 2 of the file.",
+        ),
     ] {
         check(&definition, text, expected).await;
     }
@@ -277,7 +320,9 @@ async fn arrow_files_are_read_by_name_and_cast() {
 #[tokio::test]
 async fn hostile_arrow_files_are_errors() {
     let good = arrow_file();
-    for bytes in [b"ARROW1ARROW1".to_vec(), b"ARROW1\0\0\xff\xff\xff\x7fARROW1".to_vec(), good[..good.len() - 1].to_vec()] {
+    for bytes in
+        [b"ARROW1ARROW1".to_vec(), b"ARROW1\0\0\xff\xff\xff\x7fARROW1".to_vec(), good[..good.len() - 1].to_vec()]
+    {
         let error = scan(&arrow_table(), bytes, None).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::DataCorrupted);
     }

@@ -136,7 +136,8 @@ async fn read_footer(
     let footer = tail.slice(from..tail.len() - 8);
     let metadata = guard(url, || ParquetMetaDataReader::decode_metadata(&footer))?;
 
-    let mut reader = ParquetMetaDataReader::new_with_metadata(metadata).with_page_index_policy(PageIndexPolicy::Optional);
+    let mut reader =
+        ParquetMetaDataReader::new_with_metadata(metadata).with_page_index_policy(PageIndexPolicy::Optional);
     let source = TailFetch { tail, tail_offset, store, meta, url };
     // `load_page_index` decodes between its awaits: the guard is around each poll.
     let loaded = AssertUnwindSafe(reader.load_page_index(source)).catch_unwind().await;
@@ -184,7 +185,12 @@ fn parquet_error(url: &str, error: &ParquetError) -> Error {
     corrupt(url, error)
 }
 
-pub(super) async fn fetch(store: &Arc<dyn ObjectStore>, meta: &ObjectMeta, range: Range<u64>, url: &str) -> Result<Bytes> {
+pub(super) async fn fetch(
+    store: &Arc<dyn ObjectStore>,
+    meta: &ObjectMeta,
+    range: Range<u64>,
+    url: &str,
+) -> Result<Bytes> {
     let options = range_of_version(range, meta.e_tag.clone());
     let result = store.get_opts(&meta.location, options).await.map_err(|error| store_error(url, &error))?;
     result.bytes().await.map_err(|error| store_error(url, &error))

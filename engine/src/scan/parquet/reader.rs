@@ -124,7 +124,8 @@ impl Reader {
         if range.start <= range.end && range.end <= self.meta.size {
             return Ok(());
         }
-        let detail = format!("Its footer claims bytes {} to {} in a file of {}.", range.start, range.end, self.meta.size);
+        let detail =
+            format!("Its footer claims bytes {} to {} in a file of {}.", range.start, range.end, self.meta.size);
         let message = format!("file \"{}\" is not a valid Parquet file", self.url);
         Err(external(crate::Error::new(crate::ErrorCode::DataCorrupted, message).with_detail(detail)))
     }
@@ -165,9 +166,7 @@ impl AsyncFileReader for Reader {
         &'a mut self,
         _options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        async move {
-            self.footers.get(&self.key, &self.store, &self.meta, &self.small_files).await.map_err(external)
-        }
-        .boxed()
+        async move { self.footers.get(&self.key, &self.store, &self.meta, &self.small_files).await.map_err(external) }
+            .boxed()
     }
 }

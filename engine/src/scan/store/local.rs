@@ -44,7 +44,10 @@ impl RootedLocal {
         };
         Err(object_store::Error::PermissionDenied {
             path: path.to_string(),
-            source: Box::new(Error::new(ErrorCode::LocationNotAllowed, format!("file \"{}\" {reason}", file.display()))),
+            source: Box::new(Error::new(
+                ErrorCode::LocationNotAllowed,
+                format!("file \"{}\" {reason}", file.display()),
+            )),
         })
     }
 }

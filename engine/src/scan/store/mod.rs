@@ -210,8 +210,10 @@ pub fn store_error(url: &str, error: &object_store::Error) -> Error {
     }
     match error {
         Store::NotFound { .. } => Error::new(ErrorCode::UndefinedFile, format!("file \"{url}\" does not exist")),
-        Store::Precondition { .. } => Error::new(ErrorCode::FileChanged, format!("file \"{url}\" was replaced while the query ran"))
-            .with_hint("Run the query again."),
+        Store::Precondition { .. } => {
+            Error::new(ErrorCode::FileChanged, format!("file \"{url}\" was replaced while the query ran"))
+                .with_hint("Run the query again.")
+        }
         Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
             Error::new(ErrorCode::InsufficientPrivilege, format!("permission denied for \"{url}\""))
                 .with_detail("The operating system or the object store refused access.")

@@ -54,7 +54,8 @@ impl Target {
             }
             // `s3a` and `s3n` are Hadoop's names for the same thing and stand in Hive DDL.
             "s3" | "s3a" | "s3n" => {
-                let rest = rest.strip_prefix("//").ok_or_else(|| not_a_location(location, "write s3://bucket/prefix"))?;
+                let rest =
+                    rest.strip_prefix("//").ok_or_else(|| not_a_location(location, "write s3://bucket/prefix"))?;
                 let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
                 let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
                 if bucket.is_empty() || !bucket.bytes().all(valid) {
@@ -62,7 +63,10 @@ impl Target {
                 }
                 let is_folder = key.is_empty() || key.ends_with('/');
                 let key = key.trim_matches('/');
-                if key.split('/').any(|segment| matches!(segment, "." | "..") || (segment.is_empty() && !key.is_empty())) {
+                if key
+                    .split('/')
+                    .any(|segment| matches!(segment, "." | "..") || (segment.is_empty() && !key.is_empty()))
+                {
                     return Err(not_a_location(location, "its key has an empty, \".\" or \"..\" segment"));
                 }
                 Ok(Self::S3 { bucket: bucket.to_owned(), key: key.to_owned(), is_folder })

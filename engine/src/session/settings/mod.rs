@@ -87,7 +87,12 @@ pub const fn definitions() -> &'static [Definition] {
 const DEFINITIONS: &[Definition] = &[
     setting("application_name", "", Kind::Text, "Sets the application name to be reported in statistics and logs."),
     setting("bytea_output", "hex", Kind::Choice(&["hex", "escape"]), "Sets the output format for bytea."),
-    setting("client_encoding", "UTF8", Kind::Encoding, "Sets the client's character set encoding; only UTF8 is supported."),
+    setting(
+        "client_encoding",
+        "UTF8",
+        Kind::Encoding,
+        "Sets the client's character set encoding; only UTF8 is supported.",
+    ),
     setting(
         "client_min_messages",
         "notice",
@@ -95,16 +100,36 @@ const DEFINITIONS: &[Definition] = &[
         "Sets the message levels that are sent to the client.",
     ),
     setting("DateStyle", "ISO, MDY", Kind::DateStyle, "Sets the display format for date and time values."),
-    setting("default_transaction_isolation", "read committed", ISOLATION, "Sets the transaction isolation level of each new transaction."),
-    setting("default_transaction_read_only", "off", Kind::Boolean, "Sets the default read-only status of new transactions."),
+    setting(
+        "default_transaction_isolation",
+        "read committed",
+        ISOLATION,
+        "Sets the transaction isolation level of each new transaction.",
+    ),
+    setting(
+        "default_transaction_read_only",
+        "off",
+        Kind::Boolean,
+        "Sets the default read-only status of new transactions.",
+    ),
     setting(
         "dialect",
         "postgres",
         Kind::Choice(&["postgres", "athena"]),
         "Decides what SQL means where PostgreSQL and Athena differ.",
     ),
-    setting("extra_float_digits", "1", Kind::Integer { min: -15, max: 3 }, "Sets the number of digits displayed for floating-point values."),
-    setting("idle_in_transaction_session_timeout", "0", Kind::Milliseconds, "Sets the maximum allowed idle time between queries, when in a transaction."),
+    setting(
+        "extra_float_digits",
+        "1",
+        Kind::Integer { min: -15, max: 3 },
+        "Sets the number of digits displayed for floating-point values.",
+    ),
+    setting(
+        "idle_in_transaction_session_timeout",
+        "0",
+        Kind::Milliseconds,
+        "Sets the maximum allowed idle time between queries, when in a transaction.",
+    ),
     fixed("in_hot_standby", "off", "Shows whether hot standby is currently active."),
     fixed("integer_datetimes", "on", "Shows whether datetimes are integer based."),
     setting(
@@ -121,16 +146,30 @@ const DEFINITIONS: &[Definition] = &[
     fixed("max_identifier_length", "255", "Shows the maximum identifier length."),
     fixed("max_index_keys", "32", "Shows the maximum number of index keys."),
     setting("row_security", "on", Kind::Boolean, "Accepted for clients that set it; row filters always hold."),
-    setting("search_path", "\"$user\", public", Kind::NameList, "Sets the schema search order for names that are not schema-qualified."),
+    setting(
+        "search_path",
+        "\"$user\", public",
+        Kind::NameList,
+        "Sets the schema search order for names that are not schema-qualified.",
+    ),
     fixed("server_encoding", "UTF8", "Shows the server (database) character set encoding."),
     fixed("server_version", SERVER_VERSION, "Shows the server version."),
     fixed("server_version_num", "150000", "Shows the server version as an integer."),
     fixed("session_authorization", "", "Shows the session user name."),
     setting("standard_conforming_strings", "on", Kind::OnlyOn, "Causes '...' strings to treat backslashes literally."),
     setting("statement_timeout", "0", Kind::Milliseconds, "Sets the maximum allowed duration of any statement."),
-    setting("synchronize_seqscans", "on", Kind::Boolean, "Accepted for pg_dump, which switches it off; scans are never synchronized."),
+    setting(
+        "synchronize_seqscans",
+        "on",
+        Kind::Boolean,
+        "Accepted for pg_dump, which switches it off; scans are never synchronized.",
+    ),
     setting("TimeZone", "UTC", Kind::TimeZone, "Sets the time zone for displaying and interpreting time stamps."),
-    fixed("transaction_deferrable", "off", "Shows whether a read-only serializable transaction waits for a safe snapshot."),
+    fixed(
+        "transaction_deferrable",
+        "off",
+        "Shows whether a read-only serializable transaction waits for a safe snapshot.",
+    ),
     setting("transaction_isolation", "read committed", ISOLATION, "Sets the current transaction's isolation level."),
     setting("transaction_read_only", "off", Kind::Boolean, "Sets the current transaction's read-only status."),
 ];
@@ -538,7 +577,12 @@ mod tests {
     fn wrong_values_are_refused_in_postgresqls_words() {
         for (name, given, code, message) in [
             ("sarch_path", "x", "42704", "unrecognized configuration parameter \"sarch_path\""),
-            ("datafusion.execution.batch_size", "1", "42704", "unrecognized configuration parameter \"datafusion.execution.batch_size\""),
+            (
+                "datafusion.execution.batch_size",
+                "1",
+                "42704",
+                "unrecognized configuration parameter \"datafusion.execution.batch_size\"",
+            ),
             ("DataFusion.x", "1", "42704", "unrecognized configuration parameter \"datafusion.x\""),
             ("server_version", "16", "55P02", "parameter \"server_version\" cannot be changed"),
             ("timezone", "Mars/Olympus", "22023", "invalid value for parameter \"TimeZone\": \"Mars/Olympus\""),
@@ -546,10 +590,25 @@ mod tests {
             ("datestyle", "foo", "22023", "invalid value for parameter \"DateStyle\": \"foo\""),
             ("client_encoding", "latin1", "0A000", "client encoding \"latin1\" is not supported"),
             ("client_encoding", "klingon", "22023", "invalid value for parameter \"client_encoding\": \"klingon\""),
-            ("extra_float_digits", "4", "22023", "4 is outside the valid range for parameter \"extra_float_digits\" (-15 .. 3)"),
+            (
+                "extra_float_digits",
+                "4",
+                "22023",
+                "4 is outside the valid range for parameter \"extra_float_digits\" (-15 .. 3)",
+            ),
             ("extra_float_digits", "x", "22023", "invalid value for parameter \"extra_float_digits\": \"x\""),
-            ("statement_timeout", "5 parsecs", "22023", "invalid value for parameter \"statement_timeout\": \"5 parsecs\""),
-            ("statement_timeout", "-1", "22023", "-1 ms is outside the valid range for parameter \"statement_timeout\" (0 ms .. 2147483647 ms)"),
+            (
+                "statement_timeout",
+                "5 parsecs",
+                "22023",
+                "invalid value for parameter \"statement_timeout\": \"5 parsecs\"",
+            ),
+            (
+                "statement_timeout",
+                "-1",
+                "22023",
+                "-1 ms is outside the valid range for parameter \"statement_timeout\" (0 ms .. 2147483647 ms)",
+            ),
             ("standard_conforming_strings", "off", "0A000", "standard_conforming_strings = off is not supported"),
             ("jit", "maybe", "22023", "parameter \"jit\" requires a Boolean value"),
             ("bytea_output", "base64", "22023", "invalid value for parameter \"bytea_output\": \"base64\""),
@@ -566,7 +625,9 @@ mod tests {
 
     #[test]
     fn every_default_is_valid() {
-        for definition in DEFINITIONS.iter().filter(|definition| !definition.read_only && definition.kind != Kind::NameList) {
+        for definition in
+            DEFINITIONS.iter().filter(|definition| !definition.read_only && definition.kind != Kind::NameList)
+        {
             let mut settings = Settings::default();
             let before = settings.show(definition.name).unwrap();
             set(&mut settings, definition.name, &[definition.default]).unwrap();
@@ -612,7 +673,10 @@ mod tests {
         settings.reset("application_name").unwrap();
         assert_eq!(settings.application_name(), "psql");
         settings.reset_all();
-        assert_eq!((settings.application_name(), settings.search_path()), ("psql", vec!["$user".to_owned(), "public".to_owned()]));
+        assert_eq!(
+            (settings.application_name(), settings.search_path()),
+            ("psql", vec!["$user".to_owned(), "public".to_owned()])
+        );
         assert_eq!(settings.show("session_authorization").unwrap(), "ada");
         assert!(settings.reset("server_version").is_err());
     }

@@ -98,7 +98,8 @@ fn signed_milliseconds(text: &str) -> Option<i64> {
 /// As PostgreSQL shows them: in the greatest unit that divides them.
 fn timeout(name: &str, text: &str) -> Result<String> {
     let value = signed_milliseconds(text).ok_or_else(|| {
-        invalid(name, text).with_hint("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".")
+        invalid(name, text)
+            .with_hint("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".")
     })?;
     let max = i64::from(i32::MAX);
     if !(0..=max).contains(&value) {
@@ -215,7 +216,8 @@ fn encoding(name: &str, text: &str) -> Result<String> {
                 || known.starts_with("iso8859")
                 || known.starts_with("win")
                 || known.starts_with("euc")
-                || ["sqlascii", "koi8r", "koi8u", "sjis", "big5", "gbk", "gb18030", "uhc", "johab"].contains(&known) =>
+                || ["sqlascii", "koi8r", "koi8u", "sjis", "big5", "gbk", "gb18030", "uhc", "johab"]
+                    .contains(&known) =>
         {
             Err(Error::unsupported(format!("client encoding \"{text}\" is not supported"))
                 .with_hint("Set client_encoding to UTF8."))

@@ -6,9 +6,9 @@ use std::ops::Range;
 use arrow::array::cast::AsArray;
 use arrow::array::types::*;
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BinaryViewArray, BooleanArray, Decimal128Array, Decimal256Array, FixedSizeBinaryArray, Float32Array,
-    Float64Array, Int16Array, Int32Array, Int64Array, LargeBinaryArray, LargeStringArray, StringArray,
-    StringViewArray, UInt32Array, UInt64Array,
+    Array, ArrayRef, BinaryArray, BinaryViewArray, BooleanArray, Decimal128Array, Decimal256Array,
+    FixedSizeBinaryArray, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, LargeBinaryArray,
+    LargeStringArray, StringArray, StringViewArray, UInt32Array, UInt64Array,
 };
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::compute::cast;
@@ -142,9 +142,7 @@ impl Cells {
             DataType::Time32(_) | DataType::Time64(_) => {
                 Self::new(&cast(array, &DataType::Time64(TimeUnit::Microsecond))?)?
             }
-            DataType::Timestamp(unit, zone) => {
-                Self::Timestamp(integers(array)?, nulls(), *unit, zone.is_some())
-            }
+            DataType::Timestamp(unit, zone) => Self::Timestamp(integers(array)?, nulls(), *unit, zone.is_some()),
             DataType::Duration(unit) => Self::Duration(integers(array)?, nulls(), *unit),
             DataType::Interval(IntervalUnit::YearMonth) => {
                 Self::IntervalYearMonth(array.as_primitive::<IntervalYearMonthType>().values().clone(), nulls())
@@ -158,7 +156,8 @@ impl Cells {
             DataType::Dictionary(..) => {
                 let dictionary = array.as_any_dictionary();
                 let values = Self::new(dictionary.values())?;
-                let keys = if dictionary.values().is_empty() { vec![0; array.len()] } else { dictionary.normalized_keys() };
+                let keys =
+                    if dictionary.values().is_empty() { vec![0; array.len()] } else { dictionary.normalized_keys() };
                 Self::Indexed(keys, dictionary.keys().nulls().cloned(), Box::new(values))
             }
             DataType::RunEndEncoded(_, values) => Self::new(&cast(array, values.data_type())?)?,
@@ -182,7 +181,8 @@ impl Cells {
             DataType::LargeListView(field) => Self::new(&cast(array, &DataType::LargeList(field.clone()))?)?,
             DataType::Struct(fields) => {
                 let columns = array.as_struct().columns();
-                let cells = fields.iter().zip(columns).map(|(field, column)| Ok((field.name().clone(), Self::new(column)?)));
+                let cells =
+                    fields.iter().zip(columns).map(|(field, column)| Ok((field.name().clone(), Self::new(column)?)));
                 Self::Struct(cells.collect::<Result<_, ArrowError>>()?, nulls())
             }
             DataType::Map(..) => {

@@ -41,7 +41,8 @@ pub fn text_rows(batch: &RecordBatch, session: &Session) -> Result<Vec<Vec<Optio
         column.write(value, encoder.zone, &mut out)?;
         Ok(Some(String::from_utf8_lossy(&out).into_owned()))
     };
-    let mut row = |row| encoder.columns.iter().zip(&rows.cells).map(|(column, cells)| cell(column, cells, row)).collect();
+    let mut row =
+        |row| encoder.columns.iter().zip(&rows.cells).map(|(column, cells)| cell(column, cells, row)).collect();
     (0..rows.count).map(&mut row).collect()
 }
 
@@ -120,7 +121,13 @@ impl RowEncoder {
     ///
     /// # Errors
     /// When a value is outside its PostgreSQL type; the row is not written.
-    pub(crate) fn write(&self, rows: &mut Rows, out: &mut BytesMut, rows_max: u64, bytes_max: usize) -> Result<u64, Error> {
+    pub(crate) fn write(
+        &self,
+        rows: &mut Rows,
+        out: &mut BytesMut,
+        rows_max: u64,
+        bytes_max: usize,
+    ) -> Result<u64, Error> {
         let mut written = 0;
         while rows.next < rows.count && written < rows_max && out.len() < bytes_max {
             let start = out.len();
@@ -170,8 +177,12 @@ impl Column {
             }
             (Format::Text, Shape::Scalar(_), value) => text::write(value, zone, out),
             (Format::Binary, Shape::Scalar(scalar), value) => binary::write(value, scalar, zone, out),
-            (Format::Text, Shape::Array(_), Value::List(cells, start, end)) => text::array(cells, start, end, zone, out),
-            (Format::Text, Shape::Vector(_), Value::List(cells, start, end)) => text::vector(cells, start, end, zone, out),
+            (Format::Text, Shape::Array(_), Value::List(cells, start, end)) => {
+                text::array(cells, start, end, zone, out)
+            }
+            (Format::Text, Shape::Vector(_), Value::List(cells, start, end)) => {
+                text::vector(cells, start, end, zone, out)
+            }
             (Format::Binary, Shape::Array(scalar), Value::List(cells, start, end)) => {
                 binary::array((cells, start, end), scalar, 1, zone, out)
             }

@@ -46,12 +46,44 @@ fn texts(array: impl Array + 'static, zone: &str) -> Vec<String> {
 #[test]
 fn floats() {
     let numbers = vec![
-        0.0, -0.0, 1.0, -1.5, 0.1, 100.0, 1e14, 1e15, 1e20, 1.5e300, 1e-4, 1e-5, 1.25e-7, 123456789012345.6, f64::NAN,
-        f64::INFINITY, f64::NEG_INFINITY, 5e-324,
+        0.0,
+        -0.0,
+        1.0,
+        -1.5,
+        0.1,
+        100.0,
+        1e14,
+        1e15,
+        1e20,
+        1.5e300,
+        1e-4,
+        1e-5,
+        1.25e-7,
+        123456789012345.6,
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        5e-324,
     ];
     let expected = [
-        "0", "-0", "1", "-1.5", "0.1", "100", "100000000000000", "1e+15", "1e+20", "1.5e+300", "0.0001", "1e-05",
-        "1.25e-07", "123456789012345.6", "NaN", "Infinity", "-Infinity", "5e-324",
+        "0",
+        "-0",
+        "1",
+        "-1.5",
+        "0.1",
+        "100",
+        "100000000000000",
+        "1e+15",
+        "1e+20",
+        "1.5e+300",
+        "0.0001",
+        "1e-05",
+        "1.25e-07",
+        "123456789012345.6",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "5e-324",
     ];
     assert_eq!(texts(Float64Array::from(numbers), "UTC"), expected);
     let numbers = vec![100_000.0_f32, 1e6, 123_456.0, 1_234_567.0, 1e-5, 0.1, 3.4e38];
@@ -169,7 +201,8 @@ fn dictionaries_and_nulls() {
     let array: DictionaryArray<Int32Type> = vec![Some("x"), None, Some("y"), Some("x")].into_iter().collect();
     assert_eq!(texts(array, "UTC"), ["x", "<null>", "y", "x"]);
     assert_eq!(texts(NullArray::new(2), "UTC"), ["<null>", "<null>"]);
-    let runs = RunArray::<Int32Type>::try_new(&Int32Array::from(vec![2, 3]), &StringArray::from(vec!["a", "b"])).unwrap();
+    let runs =
+        RunArray::<Int32Type>::try_new(&Int32Array::from(vec![2, 3]), &StringArray::from(vec!["a", "b"])).unwrap();
     assert_eq!(texts(runs, "UTC"), ["a", "a", "b"]);
 }
 

@@ -103,7 +103,13 @@ fn needs_quotes(element: &[u8]) -> bool {
 }
 
 /// `1 2 3`.
-pub(crate) fn vector(cells: &Cells, start: usize, end: usize, zone: Zone, out: &mut BytesMut) -> Result<(), OutOfRange> {
+pub(crate) fn vector(
+    cells: &Cells,
+    start: usize,
+    end: usize,
+    zone: Zone,
+    out: &mut BytesMut,
+) -> Result<(), OutOfRange> {
     for row in start..end {
         if row > start {
             out.put_u8(b' ');
@@ -298,9 +304,8 @@ pub(crate) fn timestamp_tz(microseconds: i64, zone: Zone, separator: u8, out: &m
     }
     let offset = zone.offset(microseconds);
     // At the very ends of the range there is no room for the offset; UTC is as true there.
-    let (local, offset) = microseconds
-        .checked_add(i64::from(offset) * 1_000_000)
-        .map_or((microseconds, 0), |local| (local, offset));
+    let (local, offset) =
+        microseconds.checked_add(i64::from(offset) * 1_000_000).map_or((microseconds, 0), |local| (local, offset));
     let date = Date::from_days(local.div_euclid(DAY_MICROSECONDS));
     year_month_day(date, out);
     out.put_u8(separator);
@@ -332,7 +337,16 @@ fn year_month_day(date: Date, out: &mut BytesMut) {
     // There is no year 0: 1 BC is 0 here.
     let year = if date.year > 0 { date.year } else { 1 - date.year };
     if year < 1000 {
-        out.put_bytes(b'0', if year < 10 { 3 } else if year < 100 { 2 } else { 1 });
+        out.put_bytes(
+            b'0',
+            if year < 10 {
+                3
+            } else if year < 100 {
+                2
+            } else {
+                1
+            },
+        );
     }
     integer(year, out);
     out.put_u8(b'-');

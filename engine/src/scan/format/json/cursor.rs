@@ -219,11 +219,7 @@ impl<'a> Cursor<'a> {
     /// Reads `true` or `false`.
     pub fn boolean(&mut self) -> Result<bool> {
         self.skip_space();
-        if self.peek() == Some(b't') {
-            self.word("true").map(|()| true)
-        } else {
-            self.word("false").map(|()| false)
-        }
+        if self.peek() == Some(b't') { self.word("true").map(|()| true) } else { self.word("false").map(|()| false) }
     }
 
     /// Reads `null`.
@@ -350,10 +346,42 @@ mod tests {
     fn agrees_with_serde_json_on_what_json_is() {
         let deep = "[".repeat(100) + &"]".repeat(100);
         for text in [
-            "{}", "[]", "[1,2]", "{\"a\":1}", " {\"a\" : [ {\"b\":null} ] } ", "-0.5e+3", "0", "01", "1.", ".5", "-",
-            "1e", "tru", "true", "truex", "nul", "\"a\\u00e9\\n\"", "\"\\ud83d\\ude00\"", "\"\\ud83d\"", "\"\\x\"",
-            "\"a\nb\"", "[1,]", "[,1]", "{,}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "[1 2]", "", "[", "{\"a\":[1}", "1 2",
-            "\"abc", "{a:1}", "'a'", &deep,
+            "{}",
+            "[]",
+            "[1,2]",
+            "{\"a\":1}",
+            " {\"a\" : [ {\"b\":null} ] } ",
+            "-0.5e+3",
+            "0",
+            "01",
+            "1.",
+            ".5",
+            "-",
+            "1e",
+            "tru",
+            "true",
+            "truex",
+            "nul",
+            "\"a\\u00e9\\n\"",
+            "\"\\ud83d\\ude00\"",
+            "\"\\ud83d\"",
+            "\"\\x\"",
+            "\"a\nb\"",
+            "[1,]",
+            "[,1]",
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "[1 2]",
+            "",
+            "[",
+            "{\"a\":[1}",
+            "1 2",
+            "\"abc",
+            "{a:1}",
+            "'a'",
+            &deep,
         ] {
             assert_eq!(
                 check(text).is_ok(),

@@ -42,8 +42,9 @@ impl JsonDecoder {
 
     fn decode_record(&mut self) -> Result<()> {
         let record = self.splitter.record();
-        let text = std::str::from_utf8(record)
-            .map_err(|error| invalid_utf8(&self.file, self.line_at(error.valid_up_to()), &record[error.valid_up_to()..]))?;
+        let text = std::str::from_utf8(record).map_err(|error| {
+            invalid_utf8(&self.file, self.line_at(error.valid_up_to()), &record[error.valid_up_to()..])
+        })?;
         let mut cursor = Cursor::new(text);
         let result = self.members.append_object(&mut cursor).and_then(|()| Ok(cursor.end()?));
         result.map_err(|error| self.describe(error))?;

@@ -148,7 +148,8 @@ impl RecordSplitter {
         match self.state {
             // An empty file has no rows, whatever its layout.
             State::Start | State::Between | State::Done => {
-                if let (State::Done, Layout::Document(Some(key)), false) = (self.state, &self.layout, self.found_array) {
+                if let (State::Done, Layout::Document(Some(key)), false) = (self.state, &self.layout, self.found_array)
+                {
                     return Err(malformed(&format!("the document has no array \"{key}\"")));
                 }
                 Ok(false)
@@ -366,7 +367,11 @@ mod tests {
     fn records_come_out_whole_however_the_bytes_arrive() {
         let features = Layout::Document(Some("features".to_owned()));
         for (layout, text, expected) in [
-            (Layout::Lines, "{\"a\":1}\n{\"a\":\"}\\\"\\n{\"}\r\n\n{\"b\":\n[1]}", "1:{\"a\":1}|2:{\"a\":\"}\\\"\\n{\"}|4:{\"b\":\n[1]}"),
+            (
+                Layout::Lines,
+                "{\"a\":1}\n{\"a\":\"}\\\"\\n{\"}\r\n\n{\"b\":\n[1]}",
+                "1:{\"a\":1}|2:{\"a\":\"}\\\"\\n{\"}|4:{\"b\":\n[1]}",
+            ),
             (Layout::Lines, "", ""),
             (Layout::Lines, "{}{}", "1:{}|1:{}"),
             (Layout::Lines, "\u{feff}{}\n12", "1:{}|2:12"),
@@ -376,7 +381,11 @@ mod tests {
             (Layout::Detect, "[{}]", "1:{}"),
             (Layout::Detect, "{}\n", "1:{}"),
             (Layout::Document(None), "\n{\"a\":\n1}", "2:{\"a\":\n1}"),
-            (features.clone(), "{\"type\":\"]\",\"m\":{\"features\":[0]},\"features\":[{\"x\":1},\n{}],\"n\":1}", "1:{\"x\":1}|2:{}"),
+            (
+                features.clone(),
+                "{\"type\":\"]\",\"m\":{\"features\":[0]},\"features\":[{\"x\":1},\n{}],\"n\":1}",
+                "1:{\"x\":1}|2:{}",
+            ),
             (features.clone(), "{\"n\":1,\"f\\u0065atures\":[]}", ""),
         ] {
             for size in [1, 2, 3, 7, 1000] {
