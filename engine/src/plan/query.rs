@@ -6,6 +6,7 @@ use arrow::datatypes::DataType;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
+use datafusion::execution::context::ExecutionProps;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
@@ -96,6 +97,10 @@ fn session_state(context: PlanContext) -> Result<SessionState> {
         .with_catalog_list(Arc::new(list))
         .build();
     register_all(&mut state, &functions)?;
+    // `now()` is one instant in a whole statement, and the clock's.
+    let mut props = ExecutionProps::new();
+    props.mark_start_execution(Arc::clone(state.config_options()));
+    *state.execution_props_mut() = props.with_query_execution_start_time(shared.clock.now());
     Ok(state)
 }
 
