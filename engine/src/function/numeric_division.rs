@@ -11,9 +11,7 @@ use arrow::array::{Array, AsArray, Decimal128Array, Decimal128Builder};
 use arrow::compute::cast;
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, i256};
 use datafusion::common::{Result, ScalarValue, exec_err};
-use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 use super::row_function::failure;
 use crate::{Error, ErrorCode};
@@ -121,7 +119,11 @@ fn wide(dividend: i256, divisor: i256, up: i256, down: i256) -> Option<i128> {
     let positive = |value: i256| if value.is_negative() { value.wrapping_neg() } else { value };
     let one = i256::from_i128(1);
     let rounded = if rest != i256::ZERO && positive(rest) >= positive(divisor).checked_sub(positive(rest))? {
-        if dividend.is_negative() == divisor.is_negative() { quotient.checked_add(one)? } else { quotient.checked_sub(one)? }
+        if dividend.is_negative() == divisor.is_negative() {
+            quotient.checked_add(one)?
+        } else {
+            quotient.checked_sub(one)?
+        }
     } else {
         quotient
     };
