@@ -1,5 +1,6 @@
 //! What goes wrong in the world: each a clear error with its SQLSTATE and the object named, and the session goes on.
 
+use limnos_server::auth::{AuthMethod, Users};
 use limnos_tests::s3::S3Server;
 use limnos_tests::server::TestServer;
 use limnos_tests::{client, lake};
@@ -183,8 +184,12 @@ async fn near_names_are_offered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_refused_and_nothing_runs() {
-    let server =
-        TestServer::start_with(&[], |options| options.password = Some("correct horse".to_owned())).await.unwrap();
+    let server = TestServer::start_with(&[], |options| {
+        options.auth = AuthMethod::ScramSha256;
+        options.users = Users::from_secrets([("limnos", "correct horse")]).unwrap();
+    })
+    .await
+    .unwrap();
     let config = client::config(server.pg_address());
     for (user, password) in [("limnos", Some("wrong")), ("limnos", Some("")), ("nobody", Some("correct horse"))] {
         let mut config = config.clone();

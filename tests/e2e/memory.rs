@@ -9,7 +9,7 @@ const MIB: u64 = 1 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_over_the_limit_fails_alone() {
-    let server = TestServer::start_with(&[], |options| options.memory_limit_bytes = 64 * MIB).await.unwrap();
+    let server = TestServer::start_with(&[], |options| options.engine.memory_limit_bytes = 64 * MIB).await.unwrap();
     let client = server.client().await.unwrap();
     let other = server.client().await.unwrap();
     // Arrays can't spill.
@@ -28,7 +28,7 @@ async fn a_query_over_the_limit_fails_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sorting_more_than_the_limit_spills() {
-    let server = TestServer::start_with(&[], |options| options.memory_limit_bytes = 128 * MIB).await.unwrap();
+    let server = TestServer::start_with(&[], |options| options.engine.memory_limit_bytes = 128 * MIB).await.unwrap();
     let client = server.client().await.unwrap();
     // Some 400 MB to sort in 128.
     let sql = "SELECT count(*), max(n) FROM (SELECT row_number() OVER (ORDER BY t) AS n FROM (

@@ -15,8 +15,8 @@ async fn many(s3: &S3Server) -> (tempfile::TempDir, TestServer, Client) {
     let start = || {
         let (options, root) = (options.clone(), root.clone());
         TestServer::start_in(data_dir.path(), &[], move |serve| {
-            serve.roots.push(root);
-            serve.s3 = options;
+            serve.engine.stores.roots.push(root);
+            serve.engine.stores.s3 = options;
         })
     };
     let server = start().await.unwrap();

@@ -1,5 +1,6 @@
 //! TPC-H at scale 0.1: 22 of 22 against the stored answers of another engine, on the lake that `limnos demo` makes.
 
+use limnos_server::demo;
 use limnos_tests::csv_answers::Answers;
 use limnos_tests::server::TestServer;
 use limnos_tests::{client, paths};
@@ -7,7 +8,11 @@ use limnos_tests::{client, paths};
 #[tokio::test(flavor = "multi_thread")]
 async fn all_22_queries_give_the_answers_of_another_engine() {
     let lake = tempfile::tempdir().unwrap();
-    limnos_server::demo::make_lake(lake.path(), 0.1).await.unwrap();
+    let folder = lake.path().to_owned();
+    tokio::task::spawn_blocking(move || demo::make(&folder, Some(0.1), &demo::Progress::default()))
+        .await
+        .unwrap()
+        .unwrap();
     let server = TestServer::start(&[lake.path()]).await.unwrap();
     let client = server.client().await.unwrap();
     client::rows(&client, &format!("CRAWL '{}' INTO DATABASE default", lake.path().display())).await.unwrap();

@@ -118,18 +118,18 @@ pub async fn serve_if_child() -> anyhow::Result<()> {
     let Some(data_dir) = std::env::var_os(DATA_DIR).map(PathBuf::from) else {
         return Ok(());
     };
-    let root = std::env::var_os(ROOT).map(PathBuf::from).context("a root")?;
-    let mut options = ServeOptions::for_tests(&data_dir, &[root]);
+    let root = std::env::var(ROOT).context("a root")?;
+    let mut options = ServeOptions::for_tests(&data_dir, vec![root]);
     if let Ok(bytes) = std::env::var(MEMORY_LIMIT) {
-        options.memory_limit_bytes = bytes.parse()?;
+        options.engine.memory_limit_bytes = bytes.parse()?;
     }
     let running = start(options).await?;
     {
         use std::io::Write;
         let mut output = std::io::stdout().lock();
-        writeln!(output, "{READY} {} {}", running.pg_address(), running.http_address())?;
+        writeln!(output, "{READY} {} {}", running.pg_address, running.http_address)?;
         output.flush()?;
     }
-    running.wait_for_signal().await;
+    running.serve_until_signalled().await?;
     Ok(())
 }

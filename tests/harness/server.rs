@@ -1,7 +1,7 @@
 //! [`TestServer`]: a real server in this process, on free ports of the loopback address, with a data folder of its own.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -33,8 +33,8 @@ impl TestServer {
     pub async fn start_on_s3(s3: &S3Server, bucket: &str, roots: &[&Path]) -> anyhow::Result<Self> {
         let (options, root) = (s3.options(), format!("s3://{bucket}/"));
         Self::start_with(roots, move |serve| {
-            serve.roots.push(root);
-            serve.s3 = options;
+            serve.engine.stores.roots.push(root);
+            serve.engine.stores.s3 = options;
         })
         .await
     }
@@ -53,8 +53,8 @@ impl TestServer {
         roots: &[&Path],
         change: impl FnOnce(&mut ServeOptions),
     ) -> anyhow::Result<Self> {
-        let roots: Vec<PathBuf> = roots.iter().map(|root| root.to_path_buf()).collect();
-        let mut options = ServeOptions::for_tests(data_dir, &roots);
+        let roots = roots.iter().map(|root| root.display().to_string()).collect();
+        let mut options = ServeOptions::for_tests(data_dir, roots);
         change(&mut options);
         let running = start(options).await.context("start the server")?;
         Ok(Self { running, _data_dir: None })
@@ -62,12 +62,12 @@ impl TestServer {
 
     /// Where PostgreSQL clients connect.
     pub fn pg_address(&self) -> SocketAddr {
-        self.running.pg_address()
+        self.running.pg_address
     }
 
     /// Where HTTP is served.
     pub fn http_address(&self) -> SocketAddr {
-        self.running.http_address()
+        self.running.http_address
     }
 
     /// A client logged in as the first user.
@@ -78,7 +78,7 @@ impl TestServer {
     /// The other way in: the one door, without a wire.
     pub fn in_process(&self) -> InProcess {
         InProcess {
-            service: Arc::clone(self.running.service()),
+            service: Arc::clone(&self.running.service),
             session: Session::new("limnos", "lake"),
             slot: CancelSlot::default(),
         }

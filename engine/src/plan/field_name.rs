@@ -97,11 +97,16 @@ mod tests {
 
     #[test]
     fn the_exact_spelling_wins_over_another_case() {
-        let fields: Fields = ["magType", "a", "A", "b"].map(|name| Field::new(name, DataType::Int32, true)).into();
+        let fields: Fields =
+            ["magType", "a", "A", "b"].map(|name| Field::new(name, DataType::Int32, true)).to_vec().into();
         let data_type = DataType::Struct(fields);
-        for (name, wanted) in
-            [("magtype", Some("magType")), ("MAGTYPE", Some("magType")), ("A", Some("A")), ("a", Some("a")), ("x", None)]
-        {
+        for (name, wanted) in [
+            ("magtype", Some("magType")),
+            ("MAGTYPE", Some("magType")),
+            ("A", Some("A")),
+            ("a", Some("a")),
+            ("x", None),
+        ] {
             assert_eq!(find(&data_type, name).map(|field| field.name().as_str()), wanted, "{name}");
         }
         assert!(find(&DataType::Utf8, "a").is_none());

@@ -190,6 +190,8 @@ impl DatabaseSchema {
                 // An unqualified name is told as it was written.
                 if self.database == self.context.database {
                     error.message = format!("table \"{name}\" does not exist");
+                    let own = format!("\"{}.", self.database);
+                    error.hint = error.hint.map(|hint| hint.replace(&own, "\""));
                 }
                 error
             }

@@ -241,7 +241,7 @@ impl CatalogTable {
         small_files: Arc<SmallFiles>,
     ) -> DataFusionResult<Arc<dyn FileSource>> {
         let keys = self.keys.clone();
-        let table_schema = TableSchema::new(Arc::clone(&self.file_schema), keys);
+        let table_schema = TableSchema::builder(Arc::clone(&self.file_schema)).with_table_partition_cols(keys).build();
         if self.storage.format != FileFormat::Parquet {
             return text_source(&self.table.definition, table_schema).map_err(to_datafusion);
         }
