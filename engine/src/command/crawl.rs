@@ -5,10 +5,13 @@ use limnos_catalog::{Change, CreateMode, TableKind, TableName};
 use super::answer::{Crawled, crawl_rows};
 use super::table::format_name;
 use super::{CommandAnswer, CommandContext, commit, resolve_database_name};
-use crate::{Error, ErrorCode, Result, Session};
+use crate::{Error, ErrorCode, Notice, Result, Session};
 
 /// Marks tables that a crawl made, which the next crawl may replace. What people declared stays theirs.
 const CRAWLED: &str = "limnos.crawled";
+
+/// Skipped files told one by one.
+const SKIPPED_SHOWN_MAX: usize = 20;
 
 pub(super) async fn crawl(
     context: &CommandContext<'_>,
@@ -17,7 +20,8 @@ pub(super) async fn crawl(
     database: Option<&str>,
 ) -> Result<CommandAnswer> {
     let database = database.map_or_else(|| session.database.clone(), |name| resolve_database_name(session, name));
-    let found = crate::crawl::crawl(context.stores, location, &session.user).await?;
+    let crawled = crate::crawl::crawl(context.stores, location, &session.user).await?;
+    let found = crawled.tables;
     if found.is_empty() {
         let message = format!("no tables were found at \"{location}\"");
         return Err(Error::new(ErrorCode::UndefinedFile, message)
@@ -58,7 +62,11 @@ pub(super) async fn crawl(
         }
         rows.push(Crawled { table_name: name.name, format, counts, remarks: remarks.join("; ") });
     }
-    let notices = commit(context, session, changes).await?;
+    let mut notices = commit(context, session, changes).await?;
+    notices.extend(crawled.skipped.iter().take(SKIPPED_SHOWN_MAX).map(|skipped| Notice::warning(skipped.as_str())));
+    if let Some(more) = crawled.skipped.len().checked_sub(SKIPPED_SHOWN_MAX).filter(|more| *more > 0) {
+        notices.push(Notice::warning(format!("{more} more files were skipped")));
+    }
     Ok(CommandAnswer::rows(crawl_rows(&rows)?, "CRAWL").with_notices(notices))
 }
 

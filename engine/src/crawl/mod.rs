@@ -75,7 +75,7 @@ pub struct Crawled {
 ///
 /// # Errors
 /// A location that is not allowed, does not exist or can't be read.
-pub async fn crawl(stores: &Arc<Stores>, location: &str, owner: &str) -> Result<Vec<FoundTable>> {
+pub async fn crawl(stores: &Arc<Stores>, location: &str, owner: &str) -> Result<Crawled> {
     let location = stores.resolve(location)?;
     let crawled = crawl_at(&location.store, &location.path, &location.url, owner).await?;
     for skipped in &crawled.skipped {
@@ -89,7 +89,7 @@ pub async fn crawl(stores: &Arc<Stores>, location: &str, owner: &str) -> Result<
         }
         return Err(error);
     }
-    Ok(crawled.tables)
+    Ok(crawled)
 }
 
 /// Finds the tables at `path` of `store`; `url` is what the location is called (with a `/` behind a folder).
@@ -278,16 +278,46 @@ impl Crawl {
         Ok((sniffed, schema))
     }
 
+    /// Format and columns of those of `files` that can be read, and a remark on each other one: the folder is a table all
+    /// the same, and reading it will name the file. The `error` of all together where none can.
+    async fn look_at_readable(
+        &self,
+        files: &[&FoundFile],
+        progress: &mut Progress,
+        error: Error,
+    ) -> Result<(Sniffed, Schema)> {
+        let mut readable = Vec::new();
+        let mut remarks = Vec::new();
+        for file in files {
+            let mut single = Progress { bytes: SAMPLE_BYTES, ..Progress::default() };
+            match self.look(&[file], &mut single).await {
+                Ok((sniffed, _)) if sniffed.format().is_some() => readable.push(*file),
+                Ok(_) => remarks.push(format!("\"{}\" is of no known format", file_name(file))),
+                Err(error) => remarks.push(reason(error)),
+            }
+        }
+        // Readable each, and not together: they are of different formats.
+        if readable.is_empty() || remarks.is_empty() {
+            return Err(error);
+        }
+        *progress = Progress::default();
+        let (sniffed, mut schema) = self.look(&readable, progress).await?;
+        schema.remarks.extend(remarks);
+        Ok((sniffed, schema))
+    }
+
     async fn table(&mut self, name: String, location: String, files: &[&FoundFile]) -> Result<()> {
         let mut progress = Progress::default();
         let sampled = sample(files);
-        let (sniffed, mut schema) = match self.look(&sampled, &mut progress).await {
-            Ok(looked) => looked,
+        let looked = match self.look(&sampled, &mut progress).await {
+            Ok(looked) => Ok(looked),
             // One file that can't be read doesn't keep the others from being found.
+            Err(error) => self.look_at_readable(&sampled, &mut progress, error).await,
+        };
+        let (sniffed, mut schema) = match looked {
+            Ok(looked) => looked,
             Err(error) => {
-                let detail =
-                    error.detail.map(|detail| format!(" ({})", detail.trim_end_matches('.'))).unwrap_or_default();
-                self.result.skipped.push(format!("\"{location}\" was skipped: {}{detail}", error.message));
+                self.result.skipped.push(format!("\"{location}\" was skipped: {}", reason(error)));
                 return Ok(());
             }
         };
@@ -343,6 +373,14 @@ impl Crawl {
             remarks: schema.remarks,
         });
         Ok(())
+    }
+}
+
+/// An error in one line.
+fn reason(error: Error) -> String {
+    match error.detail {
+        Some(detail) => format!("{} ({})", error.message, detail.trim_end_matches('.')),
+        None => error.message,
     }
 }
 

@@ -121,3 +121,20 @@ async fn hostile_parquet_files_are_skipped() {
     )
     .await;
 }
+
+/// The folder is a table all the same; what is damaged in it is told.
+#[tokio::test]
+async fn one_damaged_file_does_not_hide_the_others() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100), "]".repeat(100));
+    for (path, text) in [("l/e/p-1.json", "{\"a\":1}"), ("l/e/p-2.json", deep.as_str()), ("l/e/p-3.json", "{\"b\":2}")] {
+        store.put(&Path::from(path), PutPayload::from(text.as_bytes().to_vec())).await.unwrap();
+    }
+    let crawled = crawl_at(&store, &Path::from("l"), "file:///l/", "limnos").await.unwrap();
+    assert!(crawled.skipped.is_empty(), "{:?}", crawled.skipped);
+    let [table] = crawled.tables.as_slice() else { panic!("{:?}", crawled.tables) };
+    assert_eq!((table.name.as_str(), table.file_count), ("e", 3));
+    let names: Vec<&str> = table.definition.columns.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(table.remarks, ["JSON is nested deeper than 64 levels (File \"/l/e/p-2.json\", line 1)"]);
+}

@@ -202,6 +202,10 @@ fn key(expr: &Expr) -> String {
             Some(SelectItem::ExprWithAlias { alias, .. }) => format!("alias {}", folded(alias)),
             _ => expr.to_string(),
         },
+        // `a.b`, `(a).B` and `a['b']` are one field.
+        Expr::CompoundFieldAccess { .. } | Expr::CompoundIdentifier(_) => {
+            expr.to_string().to_lowercase().replace("['", ".").replace('[', ".").replace(['(', ')', ']', '\'', '"'], "")
+        }
         other => other.to_string(),
     }
 }
