@@ -174,9 +174,17 @@ impl Crawl {
             partition: Vec::new(),
             partition_path: String::new(),
         };
-        if !is_folder && let Ok(object) = input::head(&self.store, path, path.as_ref()).await {
-            let segments = vec![path.filename().unwrap_or_default().to_owned()];
-            return Ok((vec![found(object, segments)], true));
+        let mut refused = None;
+        if !is_folder {
+            match input::head(&self.store, path, path.as_ref()).await {
+                Ok(object) => {
+                    let segments = vec![path.filename().unwrap_or_default().to_owned()];
+                    return Ok((vec![found(object, segments)], true));
+                }
+                Err(error) if error.code == ErrorCode::InsufficientPrivilege => refused = Some(error),
+                // A folder, or nothing.
+                Err(_) => {}
+            }
         }
         let mut files = Vec::new();
         let mut objects = self.store.list(Some(path));
@@ -197,6 +205,9 @@ impl Crawl {
                 .with_hint("Crawl the folders below it one by one."));
             }
             files.push(found(object, segments));
+        }
+        if let Some(error) = refused.filter(|_| files.is_empty()) {
+            return Err(error);
         }
         files.sort_by(|left, right| left.object.location.cmp(&right.object.location));
         Ok((files, false))

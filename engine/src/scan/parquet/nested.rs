@@ -193,7 +193,7 @@ mod tests {
 
     fn declared() -> DataType {
         let fields = [("name", DataType::Utf8View), ("x", DataType::Int64), ("gone", DataType::Boolean)];
-        DataType::Struct(fields.map(|(name, data_type)| Field::new(name, data_type, true)).into())
+        DataType::Struct(fields.map(|(name, data_type)| Field::new(name, data_type, true)).to_vec().into())
     }
 
     fn first(array: &ArrayRef) -> String {
