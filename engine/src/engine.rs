@@ -292,6 +292,21 @@ impl Engine {
         prepared: &Prepared,
         context: QueryContext,
     ) -> Result<Outcome> {
+        let answered = match &prepared.statement.statement {
+            Statement::Empty => Some(""),
+            // The door has cancelled it already.
+            Statement::Kill { .. } => Some("KILL"),
+            Statement::Prepare { .. } | Statement::Execute { .. } | Statement::Deallocate { .. } => {
+                let message = "prepared statements of SQL belong to a PostgreSQL connection";
+                return Err(Error::unsupported(message));
+            }
+            _ => None,
+        };
+        if let Some(tag) = answered {
+            let stream = futures::stream::empty().boxed();
+            let tag = CommandTag::Plain(tag.to_owned());
+            return Ok(Outcome { schema: None, stream, tag, notices: Vec::new(), stats: context.stats });
+        }
         let (engine, statement, own) = (Arc::clone(self), Arc::clone(&prepared.statement), session.clone());
         let cancel = context.cancel.clone();
         let work = self.cpu.run(async move {
