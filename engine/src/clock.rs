@@ -16,6 +16,7 @@ pub trait Clock: Debug + Send + Sync + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[allow(clippy::disallowed_methods, reason = "this is the clock that everyone else asks")]
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
     }

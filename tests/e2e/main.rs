@@ -1,6 +1,7 @@
 //! End-to-end tests: a real server, real clients, S3 over HTTP. What SQL can say is in `sql/slt/` instead, and [`slt`] runs
 //! it. Every error is asserted by its SQLSTATE and by the object it must name.
 #![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, reason = "tests are steered by the environment, not by a configuration")]
 
 mod concurrency;
 mod durability;

@@ -176,6 +176,7 @@ impl fmt::Debug for Catalog {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "the default of the clock that `open_with_clock` takes")]
 fn system_now_ms() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)

@@ -23,8 +23,9 @@ pub(super) fn databases(
         Dialect::Postgres if name == "default" => "public".to_owned(),
         _ => name.clone(),
     };
-    let names = context.snapshot.databases.keys().map(shown).filter(|name| matches(name));
-    one_column(answer::SHOW_DATABASES, names)
+    let mut names: Vec<String> = context.snapshot.databases.keys().map(shown).filter(|name| matches(name)).collect();
+    names.sort();
+    one_column(answer::SHOW_DATABASES, names.into_iter())
 }
 
 pub(super) fn tables(

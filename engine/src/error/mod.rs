@@ -244,6 +244,7 @@ pub struct Notice {
 
 impl Notice {
     /// A plain NOTICE.
+    #[allow(clippy::self_named_constructors, reason = "NOTICE is PostgreSQL's word for the severity")]
     pub fn notice(message: impl Into<String>) -> Self {
         Self { severity: "NOTICE", sqlstate: "00000", message: message.into() }
     }

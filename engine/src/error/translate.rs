@@ -126,6 +126,11 @@ fn plan_error(text: &str) -> Error {
         let name = name.split_once('.').map_or(name, |(_, name)| name);
         return Error::new(ErrorCode::UndefinedTable, format!("table \"{name}\" does not exist"));
     }
+    if let Some(rest) = text.strip_prefix("Field ")
+        && let Some(name) = rest.strip_suffix(" not found in struct")
+    {
+        return Error::new(ErrorCode::UndefinedColumn, format!("field \"{name}\" does not exist"));
+    }
     let code = if text.contains("No function matches") || text.contains("Failed to coerce arguments") {
         ErrorCode::UndefinedFunction
     } else if text.contains("must appear in the GROUP BY clause")

@@ -7,6 +7,7 @@
 mod bounds;
 mod catalog;
 mod identifier;
+mod numeric_division;
 mod overflow;
 mod privilege;
 mod row_function;
@@ -84,7 +85,7 @@ pub fn table_functions() -> Result<Vec<(&'static str, Arc<dyn TableFunctionImpl>
 
 /// Rules to run after DataFusion's own analyzer rules, types being settled.
 pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    vec![Arc::new(bounds::BoundConstantArguments), Arc::new(overflow::CheckedIntegerArithmetic::default())]
+    vec![Arc::new(bounds::BoundConstantArguments), Arc::new(overflow::ExactArithmetic::default())]
 }
 
 /// Registers all of it in `registry`, which must hold DataFusion's functions already: some of ours wrap them.

@@ -1,8 +1,8 @@
-//! Integer arithmetic that overflows is an error, not a wrapped number: `+`, `-` and `*` on integers become functions over
+//! Arithmetic as PostgreSQL has it. Integer arithmetic that overflows is an error, not a wrapped number: `+`, `-` and `*` on integers become functions over
 //! Arrow's checked kernels.
 //!
 //! DataFusion's own `BinaryExpr` has a checked mode, but its planner never turns it on, and every optimizer pass that
-//! rebuilds an expression plans it anew; a function survives them all. Operands that can't overflow (`DATE`, decimals,
+//! rebuilds an expression plans it anew; a function survives them all. Division of decimals is [`numeric_division`]'s. Operands that can't overflow (`DATE`, decimals,
 //! floating point) keep their operators, and so their pruning and interval analysis.
 
 use std::sync::Arc;
@@ -23,18 +23,20 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use super::numeric_division;
 use super::row_function::failure;
 use crate::{Error, ErrorCode};
 
 /// Puts the checked functions in the place of the operators.
 #[derive(Debug)]
-pub(super) struct CheckedIntegerArithmetic {
+pub(super) struct ExactArithmetic {
     add: Arc<ScalarUDF>,
     subtract: Arc<ScalarUDF>,
     multiply: Arc<ScalarUDF>,
+    divide_decimals: Arc<ScalarUDF>,
 }
 
-impl Default for CheckedIntegerArithmetic {
+impl Default for ExactArithmetic {
     fn default() -> Self {
         let function = |operation| {
             Arc::new(ScalarUDF::from(Checked { operation, signature: Signature::any(2, Volatility::Immutable) }))
@@ -43,13 +45,14 @@ impl Default for CheckedIntegerArithmetic {
             add: function(Operation::Add),
             subtract: function(Operation::Subtract),
             multiply: function(Operation::Multiply),
+            divide_decimals: Arc::new(numeric_division::function()),
         }
     }
 }
 
-impl AnalyzerRule for CheckedIntegerArithmetic {
+impl AnalyzerRule for ExactArithmetic {
     fn name(&self) -> &str {
-        "checked_integer_arithmetic"
+        "exact_arithmetic"
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
@@ -57,7 +60,7 @@ impl AnalyzerRule for CheckedIntegerArithmetic {
     }
 }
 
-impl CheckedIntegerArithmetic {
+impl ExactArithmetic {
     fn rewrite_plan(&self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let mut schema = merge_schema(&plan.inputs());
         if let LogicalPlan::TableScan(scan) = &plan {
@@ -77,13 +80,18 @@ impl CheckedIntegerArithmetic {
             Operator::Plus => &self.add,
             Operator::Minus => &self.subtract,
             Operator::Multiply => &self.multiply,
+            Operator::Divide => &self.divide_decimals,
             _ => return Ok(Transformed::no(expr)),
         };
         // Types that can't be told here (outer references of a subquery) keep the operator.
         let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else {
             return Ok(Transformed::no(expr));
         };
-        if !left_type.is_integer() || left_type != right_type {
+        let ours = match op {
+            Operator::Divide => numeric_division::applies(&left_type, &right_type),
+            _ => left_type.is_integer() && left_type == right_type,
+        };
+        if !ours {
             return Ok(Transformed::no(expr));
         }
         let args = vec![left.as_ref().clone(), right.as_ref().clone()];

@@ -134,6 +134,14 @@ impl sqlparser_dialect::Dialect for LimnosDialect {
     }
 
     fn parse_infix(&self, parser: &mut Parser<'_>, expr: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
+        // sqlparser would take all that follows, AND and OR included, for the right side.
+        let right_side = |parser: &mut Parser<'_>| parser.parse_subexpr(self.prec_value(Precedence::Is)).map(Box::new);
+        if parser.parse_keywords(&[Keyword::IS, Keyword::DISTINCT, Keyword::FROM]) {
+            return Some(right_side(parser).map(|right| Expr::IsDistinctFrom(Box::new(expr.clone()), right)));
+        }
+        if parser.parse_keywords(&[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]) {
+            return Some(right_side(parser).map(|right| Expr::IsNotDistinctFrom(Box::new(expr.clone()), right)));
+        }
         // sqlparser takes COLLATE only right after an operand, not after a cast: `x::text COLLATE "C"`.
         parser.parse_keyword(Keyword::COLLATE).then(|| {
             let collation = parser.parse_object_name(false)?;

@@ -258,8 +258,7 @@ fn bare_values(
         *index = at;
         return;
     }
-    loop {
-        let Some(first) = lexemes.get(at) else { break };
+    while let Some(first) = lexemes.get(at) {
         let bare = is_bare(at);
         if bare {
             tokens.push(TokenWithSpan::new(Token::LParen, first.token.span));

@@ -20,6 +20,7 @@ use limnos_catalog::Table;
 use super::lake::{LakeCatalog, LakeCatalogList, PlanContext, catalog_database};
 use super::pg_catalog::output_name::{self, OutputNames};
 use super::pg_catalog::rewrite::rewrite_query;
+use crate::command::VIEW_DIALECT;
 use crate::execute::QueryPool;
 use crate::function::{SessionFunctions, register_all};
 use crate::parse::{Dialect, Statement, parse};
@@ -54,7 +55,13 @@ pub(crate) async fn plan_query(context: PlanContext, query: &Query) -> Result<Pl
 /// Plans a view's text. Its columns carry the names and, through a cast where the files changed since, the types that it
 /// was made with.
 pub(crate) async fn plan_view(context: PlanContext, sql: &str, view: &Table) -> Result<LogicalPlan> {
-    let statement = parse(sql, context.dialect)?.into_iter().next().map(|parsed| parsed.statement);
+    // A view means what it meant when it was made, whoever reads it.
+    let dialect = match view.parameters.get(VIEW_DIALECT).map(String::as_str) {
+        Some("athena") => Dialect::Athena,
+        _ => Dialect::Postgres,
+    };
+    let context = PlanContext { dialect, ..context };
+    let statement = parse(sql, dialect)?.into_iter().next().map(|parsed| parsed.statement);
     let Some(Statement::Query(query)) = statement else {
         return Err(Error::internal(format!("view \"{}\" holds no query", view.name)));
     };

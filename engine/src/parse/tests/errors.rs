@@ -15,7 +15,7 @@ fn syntax_errors_say_where() {
             ("SELECT (1", "42601: syntax error at end of input @10"),
             ("SELECT 1)", "42601: syntax error at or near \")\" @9"),
             ("SELECT (1;2)", "42601: syntax error at or near \";\" @10"),
-            ("SELECT 1; SELECT WHERE FROM t", "42601: syntax error at or near \"FROM\" @24"),
+            ("SELECT 1; SELECT WHERE FROM t", "42601: syntax error at or near \"WHERE\" @18"),
             ("SELECT 1 FROM t WHERE", "42601: syntax error at end of input @22"),
             ("SELECT 'äöü', FROM t", "42601: syntax error at or near \"FROM\" @15"),
             ("SELECT\n  a,\n  b c d\nFROM t", "42601: syntax error at or near \"d\" @19"),

@@ -77,10 +77,15 @@ fn expr_name(expr: &Expr) -> Option<(String, Strength)> {
     match expr {
         Expr::Identifier(ident) => Some((folded(ident), Strong)),
         Expr::CompoundIdentifier(idents) => idents.last().map(|ident| (folded(ident), Strong)),
-        Expr::CompoundFieldAccess { root, access_chain } => match access_chain.last() {
-            Some(AccessExpr::Dot(Expr::Identifier(field))) => Some((folded(field), Strong)),
-            _ => expr_name(root),
-        },
+        // The last name in it: `(a).b[1]` is called `b`.
+        Expr::CompoundFieldAccess { root, access_chain } => access_chain
+            .iter()
+            .rev()
+            .find_map(|access| match access {
+                AccessExpr::Dot(Expr::Identifier(field)) => Some((folded(field), Strong)),
+                _ => None,
+            })
+            .or_else(|| expr_name(root)),
         Expr::Nested(inner) => expr_name(inner),
         Expr::Collate { expr, .. } => expr_name(expr),
         Expr::Function(function) => {
@@ -277,6 +282,7 @@ mod tests {
                 "extract substring btrim rtrim",
             ),
             ("select array[1,2], array(select 1), true, date '2024-01-01'", "array array bool date"),
+            ("select (a).b, (a).b[1], a.b[1], (t.a).b[1].c, a[1]", "b b b c a"),
             ("select *, t.*, 1 from t", "* * ?column?"),
             ("select a union select b", "a"),
             ("select timestamp(3) with time zone '2024-01-01'", "timestamptz"),

@@ -14,7 +14,8 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr,
-    TableAlias, TableAliasColumnDef, TableFactor, TableFunctionArgs, Value, VisitMut, VisitorMut, visit_relations,
+    Subscript, TableAlias, TableAliasColumnDef, TableFactor, TableFunctionArgs, Value, VisitMut, VisitorMut,
+    visit_relations,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -127,13 +128,7 @@ fn take(expr: &mut Expr) -> Expr {
 fn rewrite_expr(expr: &mut Expr, catalog: bool) {
     match expr {
         Expr::Collate { expr: inner, .. } => *expr = take(inner),
-        // `(value).field`: a field of a composite value, where DataFusion takes brackets only.
-        Expr::CompoundFieldAccess { root, access_chain } if matches!(root.as_ref(), Expr::Nested(_)) => {
-            if let [AccessExpr::Dot(Expr::Identifier(field))] = access_chain.as_slice() {
-                let field = Expr::value(Value::SingleQuotedString(folded(field)));
-                *expr = call("get_field", vec![take(root), field]);
-            }
-        }
+        Expr::CompoundFieldAccess { root, access_chain } => bracket_fields(root, access_chain),
         Expr::BinaryOp { left, op, right } => {
             if let BinaryOperator::PGCustomBinaryOperator(path) = op
                 && let [.., symbol] = path.as_slice()
@@ -176,6 +171,22 @@ fn rewrite_expr(expr: &mut Expr, catalog: bool) {
             }
         }
         _ => {}
+    }
+}
+
+/// `(value).field` and `a.b[1].c`: DataFusion takes names behind a dot only where all before are names, else brackets.
+fn bracket_fields(root: &Expr, access_chain: &mut [AccessExpr]) {
+    let names = match root {
+        Expr::Identifier(_) => {
+            access_chain.iter().take_while(|access| matches!(access, AccessExpr::Dot(Expr::Identifier(_)))).count()
+        }
+        _ => 0,
+    };
+    for access in &mut access_chain[names..] {
+        if let AccessExpr::Dot(Expr::Identifier(field)) = access {
+            let index = Expr::value(Value::SingleQuotedString(folded(field)));
+            *access = AccessExpr::Subscript(Subscript::Index { index });
+        }
     }
 }
 

@@ -170,8 +170,10 @@ fn iso_timestamp(text: &str, type_name: &str) -> Result<(i64, IsoKind)> {
     }
 }
 
+type YearMonthDay = (i32, u32, u32);
+
 /// `YYYY-MM-DD` at the start of `bytes`.
-fn iso_date(bytes: &[u8]) -> Option<((i32, u32, u32), &[u8])> {
+fn iso_date(bytes: &[u8]) -> Option<(YearMonthDay, &[u8])> {
     let (year, rest) = digits(bytes, 4)?;
     let (month, rest) = digits(rest.strip_prefix(b"-")?, 2)?;
     let (day, rest) = digits(rest.strip_prefix(b"-")?, 2)?;

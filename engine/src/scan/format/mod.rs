@@ -108,7 +108,7 @@ enum Reader {
 pub struct TextSource {
     reader: Reader,
     /// All columns inside the files.
-    columns: Arc<Vec<WantedColumn>>,
+    columns: Arc<[WantedColumn]>,
     /// What stands before an object's path in messages: `/` or `s3://bucket/`.
     prefix: Arc<str>,
     table_schema: TableSchema,
@@ -147,7 +147,7 @@ pub fn text_source(definition: &TableDefinition, table_schema: TableSchema) -> R
         .collect::<Result<Vec<_>>>()?;
     Ok(Arc::new(TextSource {
         reader,
-        columns: Arc::new(columns),
+        columns: Arc::from(columns),
         prefix: display_prefix(&storage.location).into(),
         projection: SplitProjection::unprojected(&table_schema),
         table_schema,

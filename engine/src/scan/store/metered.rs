@@ -164,7 +164,8 @@ fn file_body(file: std::fs::File, range: Range<u64>) -> BoxStream<'static, Resul
         if range.is_empty() {
             return None;
         }
-        let length = usize::try_from(range.end - range.start).map_or(FILE_PIECE_BYTES, |left| left.min(FILE_PIECE_BYTES));
+        let length =
+            usize::try_from(range.end - range.start).map_or(FILE_PIECE_BYTES, |left| left.min(FILE_PIECE_BYTES));
         let (at, source) = (range.start, Arc::clone(&file));
         let read = tokio::task::spawn_blocking(move || {
             let mut piece = vec![0; length];

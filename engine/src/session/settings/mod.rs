@@ -220,6 +220,9 @@ struct Transaction {
 }
 
 impl Settings {
+    /// See [`REPORTED`].
+    pub const REPORTED: &'static [&'static str] = REPORTED;
+
     /// Sets a value for the session; inside a transaction block ROLLBACK takes it back. Returns the canonical name.
     ///
     /// # Errors

@@ -94,8 +94,8 @@ pub(crate) enum Cells {
     Timestamp(ScalarBuffer<i64>, Option<NullBuffer>, TimeUnit, bool),
     Duration(ScalarBuffer<i64>, Option<NullBuffer>, TimeUnit),
     IntervalYearMonth(ScalarBuffer<i32>, Option<NullBuffer>),
-    IntervalDayTime(ScalarBuffer<arrow::datatypes::IntervalDayTime>, Option<NullBuffer>),
-    IntervalMonthDayNano(ScalarBuffer<arrow::datatypes::IntervalMonthDayNano>, Option<NullBuffer>),
+    IntervalDayTime(ScalarBuffer<IntervalDayTime>, Option<NullBuffer>),
+    IntervalMonthDayNano(ScalarBuffer<IntervalMonthDayNano>, Option<NullBuffer>),
     /// A dictionary or runs: where each row's value is.
     Indexed(Vec<usize>, Option<NullBuffer>, Box<Cells>),
     List(Vec<Range<usize>>, Option<NullBuffer>, Box<Cells>),
