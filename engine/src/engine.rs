@@ -433,9 +433,16 @@ fn output_schema(planned: &PlannedQuery) -> Result<SchemaRef> {
         .column_names()
         .into_iter()
         .zip(schema.fields())
-        .map(|(name, field)| field.as_ref().clone().with_name(name))
+        .map(|(name, field)| output_field(field, name))
         .collect();
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// A column of an answer. Tables have no unsigned numbers of eight bytes (they are read as decimals); what is one here is
+/// the count of a function such as `rank` or `cardinality`, which PostgreSQL has as bigint.
+fn output_field(field: &Field, name: String) -> Field {
+    let field = field.clone().with_name(name);
+    if field.data_type() == &DataType::UInt64 { field.with_data_type(DataType::Int64) } else { field }
 }
 
 /// One execution of a query on the CPU runtime.
@@ -500,7 +507,7 @@ impl QueryWork {
 
 fn named_schema(schema: &SchemaRef, names: Vec<String>) -> SchemaRef {
     let fields: Vec<Field> =
-        schema.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name)).collect();
+        schema.fields().iter().zip(names).map(|(field, name)| output_field(field, name)).collect();
     Arc::new(Schema::new(fields))
 }
 
@@ -514,7 +521,8 @@ fn conform(batch: RecordBatch, target: &SchemaRef) -> Result<RecordBatch> {
             if column.data_type() == field.data_type() {
                 return Ok(Arc::clone(column));
             }
-            arrow::compute::cast(column, field.data_type())
+            let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
+            arrow::compute::cast_with_options(column, field.data_type(), &options)
                 .map_err(|error| Error::from(datafusion::error::DataFusionError::from(error)))
         })
         .collect::<Result<Vec<_>>>()?;

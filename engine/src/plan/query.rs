@@ -1,15 +1,18 @@
 //! A parsed query -> a logical plan in one snapshot.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::catalog::TableProvider;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::execution::context::ExecutionProps;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::{Cast, Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
 use limnos_catalog::Table;
@@ -113,7 +116,7 @@ fn session_state(context: PlanContext) -> Result<SessionState> {
 
 /// The types of `$1`, `$2`, ...: as the client declared them, else as the query's context says, else text.
 pub(crate) fn parameter_types(plan: &LogicalPlan, declared: &[Option<DataType>]) -> Result<Vec<DataType>> {
-    let inferred = plan.get_parameter_types()?;
+    let inferred = inferred_parameter_types(plan)?;
     let mut count = declared.len();
     for name in inferred.keys() {
         let number: usize = name.strip_prefix('$').and_then(|number| number.parse().ok()).unwrap_or(0);
@@ -132,6 +135,37 @@ pub(crate) fn parameter_types(plan: &LogicalPlan, declared: &[Option<DataType>])
                 .unwrap_or(DataType::Utf8)
         })
         .collect())
+}
+
+/// The parameters of `plan`, with the types that their surroundings give them. As in PostgreSQL, the first place that says a
+/// type decides: `$1::int` is an integer, wherever else `$1` stands.
+fn inferred_parameter_types(plan: &LogicalPlan) -> Result<HashMap<String, Option<DataType>>> {
+    let mut types: HashMap<String, Option<DataType>> = HashMap::new();
+    let mut add = |id: &str, data_type: Option<&DataType>| {
+        let known = types.entry(id.to_owned()).or_default();
+        if known.is_none() {
+            *known = data_type.cloned();
+        }
+    };
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                match expr {
+                    Expr::Placeholder(Placeholder { id, field }) => {
+                        add(id, field.as_ref().map(|field| field.data_type()));
+                    }
+                    Expr::Cast(Cast { expr, field }) => {
+                        if let Expr::Placeholder(Placeholder { id, field: None }) = expr.as_ref() {
+                            add(id, Some(field.data_type()));
+                        }
+                    }
+                    _ => {}
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(types)
 }
 
 /// The protocol counts parameters in 16 bits.
