@@ -133,6 +133,10 @@ impl SchemaProvider for DatabaseSchema {
     }
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        // The planner looks `f` of `FROM f(1)` up as a table, too, and doesn't mind when there is none.
+        if !self.table_exist(name) && self.context.shared.template.table_functions().contains_key(name) {
+            return Ok(None);
+        }
         self.provider(name).await.map(Some).map_err(to_datafusion)
     }
 

@@ -5,10 +5,11 @@
 //! whoever sends the answer puts the names on by position.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Array, DataType, Expr, FunctionArguments, Ident, Query, Select, SelectItem, SetExpr, TrimWhereField,
-    Value,
+    Value, visit_expressions_mut,
 };
 
 use super::rewrite::{call_name, folded};
@@ -193,10 +194,14 @@ pub(super) fn make_unique_items(items: &mut [SelectItem]) {
     }
 }
 
-/// DataFusion names a cast by what is cast, and a subquery by its column.
+/// What two expressions that DataFusion would name the same have in common; others may have it, too. It names a cast by what
+/// is cast, a literal of a type by its text, a column by its name in lower case with its table, and a subquery by its column.
 fn key(expr: &Expr) -> String {
     match expr {
         Expr::Cast { expr, .. } | Expr::Nested(expr) => key(expr),
+        Expr::TypedString(typed) => typed.value.to_string(),
+        Expr::Identifier(ident) => folded(ident),
+        Expr::CompoundIdentifier(idents) => idents.last().map(folded).unwrap_or_default(),
         Expr::Subquery(query) => match first_select(&query.body).and_then(|select| select.projection.first()) {
             Some(SelectItem::UnnamedExpr(expr)) => key(expr),
             Some(SelectItem::ExprWithAlias { alias, .. }) => format!("alias {}", folded(alias)),
@@ -206,7 +211,18 @@ fn key(expr: &Expr) -> String {
         Expr::CompoundFieldAccess { .. } | Expr::CompoundIdentifier(_) => {
             expr.to_string().to_lowercase().replace("['", ".").replace('[', ".").replace(['(', ')', ']', '\'', '"'], "")
         }
-        other => other.to_string(),
+        // Case and casts inside don't make a difference to DataFusion.
+        other => {
+            let mut other = other.clone();
+            let _: ControlFlow<()> = visit_expressions_mut(&mut other, |expr| {
+                while let Expr::Cast { expr: inner, .. } | Expr::Nested(inner) = expr {
+                    let inner = std::mem::replace(inner.as_mut(), Expr::value(Value::Null));
+                    *expr = inner;
+                }
+                ControlFlow::Continue(())
+            });
+            other.to_string().to_lowercase()
+        }
     }
 }
 

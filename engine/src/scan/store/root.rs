@@ -38,6 +38,12 @@ impl Target {
         if location.contains('\0') {
             return Err(not_a_location(&location.replace('\0', "\\0"), "it holds a zero byte"));
         }
+        // We take texts as they are; who decodes them somewhere must not arrive somewhere else.
+        if location.split('/').any(|segment| {
+            matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..") && segment.contains('%')
+        }) {
+            return Err(not_a_location(location, "it has an encoded \".\" or \"..\" segment"));
+        }
         let Some((scheme, rest)) = location.split_once(':').filter(|(scheme, rest)| {
             scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()) && rest.starts_with('/')
         }) else {
