@@ -207,9 +207,10 @@ fn key(expr: &Expr) -> String {
             Some(SelectItem::ExprWithAlias { alias, .. }) => format!("alias {}", folded(alias)),
             _ => expr.to_string(),
         },
-        // `a.b`, `(a).B` and `a['b']` are one field.
-        Expr::CompoundFieldAccess { .. } | Expr::CompoundIdentifier(_) => {
-            expr.to_string().to_lowercase().replace("['", ".").replace('[', ".").replace(['(', ')', ']', '\'', '"'], "")
+        // `a.b`, `(a).B` and `a['b']` are one field: by its last name, as above.
+        Expr::CompoundFieldAccess { .. } => {
+            let text = expr.to_string().to_lowercase().replace(['(', ')', ']', '\'', '"'], "");
+            text.rsplit(['.', '[']).next().unwrap_or_default().to_owned()
         }
         // Case and casts inside don't make a difference to DataFusion.
         other => {
