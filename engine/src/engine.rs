@@ -14,6 +14,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::Query;
 use futures::stream::{BoxStream, StreamExt};
 use limnos_catalog::{Catalog, Column, Snapshot, Table};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::command::{self, CommandContext};
@@ -223,7 +224,7 @@ impl Engine {
     /// Syntax errors with position; limits exceeded.
     pub async fn parse(&self, sql: &str, dialect: Dialect) -> Result<Vec<ParsedStatement>> {
         let sql = sql.to_owned();
-        self.cpu.run(async move { crate::parse::parse(&sql, dialect) }).await
+        self.cpu.plan(&CancellationToken::new(), async move { crate::parse::parse(&sql, dialect) }).await
     }
 
     /// Resolves names and types. `parameter_types` are those the client declared; `None` is to be inferred.
@@ -243,9 +244,13 @@ impl Engine {
                 parameter_types: Vec::new(),
             });
         };
-        let context = self.plan_context(session, QueryRun::new(QueryContext::detached("prepare")));
+        let detached = QueryContext::detached("prepare");
+        let cancel = detached.cancel.clone();
+        // Who drops this future has no use for the plan.
+        let _abandoned = cancel.clone().drop_guard();
+        let context = self.plan_context(session, QueryRun::new(detached));
         let declared = parameter_types.to_vec();
-        self.cpu.run(prepare_query(context, statement, declared)).await
+        self.cpu.plan(&cancel, prepare_query(context, statement, declared)).await
     }
 
     /// Runs a prepared statement. `parameters` are arrays of length 1 of the prepared types. Statements such as SET and
@@ -263,6 +268,7 @@ impl Engine {
         let stats = Arc::clone(&context.stats);
         match &prepared.statement.statement {
             Statement::Query(_) | Statement::Explain(_) => {
+                let cancel = context.cancel.clone();
                 let run = QueryRun::new(context);
                 let context = self.plan_context(session, Arc::clone(&run));
                 let work = QueryWork {
@@ -272,7 +278,7 @@ impl Engine {
                     parameters: parameters.to_vec(),
                     run,
                 };
-                let started = self.cpu.run(work.start(context)).await?;
+                let started = self.cpu.plan(&cancel, work.start(context)).await?;
                 let tag = if matches!(prepared.statement.statement, Statement::Query(_)) {
                     CommandTag::Rows("SELECT")
                 } else {
@@ -292,6 +298,21 @@ impl Engine {
         prepared: &Prepared,
         context: QueryContext,
     ) -> Result<Outcome> {
+        let answered = match &prepared.statement.statement {
+            Statement::Empty => Some(""),
+            // The door has cancelled it already.
+            Statement::Kill { .. } => Some("KILL"),
+            Statement::Prepare { .. } | Statement::Execute { .. } | Statement::Deallocate { .. } => {
+                let message = "prepared statements of SQL belong to a PostgreSQL connection";
+                return Err(Error::unsupported(message));
+            }
+            _ => None,
+        };
+        if let Some(tag) = answered {
+            let stream = futures::stream::empty().boxed();
+            let tag = CommandTag::Plain(tag.to_owned());
+            return Ok(Outcome { schema: None, stream, tag, notices: Vec::new(), stats: context.stats });
+        }
         let (engine, statement, own) = (Arc::clone(self), Arc::clone(&prepared.statement), session.clone());
         let cancel = context.cancel.clone();
         let work = self.cpu.run(async move {

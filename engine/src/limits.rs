@@ -21,3 +21,9 @@ pub const INFERRED_COLUMNS_MAX: usize = 4096;
 
 /// Deepest nesting of an inferred JSON type.
 pub const INFERRED_DEPTH_MAX: usize = 64;
+
+/// Deepest nesting of a value's type. PostgreSQL's arrays have 6 dimensions; lakes hold deeper rows, stacks don't.
+pub const TYPE_DEPTH_MAX: usize = 100;
+
+/// Deepest nesting of queries inside expressions (`(SELECT ...)`, `EXISTS`, `IN`). The optimizer's work doubles with each.
+pub const SUBQUERY_DEPTH_MAX: usize = 12;

@@ -235,6 +235,8 @@ fn arrow_error(error: &ArrowError) -> Error {
         ArrowError::MemoryError(text) => {
             Error::new(ErrorCode::OutOfMemory, "out of memory").with_detail(full_sentence(text))
         }
+        ArrowError::ParquetError(text) => Error::new(ErrorCode::DataCorrupted, "a Parquet file cannot be decoded")
+            .with_detail(full_sentence(text.strip_prefix("Parquet error: ").unwrap_or(text))),
         ArrowError::ComputeError(text) | ArrowError::InvalidArgumentError(text) => execution_error(text),
         other => execution_error(&other.to_string()),
     }
@@ -368,6 +370,12 @@ mod tests {
     fn errors_get_their_codes() {
         let cases: Vec<(DataFusionError, &str, &str)> = vec![
             (ArrowError::DivideByZero.into(), "22012", "division by zero"),
+            (
+                ArrowError::ParquetError("Parquet error: Page CRC checksum mismatch".into()).into(),
+                "XX001",
+                "a Parquet file cannot be decoded",
+            ),
+            (plan_datafusion_err!("Field nosuch not found in struct"), "42703", "field \"nosuch\" does not exist"),
             (
                 ArrowError::CastError("Cannot cast string 'it's' to value of Int32 type".into()).into(),
                 "22P02",

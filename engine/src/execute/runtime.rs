@@ -4,10 +4,13 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::limits::WORKER_STACK_BYTES;
 use crate::{Error, Result};
@@ -16,7 +19,11 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub struct CpuRuntime {
     runtime: Option<Runtime>,
+    planners: Arc<Semaphore>,
 }
+
+/// Statements that are parsed and planned at the same time. More only take memory from each other.
+const PLANNERS_MAX: usize = 64;
 
 impl CpuRuntime {
     /// A runtime of `threads` workers with stacks deep enough for the nesting that [`crate::limits`] allows.
@@ -33,7 +40,7 @@ impl CpuRuntime {
             .map_err(|error| {
                 Error::new(crate::ErrorCode::IoError, format!("could not start worker threads: {error}"))
             })?;
-        Ok(Self { runtime: Some(runtime) })
+        Ok(Self { runtime: Some(runtime), planners: Arc::new(Semaphore::new(PLANNERS_MAX)) })
     }
 
     /// Starts a task there.
@@ -51,6 +58,48 @@ impl CpuRuntime {
         match (&mut handle.0).await {
             Ok(result) => result,
             Err(_) => Err(Error::new(crate::ErrorCode::QueryCanceled, "canceling statement because the server stops")),
+        }
+    }
+}
+
+impl CpuRuntime {
+    /// Parses or plans on a thread of its own: a planner computes for seconds without yielding, and two of them on the
+    /// workers would stop every other query. The caller is answered as soon as `cancel` is cancelled or the returned
+    /// future is dropped; the thread ends when the planner next looks (see `plan::stop`).
+    ///
+    /// # Errors
+    /// The task's own, [`crate::ErrorCode::Internal`] for its panic, [`crate::ErrorCode::QueryCanceled`].
+    pub async fn plan<T: Send + 'static>(
+        &self,
+        cancel: &CancellationToken,
+        task: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let stopped = || Error::new(crate::ErrorCode::QueryCanceled, "canceling statement because the server stops");
+        let guard = cancel.child_token();
+        let inside = guard.clone();
+        let _abandoned = guard.drop_guard();
+        let handle = self.runtime.as_ref().expect("it is there until drop").handle().clone();
+        let planners = Arc::clone(&self.planners);
+        let work = async move {
+            // Held by the thread, not by the caller: what was given up still computes.
+            let permit = planners.acquire_owned().await.map_err(|_| stopped())?;
+            let inner = handle.clone();
+            let planned = handle.spawn_blocking(move || {
+                let _permit = permit;
+                inner.block_on(async {
+                    tokio::select! {
+                        biased;
+                        () = inside.cancelled() => Err(super::canceled()),
+                        result = catch_panic(task) => result,
+                    }
+                })
+            });
+            planned.await.unwrap_or_else(|_| Err(stopped()))
+        };
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(super::canceled()),
+            result = work => result,
         }
     }
 }

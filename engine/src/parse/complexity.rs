@@ -16,7 +16,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 
-use crate::limits::{SQL_CHAIN_MAX, SQL_DEPTH_MAX};
+use crate::limits::{SQL_CHAIN_MAX, SQL_DEPTH_MAX, SUBQUERY_DEPTH_MAX};
 use crate::parse::lexer::Lexeme;
 use crate::{Error, ErrorCode, Result};
 
@@ -36,7 +36,12 @@ pub fn check(lexemes: &[Lexeme]) -> Result<()> {
                 if lexeme.token.token == Token::LBracket && previous == Previous::Operand {
                     level.operator(Strength::Postfix, lexeme)?;
                 }
-                levels.push(Level::new(Opener::Bracket));
+                let subqueries = level.subqueries + usize::from(!level.in_from && opens_query(lexemes.get(index + 1)));
+                if subqueries > SUBQUERY_DEPTH_MAX {
+                    let detail = format!("It has queries in expressions more than {SUBQUERY_DEPTH_MAX} levels deep.");
+                    return Err(too_complex(detail, lexeme).with_hint("Use joins, or subqueries in FROM."));
+                }
+                levels.push(Level { subqueries, ..Level::new(Opener::Bracket) });
                 next = Previous::Start;
             }
             Token::RParen | Token::RBracket | Token::RBrace => {
@@ -58,7 +63,8 @@ pub fn check(lexemes: &[Lexeme]) -> Result<()> {
                 let word = word.value.to_ascii_uppercase();
                 match word.as_str() {
                     "CASE" => {
-                        levels.push(Level::new(Opener::Case));
+                        let subqueries = level.subqueries;
+                        levels.push(Level { subqueries, ..Level::new(Opener::Case) });
                         next = Previous::Start;
                     }
                     "END" => {
@@ -170,6 +176,8 @@ struct Level {
     opener: Opener,
     /// Whether commas separate tables here.
     in_from: bool,
+    /// Queries in expressions around this.
+    subqueries: usize,
     /// `chain[k]`: operators of strength k in the chain that is open.
     chain: [usize; STRENGTHS],
     /// `operand[k]`: the deepest operand so far of that chain.
@@ -178,7 +186,7 @@ struct Level {
 
 impl Level {
     fn new(opener: Opener) -> Self {
-        Self { opener, in_from: false, chain: [0; STRENGTHS], operand: [0; STRENGTHS] }
+        Self { opener, in_from: false, subqueries: 0, chain: [0; STRENGTHS], operand: [0; STRENGTHS] }
     }
 
     fn operator(&mut self, strength: Strength, lexeme: &Lexeme) -> Result<()> {
@@ -233,6 +241,10 @@ fn close(levels: &mut Vec<Level>) {
         let tightest = &mut outer.operand[STRENGTHS - 1];
         *tightest = (*tightest).max(depth);
     }
+}
+
+fn opens_query(first: Option<&Lexeme>) -> bool {
+    first.is_some_and(|lexeme| ["SELECT", "WITH", "VALUES"].iter().any(|word| lexeme.is_word(word)))
 }
 
 fn opens_type(lexeme: &Lexeme) -> bool {

@@ -1,14 +1,14 @@
-//! [`FieldNames`]: finds a field of a struct by name without regard to case, as columns are.
+//! [`FieldNames`]: finds a field of a struct by name without regard to case, as columns are, and a map's value by its key.
 //!
 //! A table's own columns are lower case, but fields inside them keep the spelling of the files (`magType`), and PostgreSQL
 //! folds what a query writes. The exact spelling wins, then the first field that differs in case only. What isn't found is
-//! left to DataFusion's planners and their error.
+//! left to DataFusion's planners and their error. A map's key is compared as a value of the map's own key type.
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, TableReference};
-use datafusion::functions::core::expr_fn::get_field;
+use datafusion::functions::{self, core::expr_fn::get_field};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess};
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, cast, lit};
 
 /// See the module. To be asked before DataFusion's own planners.
 #[derive(Debug)]
@@ -20,8 +20,17 @@ impl ExprPlanner for FieldNames {
         mut access: RawFieldAccessExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        let data_type = access.expr.get_type(schema)?;
+        if let Some(key_type) = map_key_type(&data_type) {
+            let key = match &access.field_access {
+                GetFieldAccess::NamedStructField { name } => lit(name.clone()),
+                GetFieldAccess::ListIndex { key } => key.as_ref().clone(),
+                GetFieldAccess::ListRange { .. } => return Ok(PlannerResult::Original(access)),
+            };
+            return Ok(PlannerResult::Planned(map_value(access.expr, key, &key_type)?));
+        }
         if let GetFieldAccess::NamedStructField { name: ScalarValue::Utf8(Some(name)) } = &mut access.field_access
-            && let Some(found) = find(&access.expr.get_type(schema)?, name)
+            && let Some(found) = find(&data_type, name)
         {
             found.name().clone_into(name);
         }
@@ -43,13 +52,30 @@ impl ExprPlanner for FieldNames {
                     data_type = found.data_type();
                 }
                 None => {
-                    expr = get_field(expr, name.as_str());
+                    expr = match map_key_type(data_type) {
+                        Some(key_type) => map_value(expr, lit(name.as_str()), &key_type)?,
+                        None => get_field(expr, name.as_str()),
+                    };
                     data_type = &DataType::Null;
                 }
             }
         }
         Ok(PlannerResult::Planned(expr))
     }
+}
+
+fn map_key_type(data_type: &DataType) -> Option<DataType> {
+    let DataType::Map(entries, _) = data_type else { return None };
+    let DataType::Struct(pair) = entries.data_type() else { return None };
+    pair.first().map(|key| key.data_type().clone())
+}
+
+fn map_value(map: Expr, key: Expr, key_type: &DataType) -> Result<Expr> {
+    let key = match key {
+        Expr::Literal(value, metadata) => Expr::Literal(value.cast_to(key_type)?, metadata),
+        other => cast(other, key_type.clone()),
+    };
+    Ok(functions::core::get_field().call(vec![map, key]))
 }
 
 fn find<'a>(data_type: &'a DataType, name: &str) -> Option<&'a Field> {

@@ -12,4 +12,5 @@ pub mod information_schema;
 pub(crate) mod lake;
 pub mod pg_catalog;
 pub(crate) mod query;
+mod stop;
 pub mod system;

@@ -13,6 +13,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Cast, Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
 use limnos_catalog::Table;
@@ -20,11 +21,13 @@ use limnos_catalog::Table;
 use super::lake::{LakeCatalog, LakeCatalogList, PlanContext, catalog_database};
 use super::pg_catalog::output_name::{self, OutputNames};
 use super::pg_catalog::rewrite::rewrite_query;
+use super::stop::{StopWhenCanceled, stoppable};
 use crate::command::VIEW_DIALECT;
 use crate::execute::QueryPool;
 use crate::function::{SessionFunctions, register_all};
 use crate::parse::{Dialect, Statement, parse};
 use crate::scan::table::CatalogTable;
+use crate::limits::TYPE_DEPTH_MAX;
 use crate::{Error, ErrorCode, Result};
 
 /// A query that was planned and not yet optimised.
@@ -49,7 +52,34 @@ pub(crate) async fn plan_query(context: PlanContext, query: &Query) -> Result<Pl
     let state = session_state(context)?;
     let statement = DataFusionStatement::Statement(Box::new(SqlStatement::Query(Box::new(query))));
     let plan = state.statement_to_plan(statement).await?;
+    check_type_depth(&plan)?;
     Ok(PlannedQuery { plan, state, names })
+}
+
+/// Refuses values nested too deep. Encoders, `Clone` and `Drop` walk types recursively, on threads with small stacks, too.
+fn check_type_depth(plan: &LogicalPlan) -> Result<()> {
+    let mut fits = true;
+    plan.apply_with_subqueries(|node| {
+        fits &= node.schema().fields().iter().all(|field| fits_depth(field.data_type(), TYPE_DEPTH_MAX));
+        Ok(if fits { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    })?;
+    if fits {
+        return Ok(());
+    }
+    Err(Error::new(ErrorCode::ProgramLimitExceeded, "a value is nested too deep")
+        .with_detail(format!("Arrays and rows may be nested {TYPE_DEPTH_MAX} levels deep.")))
+}
+
+/// Whether `data_type` has at most `levels` levels. Looks no deeper than that.
+fn fits_depth(data_type: &DataType, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else { return false };
+    match data_type {
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => {
+            fits_depth(item.data_type(), below)
+        }
+        DataType::Struct(fields) => fields.iter().all(|field| fits_depth(field.data_type(), below)),
+        _ => true,
+    }
 }
 
 /// Plans a view's text. Its columns carry the names and, through a cast where the files changed since, the types that it
@@ -101,7 +131,12 @@ fn session_state(context: PlanContext) -> Result<SessionState> {
     let functions = SessionFunctions::new(&context.snapshot, &context.session);
     let catalog_name = context.session.catalog_name.clone();
     let list = LakeCatalogList::new(catalog_name, LakeCatalog::new(Arc::new(context)));
+    let stop = Arc::new(StopWhenCanceled(run.cancel.clone()));
+    let (analyzing, optimizing) =
+        (Arc::clone(&stop) as Arc<dyn AnalyzerRule + Send + Sync>, stop as Arc<dyn OptimizerRule + Send + Sync>);
     let mut state = SessionStateBuilder::new_from_existing(shared.template.clone())
+        .with_analyzer_rules(stoppable(&shared.template.analyzer().rules, &analyzing))
+        .with_optimizer_rules(stoppable(shared.template.optimizers(), &optimizing))
         .with_config(config)
         .with_runtime_env(runtime)
         .with_catalog_list(Arc::new(list))

@@ -174,8 +174,8 @@ impl Connection {
         // As in PostgreSQL, a simple query destroys the unnamed statement and portal.
         self.store.remove_statement("");
         self.store.remove_portal("");
-        let Self { wire, service, session, .. } = self;
-        let parsed = wire.while_connected(Box::pin(service.parse(session, sql))).await?;
+        let Self { wire, service, session, slot, .. } = self;
+        let parsed = wire.while_connected(Box::pin(slot.guard(service.parse(session, sql)))).await?;
         let mut statements = parsed?;
         statements.retain(|parsed| !matches!(parsed.statement, Statement::Empty));
         if statements.is_empty() {

@@ -21,8 +21,8 @@ impl Connection {
             // Gone even if the new text turns out to be wrong.
             self.store.remove_statement("");
         }
-        let Self { wire, service, session, .. } = self;
-        let parsed = wire.while_connected(Box::pin(service.parse(session, sql))).await?;
+        let Self { wire, service, session, slot, .. } = self;
+        let parsed = wire.while_connected(Box::pin(slot.guard(service.parse(session, sql)))).await?;
         let mut statements: Vec<ParsedStatement> = parsed?;
         statements.retain(|parsed| !matches!(parsed.statement, Statement::Empty));
         if statements.len() > 1 {

@@ -156,8 +156,9 @@ impl Connection {
         statement: Arc<ParsedStatement>,
         types: &[Option<arrow::datatypes::DataType>],
     ) -> Result<Prepared, Failure> {
-        let Self { wire, service, session, .. } = self;
-        let prepared = wire.while_connected(Box::pin(service.prepare(session, statement, types))).await?;
+        let Self { wire, service, session, slot, .. } = self;
+        let work = slot.guard(service.prepare(session, statement, types));
+        let prepared = wire.while_connected(Box::pin(work)).await?;
         Ok(prepared?)
     }
 
@@ -185,10 +186,10 @@ impl Connection {
         let evaluated = wire
             .while_connected(Box::pin(async {
                 let sql = format!("SELECT {expression}");
-                let parsed = service.parse(session, &sql).await?;
+                let parsed = slot.guard(service.parse(session, &sql)).await?;
                 let [statement] = <[ParsedStatement; 1]>::try_from(parsed)
                     .map_err(|_| limnos_engine::Error::syntax("an argument of EXECUTE must be one expression"))?;
-                let prepared = service.prepare(session, Arc::new(statement), &[]).await?;
+                let prepared = slot.guard(service.prepare(session, Arc::new(statement), &[])).await?;
                 let mut result = service.execute(session, &prepared, &[], slot).await?;
                 let mut value = None;
                 while let Some(batch) = result.next().await {

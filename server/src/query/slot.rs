@@ -1,29 +1,81 @@
 //! [`CancelSlot`]: what a connection's cancel key reaches.
 
+use std::future::Future;
 use std::sync::{Arc, Weak};
 
-use limnos_engine::ErrorCode;
+use limnos_engine::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::execution::Execution;
 
-/// Cancels whatever its connection runs at the moment.
+/// Cancels whatever its connection does at the moment: a statement that runs, or one that is being parsed or planned.
 #[derive(Debug, Clone, Default)]
 pub struct CancelSlot {
-    current: Arc<Mutex<Weak<Execution>>>,
+    current: Arc<Mutex<Current>>,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    execution: Weak<Execution>,
+    planning: Option<(CancellationToken, &'static str)>,
 }
 
 impl CancelSlot {
-    /// Cancels the running statement, if any, with `reason` as the error's text
+    /// Cancels what the connection does, if anything, with `reason` as the error's text
     /// (`canceling statement due to user request`).
     pub fn cancel(&self, reason: &'static str) {
-        let current = self.current.lock().upgrade();
-        if let Some(execution) = current {
+        let execution = {
+            let mut current = self.current.lock();
+            if let Some((cancel, text)) = &mut current.planning {
+                *text = reason;
+                cancel.cancel();
+            }
+            current.execution.upgrade()
+        };
+        if let Some(execution) = execution {
             execution.cancel(ErrorCode::QueryCanceled, reason);
         }
     }
 
+    /// `work`, which comes before there is an execution, until a cancel.
+    ///
+    /// # Errors
+    /// Those of `work`, or [`ErrorCode::QueryCanceled`].
+    pub async fn guard<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let cancel = CancellationToken::new();
+        self.current.lock().planning = Some((cancel.clone(), ""));
+        let result = tokio::select! {
+            biased;
+            () = cancel.cancelled() => None,
+            result = work => Some(result),
+        };
+        let planning = self.current.lock().planning.take();
+        result.unwrap_or_else(|| {
+            let reason = planning.map_or("canceling statement due to user request", |(_, reason)| reason);
+            Err(Error::new(ErrorCode::QueryCanceled, reason))
+        })
+    }
+
     pub(super) fn set(&self, execution: &Arc<Execution>) {
-        *self.current.lock() = Arc::downgrade(execution);
+        self.current.lock().execution = Arc::downgrade(execution);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_cancel_reaches_planning_and_nothing_after_it() {
+        let slot = CancelSlot::default();
+        let other = slot.clone();
+        let planning = slot.guard(std::future::pending::<Result<()>>());
+        let cancel = async move { other.cancel("canceling statement due to user request") };
+        let (planned, ()) = tokio::join!(planning, cancel);
+        assert_eq!(planned.unwrap_err().code, ErrorCode::QueryCanceled);
+        slot.cancel("too late");
+        slot.guard(async { Ok(()) }).await.unwrap();
     }
 }

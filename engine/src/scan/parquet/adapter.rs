@@ -1,18 +1,20 @@
 //! [`CaseInsensitiveAdapterFactory`]: reads a file whose columns are spelled, ordered or typed otherwise than the table's.
 //!
 //! The catalog's names are lower case, as Hive's and Glue's; files keep their writers' spelling. Columns are found by
-//! name without regard to case; one that the file lacks is NULL; one of another type is cast. Nested fields are matched
-//! by DataFusion's own adapter.
+//! name without regard to case; one that the file lacks is NULL; one of another type is cast. Structs, and what holds them,
+//! are matched field by field by [`super::nested`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr_adapter::{DefaultPhysicalExprAdapter, PhysicalExprAdapter, PhysicalExprAdapterFactory};
+
+use super::nested::{NestedCast, needs_cast};
 
 /// See the module.
 #[derive(Debug)]
@@ -20,16 +22,32 @@ pub struct CaseInsensitiveAdapterFactory;
 
 impl PhysicalExprAdapterFactory for CaseInsensitiveAdapterFactory {
     fn create(&self, table_schema: SchemaRef, file_schema: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
-        let renamed = rename_to_table(&table_schema, &file_schema);
+        let nested = nested_casts(&table_schema, &file_schema);
+        let renamed = rename_to_table(&table_schema, &file_schema, &nested);
         Ok(Arc::new(CaseInsensitiveAdapter {
             inner: DefaultPhysicalExprAdapter::new(table_schema, renamed),
             file_schema,
+            nested,
         }))
     }
 }
 
-/// The file's schema under the table's names. An exact match wins over one that differs in case.
-fn rename_to_table(table_schema: &Schema, file_schema: &Schema) -> SchemaRef {
+/// The columns that the table declares with structs of other fields than the file's, by position in the file.
+fn nested_casts(table_schema: &Schema, file_schema: &Schema) -> HashMap<usize, FieldRef> {
+    let positions = file_positions(table_schema, file_schema);
+    table_schema
+        .fields()
+        .iter()
+        .zip(positions)
+        .filter_map(|(field, position)| Some((position?, field)))
+        .filter(|(position, field)| needs_cast(file_schema.field(*position).data_type(), field.data_type()))
+        .map(|(position, field)| (position, Arc::clone(field)))
+        .collect()
+}
+
+/// The file's schema under the table's names, and with the table's types for what `nested` casts. An exact match wins over
+/// one that differs in case.
+fn rename_to_table(table_schema: &Schema, file_schema: &Schema, nested: &HashMap<usize, FieldRef>) -> SchemaRef {
     let positions = file_positions(table_schema, file_schema);
     let mut fields: Vec<Arc<Field>> = file_schema.fields().iter().cloned().collect();
     for (table_field, position) in table_schema.fields().iter().zip(positions) {
@@ -38,6 +56,9 @@ fn rename_to_table(table_schema: &Schema, file_schema: &Schema) -> SchemaRef {
         {
             fields[position] = Arc::new(fields[position].as_ref().clone().with_name(table_field.name()));
         }
+    }
+    for (position, field) in nested {
+        fields[*position] = Arc::clone(field);
     }
     Arc::new(Schema::new_with_metadata(fields, file_schema.metadata().clone()))
 }
@@ -61,6 +82,7 @@ pub(super) fn file_positions(table_schema: &Schema, file_schema: &Schema) -> Vec
 struct CaseInsensitiveAdapter {
     inner: DefaultPhysicalExprAdapter,
     file_schema: SchemaRef,
+    nested: HashMap<usize, FieldRef>,
 }
 
 impl PhysicalExprAdapter for CaseInsensitiveAdapter {
@@ -68,17 +90,24 @@ impl PhysicalExprAdapter for CaseInsensitiveAdapter {
         // The inner adapter speaks the table's names; what runs next looks columns up by the file's.
         self.inner
             .rewrite(expr)?
-            .transform(|expr| {
+            .transform_down(|expr| {
                 let Some(column) = expr.downcast_ref::<Column>() else {
                     return Ok(Transformed::no(expr));
                 };
-                match self.file_schema.fields().get(column.index()) {
-                    Some(field) if field.name() != column.name() => {
-                        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), column.index()));
-                        Ok(Transformed::yes(column))
-                    }
-                    _ => Ok(Transformed::no(expr)),
+                let Some(field) = self.file_schema.fields().get(column.index()) else {
+                    return Ok(Transformed::no(expr));
+                };
+                if let Some(target) = self.nested.get(&column.index()) {
+                    let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), column.index()));
+                    let cast: Arc<dyn PhysicalExpr> = Arc::new(NestedCast::new(column, Arc::clone(target)));
+                    // Not into its own column, which would be cast again.
+                    return Ok(Transformed::new(cast, true, TreeNodeRecursion::Jump));
                 }
+                if field.name() != column.name() {
+                    let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), column.index()));
+                    return Ok(Transformed::yes(column));
+                }
+                Ok(Transformed::no(expr))
             })
             .data()
     }

@@ -2,6 +2,7 @@
 
 mod adapter;
 mod footer;
+mod nested;
 mod reader;
 mod statistics;
 

@@ -1,0 +1,136 @@
+//! Measures the paths we own: `cargo run --release -p limnos-benches -- partitions [COUNT ...]`.
+//!
+//! `partitions`: a table of so many daily partitions, one file each, on local disk; how long it takes to add them, to
+//! plan a query that names one (cold: the catalog has just been opened; warm: the median of many), and what that query
+//! asks of the store. The requests must not grow with the count.
+#![allow(clippy::print_stdout, reason = "a program that prints a table")]
+#![allow(clippy::disallowed_methods, reason = "arguments of a measuring program")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use futures::StreamExt;
+use limnos_catalog::{
+    Catalog, Change, Column, CreateMode, DataType, FileFormat, Partition, StorageDescriptor, TableDefinition,
+    TableKind, TableName,
+};
+use limnos_engine::clock::SystemClock;
+use limnos_engine::execute::{QueryContext, QueryStats};
+use limnos_engine::parse::Dialect;
+use limnos_engine::scan::store::StoreOptions;
+use limnos_engine::{Engine, EngineConfig, Session};
+
+/// Runs of the warm query, of which the median is shown.
+const WARM_RUNS: usize = 25;
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("partitions") => {
+            let counts: Vec<usize> = arguments.map(|count| count.parse().context("a count")).collect::<Result<_>>()?;
+            let counts = if counts.is_empty() { vec![1_000, 10_000, 100_000] } else { counts };
+            tokio::runtime::Runtime::new()?.block_on(partitions(&counts))
+        }
+        _ => bail!("usage: limnos-benches partitions [COUNT ...]"),
+    }
+}
+
+async fn partitions(counts: &[usize]) -> Result<()> {
+    println!(
+        "{:>10} {:>10} {:>12} {:>12} {:>9} {:>10}",
+        "partitions", "add ms", "cold ms", "warm ms", "requests", "rows"
+    );
+    for &count in counts {
+        let folder = tempfile::tempdir()?;
+        let lake = folder.path().canonicalize()?.join("lake");
+        let added = make(folder.path(), &lake, count)?;
+        let engine = engine(folder.path(), &lake)?;
+        let wanted = count / 2;
+        let sql = format!("SELECT count(*) FROM events WHERE day = {wanted}");
+        let cold = run(&engine, &sql).await?;
+        let mut warm = Vec::with_capacity(WARM_RUNS);
+        for _ in 0..WARM_RUNS {
+            warm.push(run(&engine, &sql).await?);
+        }
+        warm.sort_by_key(|run| run.elapsed);
+        let median = &warm[WARM_RUNS / 2];
+        println!(
+            "{count:>10} {:>10.1} {:>12.2} {:>12.2} {:>9} {:>10}",
+            millis(added),
+            millis(cold.elapsed),
+            millis(median.elapsed),
+            median.requests,
+            median.rows
+        );
+    }
+    Ok(())
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// Makes the catalog, and the files of a few partitions: the others are never looked at.
+fn make(data_dir: &Path, lake: &Path, count: usize) -> Result<Duration> {
+    let catalog = Catalog::open(&data_dir.join("catalog.sqlite"))?;
+    let definition = TableDefinition {
+        kind: TableKind::External(StorageDescriptor {
+            location: format!("file://{}/", lake.display()),
+            format: FileFormat::Json,
+            serde: None,
+            properties: Default::default(),
+        }),
+        columns: vec![Column::new("id", DataType::BigInt)],
+        partition_keys: vec![Column::new("day", DataType::BigInt)],
+        parameters: Default::default(),
+        comment: None,
+        owner: "bench".to_owned(),
+    };
+    let name = TableName::new("default", "events");
+    catalog.commit(vec![Change::CreateTable { name: name.clone(), definition, mode: CreateMode::Create }])?;
+    let wanted = lake.join(format!("day={}", count / 2));
+    std::fs::create_dir_all(&wanted)?;
+    std::fs::write(wanted.join("part-0.json"), "{\"id\":1}\n{\"id\":2}\n")?;
+    let partitions = (0..count).map(|day| Partition { values: vec![Some(day.to_string())], location: None }).collect();
+    let began = Instant::now();
+    catalog.commit(vec![Change::AddPartitions { table: name, partitions, if_not_exists: false }])?;
+    Ok(began.elapsed())
+}
+
+fn engine(data_dir: &Path, lake: &Path) -> Result<Arc<Engine>> {
+    let catalog = Catalog::open(&data_dir.join("catalog.sqlite"))?;
+    let config = EngineConfig {
+        stores: StoreOptions { roots: vec![lake.display().to_string()], ..StoreOptions::default() },
+        memory_limit_bytes: 1 << 30,
+        spill_dir: data_dir.join("spill"),
+        spill_limit_bytes: 1 << 30,
+        threads: 2,
+        footer_cache_bytes: 64 << 20,
+    };
+    Ok(Engine::new(catalog, config, Arc::new(SystemClock))?)
+}
+
+struct Run {
+    elapsed: Duration,
+    requests: u64,
+    rows: usize,
+}
+
+/// One query from text to last row.
+async fn run(engine: &Arc<Engine>, sql: &str) -> Result<Run> {
+    let mut session = Session::new("bench", "lake");
+    let stats: Arc<QueryStats> = Arc::default();
+    let context = QueryContext { query_id: "bench".to_owned(), cancel: Default::default(), stats: Arc::clone(&stats) };
+    let began = Instant::now();
+    let statement = engine.parse(sql, Dialect::Postgres).await?.pop().context("a statement")?;
+    let prepared = engine.prepare(&session, Arc::new(statement), &[]).await?;
+    let mut outcome = engine.execute(&mut session, &prepared, &[], context).await?;
+    let mut rows = 0;
+    while let Some(batch) = outcome.stream.next().await {
+        rows += batch?.num_rows();
+    }
+    Ok(Run { elapsed: began.elapsed(), requests: stats.requests.load(Ordering::Relaxed), rows })
+}
