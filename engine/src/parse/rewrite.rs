@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Cte, Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator,
+    BinaryOperator, Cte, DataType, Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator,
     LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, TableAlias, TableFactor, TableWithJoins, UnaryOperator, Value, Visit, VisitMut, Visitor,
     VisitorMut, WindowType,
@@ -233,6 +233,12 @@ impl VisitorMut for Rewriter {
             self.joins(&mut table_with_joins.joins);
         }
         if let TableFactor::Table { name, args: None, .. } = factor
+            && let [ObjectNamePart::Identifier(Ident { value, quote_style: None, .. })] = name.0.as_slice()
+            && ["where", "group", "order", "having", "limit"].contains(&value.to_lowercase().as_str())
+        {
+            return refuse(Error::syntax(format!("syntax error at or near \"{value}\"")));
+        }
+        if let TableFactor::Table { name, args: None, .. } = factor
             && let [ObjectNamePart::Identifier(Ident { value, quote_style: Some('\''), span })] = name.0.as_slice()
         {
             let span = *span;
@@ -264,6 +270,8 @@ impl VisitorMut for Rewriter {
             Expr::QualifiedWildcard(name, _) => self.object_name(name),
             Expr::AnyOp { .. } | Expr::AllOp { .. } => return quantified(expr),
             Expr::UnaryOp { op: UnaryOperator::Minus, .. } => negate_before_power(expr),
+            Expr::Cast { data_type, .. } => to_microseconds(data_type),
+            Expr::TypedString(typed) => to_microseconds(&mut typed.data_type),
             Expr::SimilarTo { .. } => return similar_to(expr),
             Expr::Function(function) => {
                 self.object_name(&mut function.name);
@@ -275,6 +283,15 @@ impl VisitorMut for Rewriter {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// PostgreSQL's timestamps count microseconds. DataFusion's count nanoseconds when no precision is given, and end in 2262.
+fn to_microseconds(data_type: &mut DataType) {
+    if let DataType::Timestamp(precision @ (None | Some(9)), _) | DataType::Datetime(precision @ (None | Some(9))) =
+        data_type
+    {
+        *precision = Some(6);
     }
 }
 
