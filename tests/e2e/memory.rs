@@ -28,9 +28,9 @@ async fn a_query_over_the_limit_fails_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sorting_more_than_the_limit_spills() {
-    let server = TestServer::start_with(&[], |options| options.engine.memory_limit_bytes = 128 * MIB).await.unwrap();
+    let server = TestServer::start_with(&[], |options| options.engine.memory_limit_bytes = 256 * MIB).await.unwrap();
     let client = server.client().await.unwrap();
-    // Some 400 MB to sort in 128.
+    // Some 400 MB to sort in 128, half of what all queries may have.
     let sql = "SELECT count(*), max(n) FROM (SELECT row_number() OVER (ORDER BY t) AS n FROM (
                  SELECT md5(g::text) || repeat('x', 60) AS t FROM generate_series(1, 4000000) AS s(g)) AS a) AS b";
     let rows = client::rows(&client, sql).await.unwrap();

@@ -65,13 +65,13 @@ async fn extended_queries_take_parameters_of_many_types() {
 async fn an_error_in_an_extended_query_leaves_the_session_usable() {
     let (server, client) = server_and_client().await;
     for _ in 0..3 {
-        let error = client.query("SELECT 10 / $1::int", &[&0_i32]).await.unwrap_err();
+        let error = client.query("SELECT 10::int / $1::int", &[&0_i32]).await.unwrap_err();
         client::check_error(&error, "22012", "division by zero").unwrap();
         let error = client.prepare("SELECT nope").await.unwrap_err();
         client::check_error(&error, "42703", "nope").unwrap();
         let error = client.query("SELECT $1::int", &[&"not what was declared"]).await.unwrap_err();
         assert!(error.as_db_error().is_none(), "refused by the client: {error:?}");
-        let row = client.query_one("SELECT 10 / $1::int", &[&5_i32]).await.unwrap();
+        let row = client.query_one("SELECT 10::int / $1::int", &[&5_i32]).await.unwrap();
         assert_eq!(row.get::<_, i32>(0), 2);
     }
     server.shutdown().await;

@@ -159,7 +159,6 @@ pub fn corrupt_parquet() -> anyhow::Result<Vec<(&'static str, Vec<u8>)>> {
         ("magic_only", b"PAR1PAR1".to_vec()),
         ("magic_once", b"PAR1".to_vec()),
         ("three_bytes", b"PAR".to_vec()),
-        ("empty", Vec::new()),
         ("text", b"id,name\n1,one\n2,two\n".to_vec()),
         ("huge_footer", huge_footer),
         ("longer_footer", longer_footer),

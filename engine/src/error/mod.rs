@@ -38,6 +38,18 @@ pub enum ErrorCode {
     InvalidTextRepresentation,
     NumericValueOutOfRange,
     DivisionByZero,
+    /// A square root or power that isn't a number.
+    InvalidArgumentForPower,
+    /// A negative length of a substring.
+    SubstringError,
+    /// A subquery gave more rows than the one that was wanted.
+    CardinalityViolation,
+    InvalidRowCountInLimit,
+    InvalidRowCountInOffset,
+    /// A window function at a place where there is none.
+    WindowingError,
+    /// Two tables or WITH queries of one name.
+    DuplicateAlias,
     InvalidDatetimeFormat,
     DatetimeFieldOverflow,
     InvalidRegularExpression,
@@ -106,6 +118,13 @@ impl ErrorCode {
             Self::InvalidTextRepresentation => "22P02",
             Self::NumericValueOutOfRange => "22003",
             Self::DivisionByZero => "22012",
+            Self::InvalidArgumentForPower => "2201F",
+            Self::SubstringError => "22011",
+            Self::CardinalityViolation => "21000",
+            Self::InvalidRowCountInLimit => "2201W",
+            Self::InvalidRowCountInOffset => "2201X",
+            Self::WindowingError => "42P20",
+            Self::DuplicateAlias => "42712",
             Self::InvalidDatetimeFormat => "22007",
             Self::DatetimeFieldOverflow => "22008",
             Self::InvalidRegularExpression => "2201B",

@@ -61,6 +61,9 @@ fn translate(error: &DataFusionError) -> Error {
             Error::syntax(text.strip_prefix("sql parser error: ").unwrap_or(&text).to_owned())
         }
         DataFusionError::Plan(text) => plan_error(text),
+        DataFusionError::NotImplemented(text) if text.contains("does not support logical expression") => {
+            not_plannable(text)
+        }
         DataFusionError::NotImplemented(text) => Error::unsupported(lower_first(text)),
         DataFusionError::Configuration(text) => Error::new(ErrorCode::InvalidParameterValue, lower_first(text)),
         DataFusionError::ResourcesExhausted(text) => Error::new(ErrorCode::OutOfMemory, "out of memory")
@@ -131,6 +134,9 @@ fn plan_error(text: &str) -> Error {
     {
         return Error::new(ErrorCode::UndefinedColumn, format!("field \"{name}\" does not exist"));
     }
+    if let Some(new) = known_plan_error(text) {
+        return new;
+    }
     let code = if text.contains("No function matches") || text.contains("Failed to coerce arguments") {
         ErrorCode::UndefinedFunction
     } else if text.contains("must appear in the GROUP BY clause")
@@ -157,6 +163,63 @@ fn plan_error(text: &str) -> Error {
         ErrorCode::InvalidStatement
     };
     Error::new(code, lower_first(text))
+}
+
+/// What DataFusion says in its own words, said in PostgreSQL's: a part of its text, our code and our text.
+const KNOWN_PLAN_ERRORS: &[(&str, ErrorCode, &str)] = &[
+    (
+        "Aggregate functions are not allowed in the WHERE clause",
+        ErrorCode::GroupingError,
+        "aggregate functions are not allowed in WHERE",
+    ),
+    (
+        "Aggregate function calls cannot be nested",
+        ErrorCode::GroupingError,
+        "aggregate function calls cannot be nested",
+    ),
+    ("Cannot find column with position", ErrorCode::InvalidColumnReference, "GROUP BY position is not in select list"),
+    (
+        "Order by column out of bounds",
+        ErrorCode::InvalidColumnReference,
+        "ORDER BY position is not in select list",
+    ),
+    (
+        "For SELECT DISTINCT, ORDER BY expressions",
+        ErrorCode::InvalidColumnReference,
+        "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
+    ),
+    ("LIMIT must be >= 0", ErrorCode::InvalidRowCountInLimit, "LIMIT must not be negative"),
+    ("OFFSET must be >=0", ErrorCode::InvalidRowCountInOffset, "OFFSET must not be negative"),
+    ("Too many columns! The subquery should only return one column", ErrorCode::SyntaxError, "subquery must return only one column"),
+    ("SELECT * with no tables specified", ErrorCode::SyntaxError, "SELECT * with no tables specified is not valid"),
+    ("Inconsistent data length across values list", ErrorCode::SyntaxError, "VALUES lists must all be the same length"),
+    ("Window function calls cannot be nested", ErrorCode::WindowingError, "window function calls cannot be nested"),
+    (
+        "Cannot create filter with non-boolean predicate",
+        ErrorCode::DatatypeMismatch,
+        "argument of WHERE must be type boolean",
+    ),
+];
+
+fn known_plan_error(text: &str) -> Option<Error> {
+    if let Some((_, code, message)) = KNOWN_PLAN_ERRORS.iter().find(|(part, ..)| text.contains(part)) {
+        return Some(Error::new(*code, *message));
+    }
+    if let Some(name) = text.strip_prefix("WITH query name ").and_then(|rest| rest.split('"').nth(1)) {
+        return Some(Error::new(ErrorCode::DuplicateAlias, format!("WITH query name \"{name}\" specified more than once")));
+    }
+    let name = text.strip_prefix("The window ")?.strip_suffix(" is not defined!")?;
+    Some(Error::new(ErrorCode::UndefinedObject, format!("window \"{name}\" does not exist")))
+}
+
+/// An expression that has no physical form; its text would be that of our inside.
+fn not_plannable(text: &str) -> Error {
+    if text.contains("WindowFunction") {
+        return Error::new(ErrorCode::WindowingError, "window functions are not allowed here")
+            .with_hint("Compute the window function in a subquery, and filter its result.");
+    }
+    Error::unsupported("a subquery is not supported at this place yet")
+        .with_hint("EXISTS and IN with a subquery work in WHERE and HAVING.")
 }
 
 fn arrow_error(error: &ArrowError) -> Error {
@@ -199,6 +262,13 @@ fn value_error(text: &str) -> Error {
         };
         return Error::new(code, format!("invalid input syntax for type {name}: \"{value}\""));
     }
+    // arrow: Cannot cast value 'maybe' to value of Boolean type
+    if let Some(value) =
+        text.strip_prefix("Cannot cast value '").and_then(|rest| rest.strip_suffix("' to value of Boolean type"))
+    {
+        let message = format!("invalid input syntax for type boolean: \"{value}\"");
+        return Error::new(ErrorCode::InvalidTextRepresentation, message);
+    }
     if text.contains("too large to store")
         || text.contains("out of range")
         || text.contains("Can't cast value")
@@ -221,7 +291,23 @@ fn execution_error(text: &str) -> Error {
     if lower.contains("division by zero") || lower.contains("divide by zero") {
         return Error::new(ErrorCode::DivisionByZero, "division by zero");
     }
-    let code = if lower.contains("overflow") || lower.contains("out of range") {
+    if lower.contains("scalar subquery returned more than one row") {
+        return Error::new(
+            ErrorCode::CardinalityViolation,
+            "more than one row returned by a subquery used as an expression",
+        );
+    }
+    if lower.contains("square root of a negative number") {
+        return Error::new(ErrorCode::InvalidArgumentForPower, "cannot take square root of a negative number");
+    }
+    if lower.contains("negative count not allowed") || lower.contains("negative substring length") {
+        return Error::new(ErrorCode::SubstringError, "negative substring length not allowed");
+    }
+    let code = if lower.contains("too large to store") {
+        ErrorCode::NumericValueOutOfRange
+    } else if lower.contains("date part '") || lower.contains("unsupported date_trunc granularity") {
+        ErrorCode::InvalidParameterValue
+    } else if lower.contains("overflow") || lower.contains("out of range") {
         ErrorCode::NumericValueOutOfRange
     } else if lower.contains("regular expression") || lower.contains("regex") {
         ErrorCode::InvalidRegularExpression

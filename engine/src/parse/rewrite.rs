@@ -11,9 +11,9 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Cte, Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator,
+    BinaryOperator, Cte, DataType, Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator,
     LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor,
+    SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, TableAlias, TableFactor, TableWithJoins, UnaryOperator, Value, Visit, VisitMut, Visitor,
     VisitorMut, WindowType,
 };
 
@@ -199,6 +199,9 @@ impl VisitorMut for Rewriter {
         if let Some(name) = changes {
             return refuse(Error::unsupported(format!("{name} is not supported yet")));
         }
+        if let Err(error) = refuse_multisets(&query.body) {
+            return refuse(error);
+        }
         match query.fetch.take() {
             Some(fetch) => fetch_to_limit(query, fetch),
             None => ControlFlow::Continue(()),
@@ -230,6 +233,12 @@ impl VisitorMut for Rewriter {
             self.joins(&mut table_with_joins.joins);
         }
         if let TableFactor::Table { name, args: None, .. } = factor
+            && let [ObjectNamePart::Identifier(Ident { value, quote_style: None, .. })] = name.0.as_slice()
+            && ["where", "group", "order", "having", "limit"].contains(&value.to_lowercase().as_str())
+        {
+            return refuse(Error::syntax(format!("syntax error at or near \"{value}\"")));
+        }
+        if let TableFactor::Table { name, args: None, .. } = factor
             && let [ObjectNamePart::Identifier(Ident { value, quote_style: Some('\''), span })] = name.0.as_slice()
         {
             let span = *span;
@@ -259,6 +268,11 @@ impl VisitorMut for Rewriter {
             Expr::Identifier(ident) => self.ident(ident),
             Expr::CompoundIdentifier(idents) => idents.iter_mut().for_each(|ident| self.ident(ident)),
             Expr::QualifiedWildcard(name, _) => self.object_name(name),
+            Expr::AnyOp { .. } | Expr::AllOp { .. } => return quantified(expr),
+            Expr::UnaryOp { op: UnaryOperator::Minus, .. } => negate_before_power(expr),
+            Expr::Cast { data_type, .. } => to_microseconds(data_type),
+            Expr::TypedString(typed) => to_microseconds(&mut typed.data_type),
+            Expr::SimilarTo { .. } => return similar_to(expr),
             Expr::Function(function) => {
                 self.object_name(&mut function.name);
                 self.arguments(&mut function.args);
@@ -270,6 +284,122 @@ impl VisitorMut for Rewriter {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// PostgreSQL's timestamps count microseconds. DataFusion's count nanoseconds when no precision is given, and end in 2262.
+fn to_microseconds(data_type: &mut DataType) {
+    if let DataType::Timestamp(precision @ (None | Some(9)), _) | DataType::Datetime(precision @ (None | Some(9))) =
+        data_type
+    {
+        *precision = Some(6);
+    }
+}
+
+/// DataFusion takes `INTERSECT ALL` and `EXCEPT ALL` for semi and anti joins, which count duplicates wrongly.
+fn refuse_multisets(body: &SetExpr) -> Result<()> {
+    let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return Ok(()) };
+    if matches!(op, SetOperator::Intersect | SetOperator::Except) && matches!(set_quantifier, SetQuantifier::All) {
+        return Err(Error::unsupported(format!("{op} ALL is not supported yet"))
+            .with_hint(format!("{op} without ALL gives each row once.")));
+    }
+    refuse_multisets(left)?;
+    refuse_multisets(right)
+}
+
+/// `x = ANY (query)` is `x IN (query)`, and `x <> ALL (query)` its opposite. The other comparisons with all rows of a query
+/// are refused: DataFusion answers them wrongly where NULLs are involved.
+fn quantified(expr: &mut Expr) -> Step {
+    let (Expr::AnyOp { left, compare_op, right, .. } | Expr::AllOp { left, compare_op, right }) = &*expr else {
+        return ControlFlow::Continue(());
+    };
+    let Expr::Subquery(subquery) = right.as_ref() else { return ControlFlow::Continue(()) };
+    let all = matches!(expr, Expr::AllOp { .. });
+    let negated = match (compare_op, all) {
+        (BinaryOperator::Eq, false) => false,
+        (BinaryOperator::NotEq, true) => true,
+        _ => {
+            let word = if all { "ALL" } else { "ANY" };
+            return refuse(
+                Error::unsupported(format!("operator {compare_op} {word} with a subquery is not supported yet"))
+                    .with_hint("Compare with the subquery's min or max instead."),
+            );
+        }
+    };
+    *expr = Expr::InSubquery { expr: left.clone(), subquery: subquery.clone(), negated };
+    ControlFlow::Continue(())
+}
+
+/// In PostgreSQL a sign binds tighter than a power: `-2 ^ 2` is 4.
+fn negate_before_power(expr: &mut Expr) {
+    let Expr::UnaryOp { op: UnaryOperator::Minus, expr: power } = expr else { return };
+    if !matches!(power.as_ref(), Expr::BinaryOp { op: BinaryOperator::PGExp, .. }) {
+        return;
+    }
+    let mut base = power.as_mut();
+    while let Expr::BinaryOp { left, op: BinaryOperator::PGExp, .. } = base {
+        base = left.as_mut();
+    }
+    let inner = std::mem::replace(base, Expr::value(Value::Null));
+    *base = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(inner) };
+    let power = std::mem::replace(power.as_mut(), Expr::value(Value::Null));
+    *expr = power;
+}
+
+/// `x SIMILAR TO 'pattern'` is a match with the regular expression that says the same. DataFusion would take the pattern for
+/// one already.
+fn similar_to(expr: &mut Expr) -> Step {
+    let Expr::SimilarTo { negated, expr: text, pattern, escape_char } = expr else { return ControlFlow::Continue(()) };
+    let literal = match pattern.as_ref() {
+        Expr::Value(value) => value.value.clone().into_string(),
+        _ => None,
+    };
+    let (Some(literal), None) = (literal, escape_char) else {
+        return refuse(Error::unsupported("SIMILAR TO is supported with a constant pattern and without ESCAPE only"));
+    };
+    let op = if *negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
+    *expr = Expr::BinaryOp {
+        left: text.clone(),
+        op,
+        right: Box::new(Expr::value(Value::SingleQuotedString(similar_to_regex(&literal)))),
+    };
+    ControlFlow::Continue(())
+}
+
+/// SQL's pattern as a regular expression (PostgreSQL's `similar_to_escape`): `%` and `_` are `.*` and `.`, the whole text must
+/// match, `.`, `^` and `$` mean themselves.
+fn similar_to_regex(pattern: &str) -> String {
+    let mut regex = String::from("^(?s:");
+    let (mut escaped, mut bracket) = (false, false);
+    for character in pattern.chars() {
+        match character {
+            _ if escaped => {
+                if !character.is_alphanumeric() {
+                    regex.push('\\');
+                }
+                regex.push(character);
+                escaped = false;
+            }
+            '\\' => escaped = true,
+            _ if bracket => {
+                bracket = character != ']';
+                regex.push(character);
+            }
+            '[' => {
+                bracket = true;
+                regex.push('[');
+            }
+            '%' => regex.push_str(".*"),
+            '_' => regex.push('.'),
+            '(' => regex.push_str("(?:"),
+            '.' | '^' | '$' => {
+                regex.push('\\');
+                regex.push(character);
+            }
+            _ => regex.push(character),
+        }
+    }
+    regex.push_str(")$");
+    regex
 }
 
 /// `FETCH FIRST n ROWS ONLY` -> `LIMIT n`.

@@ -183,6 +183,14 @@ fn inferred_parameter_types(plan: &LogicalPlan) -> Result<HashMap<String, Option
         }
     };
     plan.apply_with_subqueries(|node| {
+        // LIMIT and OFFSET count in bigint.
+        if let LogicalPlan::Limit(limit) = node {
+            for count in [&limit.skip, &limit.fetch].into_iter().flatten() {
+                if let Expr::Placeholder(Placeholder { id, field: None }) = count.as_ref() {
+                    add(id, Some(&DataType::Int64));
+                }
+            }
+        }
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 match expr {

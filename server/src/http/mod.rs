@@ -62,7 +62,7 @@ pub async fn serve(
 fn router(service: Arc<QueryService>, options: HttpOptions) -> Router {
     let query = Router::new()
         .route("/query", post(query::query))
-        .layer(middleware::from_fn(guard::refuse_browsers))
+        .route_layer(middleware::from_fn(guard::refuse_browsers))
         .layer(DefaultBodyLimit::max(SQL_BYTES_MAX));
     let monitoring = Router::new().route("/healthz", get(healthz)).route("/metrics", get(show_metrics));
     let router = if options.query_enabled { monitoring.merge(query) } else { monitoring };

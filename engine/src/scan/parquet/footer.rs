@@ -18,7 +18,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use super::reader::SmallFiles;
-use crate::scan::store::{range_of_version, store_error};
+use crate::scan::store::{range_of_version, read_error};
 use crate::{Error, ErrorCode, Result};
 
 /// What is read at the end of a file whose footer isn't known: most footers with their page indexes are smaller.
@@ -192,8 +192,8 @@ pub(super) async fn fetch(
     url: &str,
 ) -> Result<Bytes> {
     let options = range_of_version(range, meta.e_tag.clone());
-    let result = store.get_opts(&meta.location, options).await.map_err(|error| store_error(url, &error))?;
-    result.bytes().await.map_err(|error| store_error(url, &error))
+    let result = store.get_opts(&meta.location, options).await.map_err(|error| read_error(url, &error))?;
+    result.bytes().await.map_err(|error| read_error(url, &error))
 }
 
 /// Serves what the page index reader asks for from the tail that is at hand, else from the store.

@@ -218,6 +218,11 @@ pub fn store_error(url: &str, error: &object_store::Error) -> Error {
             Error::new(ErrorCode::InsufficientPrivilege, format!("permission denied for \"{url}\""))
                 .with_detail("The operating system or the object store refused access.")
         }
+        // object_store tells a refused LIST only by the status in its text.
+        Store::Generic { .. } if error.to_string().contains("status code: 403") => {
+            Error::new(ErrorCode::InsufficientPrivilege, format!("permission denied for \"{url}\""))
+                .with_detail("The object store refused access.")
+        }
         other => {
             let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(other);
             let mut permission_denied = false;
@@ -232,6 +237,17 @@ pub fn store_error(url: &str, error: &object_store::Error) -> Error {
             }
             Error::new(ErrorCode::IoError, format!("could not read \"{url}\"")).with_detail(other.to_string())
         }
+    }
+}
+
+/// The error of reading a file that a listing said is there: one that is gone now was removed meanwhile.
+pub fn read_error(url: &str, error: &object_store::Error) -> Error {
+    match error {
+        object_store::Error::NotFound { .. } => {
+            Error::new(ErrorCode::FileChanged, format!("file \"{url}\" was removed while the query ran"))
+                .with_hint("Run the query again.")
+        }
+        other => store_error(url, other),
     }
 }
 
