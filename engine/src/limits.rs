@@ -27,3 +27,7 @@ pub const TYPE_DEPTH_MAX: usize = 100;
 
 /// Deepest nesting of queries inside expressions (`(SELECT ...)`, `EXISTS`, `IN`). The optimizer's work doubles with each.
 pub const SUBQUERY_DEPTH_MAX: usize = 12;
+
+/// Most nodes of a plan. A CTE that is named twice is planned twice, so 40 short lines can ask for 2^40 nodes; the longest
+/// chain of UNIONs has under 10,000.
+pub const PLAN_NODES_MAX: usize = 20_000;

@@ -12,5 +12,6 @@ pub mod information_schema;
 pub(crate) mod lake;
 pub mod pg_catalog;
 pub(crate) mod query;
+mod size;
 mod stop;
 pub mod system;

@@ -52,6 +52,7 @@ pub(crate) async fn plan_query(context: PlanContext, query: &Query) -> Result<Pl
     let state = session_state(context)?;
     let statement = DataFusionStatement::Statement(Box::new(SqlStatement::Query(Box::new(query))));
     let plan = state.statement_to_plan(statement).await?;
+    super::size::check(&plan)?;
     check_type_depth(&plan)?;
     Ok(PlannedQuery { plan, state, names })
 }
