@@ -33,8 +33,10 @@ enum Growth {
     Repeat,
     /// `lpad(text, n, ...)`: n characters.
     Pad,
-    /// `array_repeat(element, n)`, `array_resize(array, n)`: n elements.
+    /// `array_resize(array, n)`: n elements.
     Elements,
+    /// `array_repeat(element, n)`: n times the element, which may be an array of arrays.
+    Copies,
     /// `range(stop)`, `generate_series(start, stop, step)`.
     Series,
 }
@@ -43,8 +45,8 @@ const BOUNDED: [(&str, Growth); 11] = [
     ("repeat", Growth::Repeat),
     ("lpad", Growth::Pad),
     ("rpad", Growth::Pad),
-    ("array_repeat", Growth::Elements),
-    ("list_repeat", Growth::Elements),
+    ("array_repeat", Growth::Copies),
+    ("list_repeat", Growth::Copies),
     ("array_resize", Growth::Elements),
     ("list_resize", Growth::Elements),
     ("range", Growth::Series),
@@ -96,6 +98,13 @@ impl Bounded {
             Growth::Repeat => Some(cast(&args.args[0].to_array(count)?, &DataType::Utf8)?),
             _ => None,
         };
+        let element_bytes = match self.growth {
+            Growth::Copies => {
+                let bytes = args.args[0].to_array(count)?.to_data().get_slice_memory_size()?;
+                (bytes / count.max(1)).max(1) as u128
+            }
+            _ => 1,
+        };
         for i in 0..count {
             let positive = |n: Option<i64>| n.map_or(0, |n| u128::try_from(n).unwrap_or(0));
             total += match self.growth {
@@ -105,6 +114,7 @@ impl Bounded {
                 }
                 Growth::Pad => positive(at(&second, i).or_else(|| at(&first, i).filter(|_| args.args.len() == 1))),
                 Growth::Elements => positive(at(&second, i)),
+                Growth::Copies => positive(at(&second, i)).saturating_mul(element_bytes),
                 Growth::Series => {
                     let (start, stop) = match args.args.len() {
                         1 => (0, at(&first, i).unwrap_or(0)),

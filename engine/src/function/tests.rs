@@ -48,6 +48,7 @@ async fn sizes_are_bounded() {
         "select lpad('x', 2000000000)",
         "select rpad('x', 2000000000, 'y')",
         "select array_repeat(1, 1000000000)",
+        "select array_repeat(array_repeat(array_repeat(1, 1000), 1000), 1000)",
         "select generate_series(1, 100000000000)",
         "select range(1, 100000000000, 2)",
     ] {
