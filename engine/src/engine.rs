@@ -315,7 +315,8 @@ impl Engine {
         }
         let (engine, statement, own) = (Arc::clone(self), Arc::clone(&prepared.statement), session.clone());
         let cancel = context.cancel.clone();
-        let work = self.cpu.run(async move {
+        // Not on the workers: SHOW and SET answer while heavy queries compute.
+        let work = async move {
             let mut own = own;
             let snapshot = own.pinned.clone().unwrap_or_else(|| engine.catalog().snapshot());
             let planner = ViewColumns { engine: Arc::clone(&engine) };
@@ -327,12 +328,8 @@ impl Engine {
             };
             let answer = Box::pin(command::run(&command, &mut own, &statement.statement)).await?;
             Ok((own, answer))
-        });
-        let (changed, answer) = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Err(crate::execute::canceled()),
-            result = work => result?,
         };
+        let (changed, answer) = self.cpu.plan(&cancel, work).await?;
         *session = changed;
         let schema = answer.batch.as_ref().map(RecordBatch::schema);
         let stream = match answer.batch {
@@ -512,8 +509,7 @@ impl QueryWork {
 }
 
 fn named_schema(schema: &SchemaRef, names: Vec<String>) -> SchemaRef {
-    let fields: Vec<Field> =
-        schema.fields().iter().zip(names).map(|(field, name)| output_field(field, name)).collect();
+    let fields: Vec<Field> = schema.fields().iter().zip(names).map(|(field, name)| output_field(field, name)).collect();
     Arc::new(Schema::new(fields))
 }
 
