@@ -352,6 +352,7 @@ impl Engine {
             shared: Arc::clone(&self.shared),
             run,
             view_depth: 0,
+            views: Arc::default(),
         }
     }
 
