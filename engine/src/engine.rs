@@ -349,6 +349,7 @@ impl Engine {
             shared: Arc::clone(&self.shared),
             run,
             view_depth: 0,
+            views: Arc::default(),
         }
     }
 

@@ -4,6 +4,13 @@ use limnos_tests::client;
 use limnos_tests::process::ServerProcess;
 use tokio_postgres::Client;
 
+/// WITH queries of which each names the one before it twice.
+fn doubled(count: usize, query: &str) -> String {
+    let queries: Vec<String> =
+        (1..count).map(|n| format!(", c{n} AS ({})", query.replace('#', &(n - 1).to_string()))).collect();
+    format!("WITH c0 AS (SELECT 1 AS x){} SELECT count(*) FROM c{}", queries.concat(), count - 1)
+}
+
 /// Texts that must be refused as too complex, by name.
 fn too_complex() -> Vec<(&'static str, String)> {
     let chain = |term: &str, operator: &str, count: usize| vec![term; count].join(operator);
@@ -21,6 +28,8 @@ fn too_complex() -> Vec<(&'static str, String)> {
         ("functions", format!("SELECT {}1{}", "abs(".repeat(5_000), ")".repeat(5_000))),
         ("casts", format!("SELECT 1{}", "::int".repeat(10_000))),
         ("arrays", format!("SELECT {}1{}", "ARRAY[".repeat(5_000), "]".repeat(5_000))),
+        ("doubled joins", doubled(20, "SELECT a.x FROM c# a, c# b")),
+        ("doubled unions", doubled(40, "SELECT x FROM c# UNION ALL SELECT x FROM c#")),
         ("joins", format!("SELECT 1 FROM (VALUES (1)) AS t0(x){}", " CROSS JOIN (VALUES (1)) AS t(x)".repeat(5_000))),
         ("long text", format!("SELECT '{}'", "x".repeat(2 << 20))),
     ]
@@ -52,7 +61,7 @@ async fn texts_just_within_the_limits_are_answered() {
     let client = server.client().await.unwrap();
     let chain = |term: &str, operator: &str, count: usize| vec![term; count].join(operator);
     for (what, sql, answer) in [
-        ("sum", format!("SELECT {}", chain("1", "+", 1_900)), "1900"),
+        ("sum", format!("SELECT {}", chain("1", "+", 490)), "490"),
         (
             "or",
             format!("SELECT count(*) FROM (VALUES (1)) AS t(x) WHERE {} OR x = 1", chain("x = 0", " OR ", 1_900)),
@@ -76,6 +85,26 @@ async fn texts_just_within_the_limits_are_answered() {
         });
         assert_eq!(value.as_deref(), Some(answer), "{what}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn views_that_double_are_refused() {
+    let (data_dir, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = ServerProcess::start(data_dir.path(), root.path(), None).unwrap();
+    let client = server.client().await.unwrap();
+    client::rows(&client, "CREATE VIEW v0 AS SELECT 1 AS x").await.unwrap();
+    let mut refused = None;
+    for n in 1..25 {
+        let below = n - 1;
+        let sql = format!("CREATE VIEW v{n} AS SELECT x FROM v{below} UNION ALL SELECT x FROM v{below}");
+        if let Err(error) = client.simple_query(&sql).await {
+            client::check_error(&error, "54001", "").unwrap();
+            refused = Some(n);
+            break;
+        }
+    }
+    assert!(refused.is_some_and(|n| (5..12).contains(&n)), "{refused:?}");
+    alive(&client, "views").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

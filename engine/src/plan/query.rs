@@ -47,6 +47,7 @@ impl PlannedQuery {
 
 /// Plans `query`. Reads no data file; paths used as tables are looked at for their columns.
 pub(crate) async fn plan_query(context: PlanContext, query: &Query) -> Result<PlannedQuery> {
+    super::expansion::check(query)?;
     let mut query = query.clone();
     let names = rewrite_query(&mut query);
     let state = session_state(context)?;
