@@ -24,6 +24,7 @@ use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
 use crate::plan::explain::{self, Measured};
 use crate::plan::field_name::FieldNames;
 use crate::plan::lake::PlanContext;
+use crate::plan::operator::IntervalOperators;
 use crate::plan::pg_catalog::{SessionInfo, Setting, SystemTable as SystemTableInfo};
 use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query};
 use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
@@ -562,7 +563,9 @@ fn session_config(threads: usize) -> SessionConfig {
 /// The state that each query's is made from: functions and rules, which are shared.
 fn template() -> Result<SessionState> {
     let mut builder = SessionStateBuilder::new().with_default_features();
-    builder.expr_planners().get_or_insert_default().insert(0, Arc::new(FieldNames));
+    let planners = builder.expr_planners().get_or_insert_default();
+    planners.insert(0, Arc::new(FieldNames));
+    planners.insert(0, Arc::new(IntervalOperators));
     for rule in function::analyzer_rules() {
         builder = builder.with_analyzer_rule(rule);
     }

@@ -67,7 +67,11 @@ pub fn write_text(array: &dyn Array, row: usize, out: &mut String) {
         DataType::Date64 => date_text(array.as_primitive::<Date64Type>().value(row).saturating_mul(1000), out),
         DataType::Time32(_) | DataType::Time64(_) => time_text(micros_of(array, row), out),
         DataType::Timestamp(_, zone) => timestamp_text(micros_of(array, row), zone.as_deref(), ' ', out),
-        DataType::Duration(_) => interval_text(0, 0, micros_of(array, row), out),
+        // What timestamps differ by; PostgreSQL shows it in days and time.
+        DataType::Duration(_) => {
+            let micros = micros_of(array, row);
+            interval_text(0, i32::try_from(micros / MICROS_PER_DAY).unwrap_or(0), micros % MICROS_PER_DAY, out);
+        }
         DataType::Interval(IntervalUnit::YearMonth) => {
             interval_text(array.as_primitive::<IntervalYearMonthType>().value(row), 0, 0, out);
         }

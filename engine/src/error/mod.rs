@@ -40,6 +40,7 @@ pub enum ErrorCode {
     DivisionByZero,
     /// A square root or power that isn't a number.
     InvalidArgumentForPower,
+    InvalidArgumentForLogarithm,
     /// A negative length of a substring.
     SubstringError,
     /// A subquery gave more rows than the one that was wanted.
@@ -119,6 +120,7 @@ impl ErrorCode {
             Self::NumericValueOutOfRange => "22003",
             Self::DivisionByZero => "22012",
             Self::InvalidArgumentForPower => "2201F",
+            Self::InvalidArgumentForLogarithm => "2201E",
             Self::SubstringError => "22011",
             Self::CardinalityViolation => "21000",
             Self::InvalidRowCountInLimit => "2201W",

@@ -64,7 +64,10 @@ fn translate(error: &DataFusionError) -> Error {
         DataFusionError::NotImplemented(text) if text.contains("does not support logical expression") => {
             not_plannable(text)
         }
-        DataFusionError::NotImplemented(text) => Error::unsupported(lower_first(text)),
+        DataFusionError::NotImplemented(text) => match unknown_type(text) {
+            Some(name) => Error::new(ErrorCode::UndefinedObject, format!("type \"{name}\" does not exist")),
+            None => Error::unsupported(lower_first(text)),
+        },
         DataFusionError::Configuration(text) => Error::new(ErrorCode::InvalidParameterValue, lower_first(text)),
         DataFusionError::ResourcesExhausted(text) => Error::new(ErrorCode::OutOfMemory, "out of memory")
             .with_detail(full_sentence(text))
@@ -79,6 +82,17 @@ fn translate(error: &DataFusionError) -> Error {
         DataFusionError::External(other) => external_error(other.as_ref()),
         other => Error::internal(other.to_string()),
     }
+}
+
+/// The type that a cast names, if PostgreSQL has none of that name either.
+fn unknown_type(text: &str) -> Option<&str> {
+    const KNOWN: &[&str] = &[
+        "bit", "box", "cidr", "circle", "hstore", "inet", "json", "jsonb", "line", "lseg", "macaddr", "money", "oid",
+        "path", "point", "polygon", "tsquery", "tsvector", "uuid", "varbit", "xml",
+    ];
+    let name = text.strip_prefix("Unsupported SQL type ")?.trim();
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    (plain && !KNOWN.contains(&name)).then_some(name)
 }
 
 fn external_error(error: &(dyn std::error::Error + 'static)) -> Error {
@@ -99,6 +113,14 @@ fn schema_error(error: &SchemaError) -> Error {
                 Some(relation) => format!("{}.{}", relation.table(), field.name),
                 None => field.name.clone(),
             };
+            if let Some(relation) = &field.relation
+                && !valid_fields
+                    .iter()
+                    .any(|column| column.relation.as_ref().is_some_and(|valid| valid.table() == relation.table()))
+            {
+                let message = format!("missing FROM-clause entry for table \"{}\"", relation.table());
+                return Error::new(ErrorCode::UndefinedTable, message);
+            }
             let mut new = Error::new(ErrorCode::UndefinedColumn, format!("column \"{name}\" does not exist"));
             if let Some(near) = nearest(&field.name, names.iter().copied()) {
                 new.hint = Some(format!("Did you mean \"{near}\"?"));
@@ -263,7 +285,25 @@ fn value_error(text: &str) -> Error {
             other if other.starts_with("Decimal") => (ErrorCode::InvalidTextRepresentation, "numeric"),
             other => (ErrorCode::InvalidTextRepresentation, other),
         };
+        let whole = matches!(name, "smallint" | "integer" | "bigint");
+        if whole && value.trim().parse::<i128>().is_ok() {
+            let message = format!("value \"{value}\" is out of range for type {name}");
+            return Error::new(ErrorCode::NumericValueOutOfRange, message);
+        }
+        if code == ErrorCode::InvalidDatetimeFormat && looks_like_date(value) {
+            return field_overflow(value);
+        }
         return Error::new(code, format!("invalid input syntax for type {name}: \"{value}\""));
+    }
+    // arrow: Error parsing timestamp from 'not a time': error parsing date
+    if let Some(rest) = text.strip_prefix("Error parsing timestamp from '")
+        && let Some((value, _)) = rest.rsplit_once("': ")
+    {
+        if looks_like_date(value) {
+            return field_overflow(value);
+        }
+        let message = format!("invalid input syntax for type timestamp: \"{value}\"");
+        return Error::new(ErrorCode::InvalidDatetimeFormat, message);
     }
     // arrow: Cannot cast value 'maybe' to value of Boolean type
     if let Some(value) =
@@ -287,6 +327,20 @@ fn value_error(text: &str) -> Error {
         return Error::new(ErrorCode::InvalidDatetimeFormat, lower_first(text));
     }
     Error::new(ErrorCode::InvalidTextRepresentation, lower_first(text))
+}
+
+/// Digits where a date has them: not the form is wrong but a month of 13.
+fn looks_like_date(value: &str) -> bool {
+    let date = value.trim().split([' ', 'T']).next().unwrap_or_default();
+    let mut parts = date.split('-');
+    let mut number = |digits: std::ops::RangeInclusive<usize>| {
+        parts.next().is_some_and(|part| digits.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    number(4..=6) && number(1..=2) && number(1..=2) && parts.next().is_none()
+}
+
+fn field_overflow(value: &str) -> Error {
+    Error::new(ErrorCode::DatetimeFieldOverflow, format!("date/time field value out of range: \"{value}\""))
 }
 
 fn execution_error(text: &str) -> Error {

@@ -6,7 +6,10 @@
 
 mod bounds;
 mod catalog;
+mod conversion;
+mod float_math;
 mod identifier;
+mod interval;
 mod numeric_division;
 mod overflow;
 mod privilege;
@@ -16,6 +19,8 @@ mod sleep;
 mod sum;
 mod text;
 mod to_char;
+
+pub(crate) use interval::{divide as interval_divide, multiply as interval_multiply};
 
 use std::sync::Arc;
 
@@ -94,6 +99,9 @@ pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 /// When the registry refuses.
 pub fn register_all(registry: &mut dyn FunctionRegistry, session: &SessionFunctions) -> Result<()> {
     for function in bounds::bounded_functions(registry) {
+        registry.register_udf(Arc::new(function))?;
+    }
+    for function in float_math::careful_functions(registry) {
         registry.register_udf(Arc::new(function))?;
     }
     for function in shared_functions().into_iter().chain(session.scalar().iter().cloned()) {

@@ -1,8 +1,9 @@
-//! Arithmetic as PostgreSQL has it. Integer arithmetic that overflows is an error, not a wrapped number: `+`, `-` and `*` on integers become functions over
+//! Arithmetic and casts as PostgreSQL has them. Integer arithmetic that overflows is an error, not a wrapped number: `+`, `-` and `*` on integers become functions over
 //! Arrow's checked kernels.
 //!
 //! DataFusion's own `BinaryExpr` has a checked mode, but its planner never turns it on, and every optimizer pass that
-//! rebuilds an expression plans it anew; a function survives them all. Division of decimals is [`numeric_division`]'s. Operands that can't overflow (`DATE`, decimals,
+//! rebuilds an expression plans it anew; a function survives them all. Division of decimals is [`numeric_division`]'s, that of floats [`float_math`]'s; casts are
+//! [`conversion`]'s. Operands that can't overflow (`DATE`, decimals,
 //! floating point) keep their operators, and so their pruning and interval analysis.
 
 use std::sync::Arc;
@@ -23,8 +24,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::numeric_division;
 use super::row_function::failure;
+use super::{conversion, float_math, interval, numeric_division};
 use crate::{Error, ErrorCode};
 
 /// Puts the checked functions in the place of the operators.
@@ -34,6 +35,7 @@ pub(super) struct ExactArithmetic {
     subtract: Arc<ScalarUDF>,
     multiply: Arc<ScalarUDF>,
     divide_decimals: Arc<ScalarUDF>,
+    divide_floats: Arc<ScalarUDF>,
 }
 
 impl Default for ExactArithmetic {
@@ -46,6 +48,7 @@ impl Default for ExactArithmetic {
             subtract: function(Operation::Subtract),
             multiply: function(Operation::Multiply),
             divide_decimals: Arc::new(numeric_division::function()),
+            divide_floats: Arc::new(float_math::division()),
         }
     }
 }
@@ -75,12 +78,24 @@ impl ExactArithmetic {
     }
 
     fn rewrite_expr(&self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+        if let Expr::Cast(cast) = &expr {
+            let target = cast.field.data_type();
+            return Ok(match cast.expr.get_type(schema) {
+                Ok(from) if conversion::applies(&from, target) => {
+                    let function = Arc::new(conversion::function(target.clone()));
+                    let args = vec![cast.expr.as_ref().clone()];
+                    Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, args)))
+                }
+                _ => Transformed::no(expr),
+            });
+        }
         let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Ok(Transformed::no(expr)) };
         let function = match op {
             Operator::Plus => &self.add,
             Operator::Minus => &self.subtract,
             Operator::Multiply => &self.multiply,
             Operator::Divide => &self.divide_decimals,
+            op if op.supports_propagation() => return Ok(compare_intervals(binary(left, op, right), schema)),
             _ => return Ok(Transformed::no(binary(left, op, right))),
         };
         // Types that can't be told here (outer references of a subquery) keep the operator.
@@ -88,6 +103,11 @@ impl ExactArithmetic {
         else {
             return Ok(Transformed::no(binary(left, op, right)));
         };
+        if op == Operator::Divide && left_type == DataType::Float64 && right_type == DataType::Float64 {
+            let args = vec![*left, *right];
+            let function = Arc::clone(&self.divide_floats);
+            return Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, args))));
+        }
         let ours = match op {
             Operator::Divide => numeric_division::applies(&left_type, &right_type),
             _ => left_type.is_integer() && left_type == right_type,
@@ -115,6 +135,17 @@ impl ExactArithmetic {
 
 fn binary(left: Box<Expr>, op: Operator, right: Box<Expr>) -> Expr {
     Expr::BinaryExpr(BinaryExpr { left, op, right })
+}
+
+/// Intervals are compared by their length, a month being 30 days and a day 24 hours; DataFusion compares months first.
+fn compare_intervals(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Transformed::no(expr) };
+    let is_interval = |expr: &Expr| matches!(expr.get_type(schema), Ok(DataType::Interval(_)));
+    if !is_interval(&left) || !is_interval(&right) {
+        return Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }));
+    }
+    let length = |expr: Box<Expr>| Box::new(interval::length().call(vec![*expr]));
+    Transformed::yes(Expr::BinaryExpr(BinaryExpr { left: length(left), op, right: length(right) }))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

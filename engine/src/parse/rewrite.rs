@@ -17,6 +17,9 @@ use datafusion::sql::sqlparser::ast::{
     UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut, WindowType,
 };
 
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
 use crate::parse::FILE_TABLE_DATABASE;
 use crate::{Error, Result};
 
@@ -220,6 +223,14 @@ impl VisitorMut for Rewriter {
         for TableWithJoins { joins, .. } in &mut select.from {
             self.joins(joins);
         }
+        if let Err(error) = refuse_same_names(&select.from) {
+            return refuse(error);
+        }
+        for condition in select.selection.iter_mut().chain(&mut select.having) {
+            if let Err(error) = not_in(condition, true) {
+                return refuse(error);
+            }
+        }
         for window in &mut select.named_window {
             if let NamedWindowExpr::NamedWindow(name) = &mut window.1 {
                 self.ident(name);
@@ -304,6 +315,77 @@ fn refuse_multisets(body: &SetExpr) -> Result<()> {
     }
     refuse_multisets(left)?;
     refuse_multisets(right)
+}
+
+/// Refuses two tables of one name, which DataFusion finds out by their columns only.
+fn refuse_same_names(from: &[TableWithJoins]) -> Result<()> {
+    let mut seen: HashSet<(String, String)> = HashSet::new();
+    let factors = from
+        .iter()
+        .flat_map(|table| std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation)));
+    let folded =
+        |ident: &Ident| if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() };
+    for factor in factors {
+        let (name, full_name) = match (factor, factor_alias(factor)) {
+            (_, Some(alias)) => (folded(&alias.name), String::new()),
+            (TableFactor::Table { name, args: None, .. }, None) => {
+                let Some(last) = name.0.last().and_then(ObjectNamePart::as_ident) else { continue };
+                // Tables of one name in two schemas are told apart by the schema.
+                (folded(last), if name.0.len() > 1 { name.to_string().to_lowercase() } else { String::new() })
+            }
+            _ => continue,
+        };
+        if !seen.insert((name.clone(), full_name)) {
+            let message = format!("table name \"{name}\" specified more than once");
+            return Err(Error::new(crate::ErrorCode::DuplicateAlias, message));
+        }
+    }
+    Ok(())
+}
+
+/// `x NOT IN (query)` beside OR: DataFusion marks the rows of `x` that are in the query, and a mark is true or false where the
+/// answer is NULL. In a condition NULL and false are the same, so it is said without NULL: `x` is not among the rows, and
+/// the query has no rows, or neither it nor `x` is NULL. A condition by itself DataFusion joins rightly.
+fn not_in(condition: &mut Expr, alone: bool) -> Result<()> {
+    match condition {
+        Expr::Nested(inner) => not_in(inner, alone)?,
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            not_in(left, alone)?;
+            not_in(right, alone)?;
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
+            not_in(left, false)?;
+            not_in(right, false)?;
+        }
+        Expr::UnaryOp { op: UnaryOperator::Not, expr } if !alone => {
+            let mut inner = expr.as_mut();
+            while let Expr::Nested(nested) = inner {
+                inner = nested.as_mut();
+            }
+            if let Expr::InSubquery { negated: negated @ false, .. } = inner {
+                *negated = true;
+                let mut inner = inner.clone();
+                not_in(&mut inner, false)?;
+                *condition = inner;
+            }
+        }
+        Expr::InSubquery { expr, subquery, negated: true } if !alone => {
+            let parsed = |text: &str| {
+                let parser = Parser::new(&PostgreSqlDialect {});
+                parser.try_with_sql(text).and_then(|mut parser| parser.parse_expr())
+            };
+            // The words are ours and parse; what they compare is put in as it came.
+            let text = format!(
+                "NOT (({expr}) IN ({subquery})) AND ((SELECT count(*) FROM ({subquery}) AS found(value)) = 0 \
+                 OR (({expr}) IS NOT NULL AND (SELECT count(*) - count(value) FROM ({subquery}) AS found(value)) = 0))"
+            );
+            let new = parsed(&text)
+                .map_err(|_| Error::unsupported("NOT IN with this subquery is not supported beside OR yet"))?;
+            *condition = Expr::Nested(Box::new(new));
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// `x = ANY (query)` is `x IN (query)`, and `x <> ALL (query)` its opposite. The other comparisons with all rows of a query

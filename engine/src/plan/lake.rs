@@ -193,7 +193,7 @@ impl DatabaseSchema {
         let snapshot = &self.context.snapshot;
         if !snapshot.databases.contains_key(&self.database) {
             let mut error =
-                Error::new(ErrorCode::InvalidSchemaName, format!("schema \"{}\" does not exist", self.database));
+                Error::new(ErrorCode::UndefinedTable, format!("schema \"{}\" does not exist", self.database));
             if let Some(near) = nearest(&self.database, snapshot.databases.keys().map(String::as_str)) {
                 error = error.with_hint(format!("Did you mean \"{near}\"?"));
             }

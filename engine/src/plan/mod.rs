@@ -3,6 +3,7 @@
 //! 1. [`lake`]: the snapshot as DataFusion's catalogs, schemas and tables, made per query and thrown away with it.
 //! 2. [`query`]: a parsed query -> a logical plan and the names PostgreSQL gives its columns.
 //!    [`field_name`]: the fields inside its struct columns, found without regard to case.
+//!    [`operator`]: intervals times numbers.
 //! 3. [`explain`]: a plan -> the text of EXPLAIN.
 //! 4. [`pg_catalog`], [`information_schema`], [`system`]: schemas that are not in the catalog.
 
@@ -11,6 +12,7 @@ pub(crate) mod explain;
 pub(crate) mod field_name;
 pub mod information_schema;
 pub(crate) mod lake;
+pub(crate) mod operator;
 pub mod pg_catalog;
 pub(crate) mod query;
 mod size;

@@ -11,11 +11,14 @@
 
 mod correlated;
 mod index;
+mod join_using;
+mod literal;
 pub mod output_name;
 mod pg_type;
 mod relations;
 pub mod rewrite;
 mod session_info;
+mod spelling;
 mod statics;
 mod tables;
 mod value;

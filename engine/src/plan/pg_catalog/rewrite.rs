@@ -7,7 +7,9 @@
 //!    words that are calls, sets returned in a select list;
 //! 2. relations: unqualified `pg_class` is `pg_catalog.pg_class`; functions in FROM get the column name PostgreSQL gives them;
 //! 3. selects: `tableoid`, `ARRAY(SELECT ...)` and correlated subqueries ([`super::correlated`]), and names that DataFusion
-//!    would find twice ([`super::output_name`]).
+//!    would find twice ([`super::output_name`]); joins with USING ([`super::join_using`]).
+//! 4. everywhere: the types of constants ([`super::literal`]), and functions and operators of another name
+//!    ([`super::spelling`]).
 
 use std::ops::ControlFlow;
 
@@ -20,9 +22,9 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use super::correlated;
 use super::output_name::{OutputNames, make_unique_items, name_derived, output_names};
 use super::relations::{RELATIONS, relation};
+use super::{correlated, join_using, literal, spelling};
 
 /// Rewrites a whole query and says what PostgreSQL would call the columns of its answer.
 pub fn rewrite_query(query: &mut Query) -> OutputNames {
@@ -30,7 +32,6 @@ pub fn rewrite_query(query: &mut Query) -> OutputNames {
     let mut rewriter = Rewriter { catalog: mentions_catalog(query) };
     let _ = query.visit(&mut rewriter);
     show_top_level(&mut query.body);
-    type_constants(&mut query.body);
     names
 }
 
@@ -42,8 +43,30 @@ struct Rewriter {
 impl VisitorMut for Rewriter {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        join_using::rewrite_query(query);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        literal::type_values(&mut query.body);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        join_using::rewrite_select(select);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        literal::spell_interval(expr);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         rewrite_expr(expr, self.catalog);
+        spelling::respell(expr);
+        literal::type_operands(expr);
         ControlFlow::Continue(())
     }
 
@@ -60,6 +83,7 @@ impl VisitorMut for Rewriter {
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         correlated::rewrite_select(select);
         expand_sets(select);
+        literal::type_items(&mut select.projection);
         make_unique_items(&mut select.projection);
         ControlFlow::Continue(())
     }
@@ -504,60 +528,6 @@ fn show_top_level(body: &mut SetExpr) {
             show_top_level(right);
         }
         _ => {}
-    }
-}
-
-/// Constants in the answer are `integer` where they fit, as PostgreSQL has it; elsewhere the type doesn't show.
-fn type_constants(body: &mut SetExpr) {
-    match body {
-        SetExpr::Select(select) => {
-            for item in &mut select.projection {
-                let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
-                if is_small_integer(expr) {
-                    type_integers(expr);
-                }
-            }
-        }
-        SetExpr::Query(query) => type_constants(&mut query.body),
-        SetExpr::SetOperation { left, right, .. } => {
-            type_constants(left);
-            type_constants(right);
-        }
-        _ => {}
-    }
-}
-
-/// Arithmetic of nothing but integers that fit into four bytes.
-fn is_small_integer(expr: &Expr) -> bool {
-    match expr {
-        Expr::Value(value) => matches!(&value.value, Value::Number(digits, _) if digits.parse::<i32>().is_ok()),
-        Expr::Nested(inner) | Expr::UnaryOp { expr: inner, .. } => is_small_integer(inner),
-        Expr::BinaryOp { left, op, right } => {
-            let arithmetic = matches!(
-                op,
-                BinaryOperator::Plus
-                    | BinaryOperator::Minus
-                    | BinaryOperator::Multiply
-                    | BinaryOperator::Divide
-                    | BinaryOperator::Modulo
-            );
-            arithmetic && is_small_integer(left) && is_small_integer(right)
-        }
-        _ => false,
-    }
-}
-
-fn type_integers(expr: &mut Expr) {
-    match expr {
-        Expr::Nested(inner) | Expr::UnaryOp { expr: inner, .. } => type_integers(inner),
-        Expr::BinaryOp { left, right, .. } => {
-            type_integers(left);
-            type_integers(right);
-        }
-        constant => {
-            let inner = take(constant);
-            *constant = cast(inner, DataType::Int(None));
-        }
     }
 }
 

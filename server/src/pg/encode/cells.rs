@@ -17,6 +17,8 @@ use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use limnos_engine::{Error, ErrorCode};
 
+const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
+
 /// One value that isn't null.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Value<'a> {
@@ -257,7 +259,9 @@ impl Cells {
             Self::Duration(values, nulls, unit) => {
                 valid!(nulls);
                 let microseconds = microseconds(values[row], *unit).ok_or(OutOfRange("interval"))?;
-                Value::Interval(Interval { months: 0, days: 0, microseconds })
+                // What timestamps differ by; PostgreSQL has it in days and time.
+                let days = i32::try_from(microseconds / MICROSECONDS_PER_DAY).map_err(|_| OutOfRange("interval"))?;
+                Value::Interval(Interval { months: 0, days, microseconds: microseconds % MICROSECONDS_PER_DAY })
             }
             Self::IntervalYearMonth(values, nulls) => {
                 valid!(nulls);
