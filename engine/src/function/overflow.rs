@@ -74,7 +74,9 @@ impl ExactArithmetic {
             let name = names.save(&expr);
             let rewritten = expr.transform_up(|expr| self.rewrite_expr(expr, &schema))?;
             Ok(if rewritten.transformed { rewritten.update_data(|expr| name.restore(expr)) } else { rewritten })
-        })
+        })?
+        // Quotients have other types than DataFusion's; the nodes above, and the client, must be told.
+        .map_data(LogicalPlan::recompute_schema)
     }
 
     fn rewrite_expr(&self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
