@@ -134,6 +134,9 @@ fn plan_error(text: &str) -> Error {
     {
         return Error::new(ErrorCode::UndefinedColumn, format!("field \"{name}\" does not exist"));
     }
+    if matches!(text, "Step cannot be zero" | "Step interval cannot be zero") {
+        return Error::new(ErrorCode::InvalidParameterValue, "step size cannot equal zero");
+    }
     if let Some(new) = known_plan_error(text) {
         return new;
     }
@@ -386,6 +389,7 @@ mod tests {
                 "42883",
                 "function foo does not exist",
             ),
+            (plan_datafusion_err!("Step cannot be zero"), "22023", "step size cannot equal zero"),
             (exec_datafusion_err!("Divide by zero error"), "22012", "division by zero"),
             (DataFusionError::ResourcesExhausted("x".into()), "53200", "out of memory"),
             (to_datafusion(Error::syntax("mine")).context("outer"), "42601", "mine"),
