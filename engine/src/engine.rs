@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::command::{self, CommandContext};
-use crate::execute::{CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, run_plan, single_batch};
+use crate::execute::{CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, run_plan, single_batch, stoppable};
 use crate::function;
 use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
 use crate::plan::explain::{self, Measured};
@@ -481,6 +481,7 @@ impl QueryWork {
         let plan = bind(planned.plan, &self.parameters)?;
         let plan = planned.state.optimize(&plan)?;
         let physical = planned.state.query_planner().create_physical_plan(&plan, &planned.state).await?;
+        let physical = stoppable(physical, &self.run.cancel)?;
         let task = planned.state.task_ctx();
         let Some((analyze, verbose)) = explained else {
             let schema = named_schema(&physical.schema(), names);
