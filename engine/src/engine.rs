@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::command::{self, CommandContext};
 use crate::execute::{CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, run_plan, single_batch, stoppable};
 use crate::function;
+use crate::parse::locate::locate;
 use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
 use crate::plan::explain::{self, Measured};
 use crate::plan::field_name::FieldNames;
@@ -251,7 +252,9 @@ impl Engine {
         let _abandoned = cancel.clone().drop_guard();
         let context = self.plan_context(session, QueryRun::new(detached));
         let declared = parameter_types.to_vec();
-        self.cpu.plan(&cancel, prepare_query(context, statement, declared)).await
+        let (asked, dialect) = (Arc::clone(&statement), session.settings.dialect());
+        let prepared = self.cpu.plan(&cancel, prepare_query(context, statement, declared)).await;
+        prepared.map_err(|error| locate(error, &asked, dialect))
     }
 
     /// Runs a prepared statement. `parameters` are arrays of length 1 of the prepared types. Statements such as SET and

@@ -24,6 +24,11 @@ pub struct Lexeme {
 }
 
 impl Lexeme {
+    /// Whether it is the identifier `name`, quoted or not, in any case.
+    pub fn is_name(&self, name: &str) -> bool {
+        matches!(&self.token.token, Token::Word(Word { value, .. }) if value.to_lowercase() == name.to_lowercase())
+    }
+
     /// The upper-cased text of an unquoted word.
     pub fn word(&self) -> Option<String> {
         match &self.token.token {
