@@ -23,8 +23,8 @@ use crate::function;
 use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
 use crate::plan::explain::{self, Measured};
 use crate::plan::field_name::FieldNames;
-use crate::plan::operator::IntervalOperators;
 use crate::plan::lake::PlanContext;
+use crate::plan::operator::IntervalOperators;
 use crate::plan::pg_catalog::{SessionInfo, Setting, SystemTable as SystemTableInfo};
 use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query};
 use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
@@ -513,8 +513,7 @@ impl QueryWork {
 }
 
 fn named_schema(schema: &SchemaRef, names: Vec<String>) -> SchemaRef {
-    let fields: Vec<Field> =
-        schema.fields().iter().zip(names).map(|(field, name)| output_field(field, name)).collect();
+    let fields: Vec<Field> = schema.fields().iter().zip(names).map(|(field, name)| output_field(field, name)).collect();
     Arc::new(Schema::new(fields))
 }
 

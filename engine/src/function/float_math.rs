@@ -43,7 +43,8 @@ impl ScalarUDFImpl for Division {
         let [left, right] = args.args.as_slice() else { return exec_err!("float_divide takes two arguments") };
         let constant = matches!((left, right), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
-        let (left, right) = (cast(&left.to_array(rows)?, &DataType::Float64)?, cast(&right.to_array(rows)?, &DataType::Float64)?);
+        let (left, right) =
+            (cast(&left.to_array(rows)?, &DataType::Float64)?, cast(&right.to_array(rows)?, &DataType::Float64)?);
         let (left, right) = (left.as_primitive::<Float64Type>(), right.as_primitive::<Float64Type>());
         let quotients: Float64Array = arrow::compute::try_binary(left, right, |dividend: f64, divisor: f64| {
             // As in PostgreSQL, NaN divided by zero is NaN.
@@ -161,7 +162,9 @@ fn check_logarithm(array: &ArrayRef) -> Result<()> {
 fn round(number: &ColumnarValue) -> Result<ColumnarValue> {
     let array = number.to_array(1)?;
     let rounded: ArrayRef = match array.data_type() {
-        DataType::Float32 => Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(f32::round_ties_even)),
+        DataType::Float32 => {
+            Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(f32::round_ties_even))
+        }
         _ => {
             let wide = cast(&array, &DataType::Float64)?;
             Arc::new(wide.as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::round_ties_even))

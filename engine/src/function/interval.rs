@@ -123,7 +123,11 @@ fn scaled(intervals: &ArrayRef, factors: &ArrayRef, factor_of: impl Fn(f64) -> R
     Ok(Arc::new(result.finish()))
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "checked, and PostgreSQL does the same")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "checked, and PostgreSQL does the same"
+)]
 fn scale(interval: IntervalMonthDayNano, factor: f64) -> Result<IntervalMonthDayNano> {
     // Quotients such as 3 * (1 / 3) must come out whole.
     let tidy = |value: f64| (value * 1e6).round() / 1e6;

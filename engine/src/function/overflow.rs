@@ -24,8 +24,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::{conversion, float_math, interval, numeric_division};
 use super::row_function::failure;
+use super::{conversion, float_math, interval, numeric_division};
 use crate::{Error, ErrorCode};
 
 /// Puts the checked functions in the place of the operators.

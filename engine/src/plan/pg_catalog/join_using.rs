@@ -7,8 +7,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    BinaryOperator, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
     WildcardAdditionalOptions,
 };
 
@@ -127,9 +127,8 @@ fn rewrite_joins(table: &mut TableWithJoins, merged: &mut Merged) -> bool {
             | JoinOperator::Inner(JoinConstraint::Using(names))
             | JoinOperator::Left(JoinConstraint::Using(names))
             | JoinOperator::LeftOuter(JoinConstraint::Using(names)) => ('l', names),
-            JoinOperator::Right(JoinConstraint::Using(names)) | JoinOperator::RightOuter(JoinConstraint::Using(names)) => {
-                ('r', names)
-            }
+            JoinOperator::Right(JoinConstraint::Using(names))
+            | JoinOperator::RightOuter(JoinConstraint::Using(names)) => ('r', names),
             JoinOperator::FullOuter(JoinConstraint::Using(names)) => ('f', names),
             JoinOperator::Join(JoinConstraint::On(_))
             | JoinOperator::Inner(JoinConstraint::On(_))
@@ -217,7 +216,10 @@ fn wildcard(table: &TableWithJoins, merged: &[(Ident, Expr)]) -> Vec<SelectItem>
             opt_exclude: Some(ExcludeSelectItem::Multiple(names.clone())),
             ..WildcardAdditionalOptions::default()
         };
-        SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(ObjectName::from(vec![alias])), options)
+        SelectItem::QualifiedWildcard(
+            SelectItemQualifiedWildcardKind::ObjectName(ObjectName::from(vec![alias])),
+            options,
+        )
     }));
     items
 }

@@ -55,7 +55,19 @@ pub(super) fn type_operands(expr: &mut Expr) {
         Expr::Array(Array { elem, .. }) => elem.iter_mut().for_each(type_integer),
         Expr::Function(_) => {
             let name = call_name(expr).unwrap_or_default();
-            let typed = ["coalesce", "nullif", "greatest", "least", "sum", "min", "max", "avg", "array_agg"];
+            let typed = [
+                "coalesce",
+                "nullif",
+                "greatest",
+                "least",
+                "sum",
+                "min",
+                "max",
+                "avg",
+                "array_agg",
+                "pg_typeof",
+                "abs",
+            ];
             if let Expr::Function(function) = expr
                 && typed.contains(&name.as_str())
                 && let FunctionArguments::List(list) = &mut function.args
@@ -116,13 +128,35 @@ fn type_integer(expr: &mut Expr) {
     }
 }
 
+/// `1e-300::double precision` needs no detour through a decimal, which holds 38 digits.
+pub(super) fn read_float(expr: &mut Expr) {
+    let Expr::Cast { expr: inner, data_type, .. } = expr else { return };
+    let float = matches!(
+        data_type,
+        DataType::Double(_)
+            | DataType::DoublePrecision
+            | DataType::Real
+            | DataType::Float(_)
+            | DataType::Float4
+            | DataType::Float8
+    );
+    if let Expr::Value(value) = inner.as_mut()
+        && float
+        && let Value::Number(digits, _) = &value.value
+        && digits.contains(['e', 'E'])
+    {
+        value.value = Value::SingleQuotedString(digits.clone());
+    }
+}
+
 /// Spells an interval so that DataFusion reads it.
 pub(super) fn spell_interval(expr: &mut Expr) {
     match expr {
         Expr::Interval(interval) => {
             let Expr::Value(value) = interval.value.as_mut() else { return };
             let Value::SingleQuotedString(text) = &mut value.value else { return };
-            if let (Some(DateTimeField::Year), Some(DateTimeField::Month)) = (&interval.leading_field, &interval.last_field)
+            if let (Some(DateTimeField::Year), Some(DateTimeField::Month)) =
+                (&interval.leading_field, &interval.last_field)
                 && let Some((years, months)) = text.trim_start_matches('-').split_once('-')
                 && years.parse::<i32>().is_ok()
                 && months.parse::<i32>().is_ok()

@@ -22,9 +22,9 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use super::{correlated, join_using, literal, spelling};
 use super::output_name::{OutputNames, make_unique_items, name_derived, output_names};
 use super::relations::{RELATIONS, relation};
+use super::{correlated, join_using, literal, spelling};
 
 /// Rewrites a whole query and says what PostgreSQL would call the columns of its answer.
 pub fn rewrite_query(query: &mut Query) -> OutputNames {
@@ -60,6 +60,7 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         literal::spell_interval(expr);
+        literal::read_float(expr);
         ControlFlow::Continue(())
     }
 

@@ -1,11 +1,11 @@
 //! PostgreSQL's spellings of what DataFusion has under another name or in another form: `ceiling`, `mod`, `every`, `~x`,
 //! `x ^@ y`, `LIKE ... ESCAPE`, `x::varchar(3)`.
 
-use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CharacterLength, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    ObjectName, UnaryOperator, Value, ValueWithSpan,
-};
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CaseWhen, CharacterLength, DataType, DateTimeField, ExactNumberInfo, Expr, FunctionArg,
+    FunctionArgExpr, FunctionArguments, Ident, ObjectName, UnaryOperator, Value, ValueWithSpan,
+};
 
 use super::rewrite::{call, call_name, cast};
 
@@ -27,6 +27,12 @@ pub(super) fn respell(expr: &mut Expr) {
         }
         Expr::BinaryOp { left, op: BinaryOperator::PGStartsWith, right } => {
             *expr = call("starts_with", vec![left.as_ref().clone(), right.as_ref().clone()]);
+        }
+        Expr::AtTimeZone { timestamp, time_zone } => {
+            *expr = call("timezone", vec![time_zone.as_ref().clone(), timestamp.as_ref().clone()]);
+        }
+        Expr::Extract { field: DateTimeField::Second | DateTimeField::Seconds, expr: moment, .. } => {
+            *expr = seconds(moment, DataType::Decimal(ExactNumberInfo::PrecisionAndScale(20, 6)));
         }
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
             respell_pattern(pattern, escape_char);
@@ -70,11 +76,19 @@ fn respell_call(expr: &mut Expr) {
         _ => None,
     });
     match name.as_str() {
+        "date_part" => {
+            if let (Some(Some(Expr::Value(part))), Some(Some(moment)), None) =
+                (arguments.next(), arguments.next(), arguments.next())
+                && matches!(&part.value, Value::SingleQuotedString(part) if matches!(part.to_lowercase().as_str(), "second" | "seconds"))
+            {
+                *expr = seconds(&moment, DataType::DoublePrecision);
+            }
+        }
         "mod" => {
-            if let (Some(Some(left)), Some(Some(right)), None) = (arguments.next(), arguments.next(), arguments.next()) {
+            if let (Some(Some(left)), Some(Some(right)), None) = (arguments.next(), arguments.next(), arguments.next())
+            {
                 let nested = |expr| Box::new(Expr::Nested(Box::new(expr)));
-                let modulo =
-                    Expr::BinaryOp { left: nested(left), op: BinaryOperator::Modulo, right: nested(right) };
+                let modulo = Expr::BinaryOp { left: nested(left), op: BinaryOperator::Modulo, right: nested(right) };
                 *expr = Expr::Nested(Box::new(modulo));
             }
         }
@@ -104,6 +118,16 @@ fn respell_call(expr: &mut Expr) {
         }
         _ => {}
     }
+}
+
+/// Seconds with their fraction, which DataFusion drops.
+fn seconds(moment: &Expr, data_type: DataType) -> Expr {
+    let part = Expr::value(Value::SingleQuotedString("microsecond".to_owned()));
+    let microseconds = cast(call("date_part", vec![part, moment.clone()]), data_type.clone());
+    let million = cast(Expr::value(Value::Number("1000000".to_owned(), false)), data_type.clone());
+    let quotient =
+        Expr::BinaryOp { left: Box::new(microseconds), op: BinaryOperator::Divide, right: Box::new(million) };
+    cast(Expr::Nested(Box::new(quotient)), data_type)
 }
 
 /// DataFusion knows the backslash only. A pattern that isn't constant stays, and so does DataFusion's error.
