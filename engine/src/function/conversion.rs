@@ -136,13 +136,21 @@ fn convert(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
 fn to_integers(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     let mut numbers = Int64Builder::with_capacity(array.len());
     if let Some(decimals) = array.as_primitive_opt::<Decimal128Type>() {
-        let unit = 10_i128.checked_pow(u32::try_from(decimals.scale()).unwrap_or(0));
+        // Of a scale below zero (`1e20` is 1 with 20 zeros) there is nothing to round. One beyond 38 leaves no whole part.
+        let scale = decimals.scale();
+        let unit = 10_i128.checked_pow(u32::from(scale.unsigned_abs()));
         for number in decimals {
             match number {
-                // A negative scale, or one beyond 38, has no whole part to speak of; Arrow's own cast does those.
+                Some(0) => numbers.append_value(0),
                 Some(number) => {
-                    let whole = unit.map_or(0, |unit| round_half_away(number, unit));
-                    numbers.append_value(i64::try_from(whole).map_err(|_| out_of_range(target))?);
+                    let whole = match unit {
+                        Some(unit) if scale < 0 => number.checked_mul(unit),
+                        Some(unit) => Some(round_half_away(number, unit)),
+                        None if scale < 0 => None,
+                        None => Some(0),
+                    };
+                    let whole = whole.and_then(|whole| i64::try_from(whole).ok());
+                    numbers.append_value(whole.ok_or_else(|| out_of_range(target))?);
                 }
                 None => numbers.append_null(),
             }

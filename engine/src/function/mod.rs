@@ -18,6 +18,7 @@ mod session;
 mod sleep;
 mod sum;
 mod text;
+mod timezone;
 mod to_char;
 
 pub(crate) use interval::{divide as interval_divide, multiply as interval_multiply};
@@ -71,6 +72,7 @@ pub fn shared_functions() -> Vec<ScalarUDF> {
     functions.push(to_char::function());
     functions.push(text::pg_typeof());
     functions.push(sleep::function());
+    functions.push(timezone::function());
     functions
 }
 

@@ -12,9 +12,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Cte, DataType, Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join,
-    JoinConstraint, JoinOperator, LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, TableAlias, TableFactor, TableWithJoins,
-    UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut, WindowType,
+    JoinConstraint, JoinOperator, LimitClause, NamedWindowDefinition, NamedWindowExpr, ObjectName, ObjectNamePart,
+    Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, TableAlias,
+    TableFactor, TableWithJoins, UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut, WindowSpec, WindowType,
 };
 
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -231,6 +231,7 @@ impl VisitorMut for Rewriter {
                 return refuse(error);
             }
         }
+        extend_windows(select);
         for window in &mut select.named_window {
             if let NamedWindowExpr::NamedWindow(name) = &mut window.1 {
                 self.ident(name);
@@ -315,6 +316,69 @@ fn refuse_multisets(body: &SetExpr) -> Result<()> {
     }
     refuse_multisets(left)?;
     refuse_multisets(right)
+}
+
+/// `OVER (w ROWS ...)` partitions and sorts as the window `w` does. DataFusion would take the frame alone.
+fn extend_windows(select: &mut Select) {
+    struct Extend {
+        windows: Vec<NamedWindowDefinition>,
+        depth: usize,
+    }
+
+    impl VisitorMut for Extend {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::Function(function) = expr
+                && self.depth == 0
+                && let Some(WindowType::WindowSpec(spec)) = &mut function.over
+            {
+                extend_window(spec, &self.windows);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+
+    if select.named_window.is_empty() {
+        return;
+    }
+    // A window may itself extend one before it.
+    let mut windows: Vec<NamedWindowDefinition> = Vec::new();
+    for window in &mut select.named_window {
+        if let NamedWindowExpr::WindowSpec(spec) = &mut window.1 {
+            extend_window(spec, &windows);
+        }
+        windows.push(window.clone());
+    }
+    let _: ControlFlow<()> = VisitMut::visit(select, &mut Extend { windows, depth: 0 });
+}
+
+/// Puts what the named window says into `spec`. A name that isn't known stays, for the planner to complain of.
+fn extend_window(spec: &mut WindowSpec, windows: &[NamedWindowDefinition]) {
+    let Some(name) = &spec.window_name else { return };
+    let base = windows.iter().find(|window| window.0.value.eq_ignore_ascii_case(&name.value));
+    if let Some(NamedWindowDefinition(_, NamedWindowExpr::WindowSpec(base))) = base {
+        if spec.partition_by.is_empty() {
+            spec.partition_by.clone_from(&base.partition_by);
+        }
+        if spec.order_by.is_empty() {
+            spec.order_by.clone_from(&base.order_by);
+        }
+        if spec.window_frame.is_none() {
+            spec.window_frame.clone_from(&base.window_frame);
+        }
+        spec.window_name = None;
+    }
 }
 
 /// Refuses two tables of one name, which DataFusion finds out by their columns only.

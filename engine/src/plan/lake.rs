@@ -192,8 +192,9 @@ impl DatabaseSchema {
     fn undefined(&self, name: &str) -> Error {
         let snapshot = &self.context.snapshot;
         if !snapshot.databases.contains_key(&self.database) {
-            let mut error =
-                Error::new(ErrorCode::UndefinedTable, format!("schema \"{}\" does not exist", self.database));
+            let message = format!("table \"{}.{name}\" does not exist", self.database);
+            let mut error = Error::new(ErrorCode::UndefinedTable, message)
+                .with_detail(format!("There is no schema \"{}\".", self.database));
             if let Some(near) = nearest(&self.database, snapshot.databases.keys().map(String::as_str)) {
                 error = error.with_hint(format!("Did you mean \"{near}\"?"));
             }

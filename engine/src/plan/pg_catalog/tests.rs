@@ -315,7 +315,7 @@ async fn session_functions_answer() {
             "05 Mon|1,234.50",
         ),
         ("select 1 as a, 1, 1, null, null", "1|1|1|NULL|NULL"),
-        ("select arrow_typeof(x) from (select 1 as x) t", "Int64"),
+        ("select arrow_typeof(x) from (select 1 as x) t", "Int32"),
         (
             "select exists(select 1 from pg_constraint k where k.conrelid = c.oid and 1 = any(k.conkey)) from pg_class c where c.relname = 'orders'",
             "false",

@@ -217,7 +217,8 @@ impl FileSource for TextSource {
             scanned_bytes: MetricBuilder::new(&self.metrics).counter("bytes_scanned", partition),
             decode_time: MetricBuilder::new(&self.metrics).subset_time("time_elapsed_decoding", partition),
         });
-        ProjectionOpener::try_new(self.projection.clone(), opener, file_schema)
+        let opener = ProjectionOpener::try_new(self.projection.clone(), opener, file_schema)?;
+        Ok(Arc::new(NullableOpener { inner: opener }))
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -396,6 +397,28 @@ fn invalid_utf8(file: &str, line: u64, bytes: &[u8]) -> Error {
 fn utf16_refused() -> Error {
     Error::new(ErrorCode::CharacterNotInRepertoire, "files in UTF-16 are not supported")
         .with_hint("Convert the file to UTF-8.")
+}
+
+/// Says of each batch that its columns may hold NULL, as the table says. A partition's key is a constant in the batches of one
+/// file, which as such is never NULL, or always; who puts rows of many files together goes by the first batch.
+struct NullableOpener {
+    inner: Arc<dyn FileOpener>,
+}
+
+impl FileOpener for NullableOpener {
+    fn open(&self, file: PartitionedFile) -> DataFusionResult<FileOpenFuture> {
+        let opening = self.inner.open(file)?;
+        Ok(Box::pin(async move { Ok(opening.await?.map(|batch| nullable(batch?)).boxed()) }))
+    }
+}
+
+fn nullable(batch: RecordBatch) -> DataFusionResult<RecordBatch> {
+    let schema = batch.schema();
+    if schema.fields().iter().all(|field| field.is_nullable()) {
+        return Ok(batch);
+    }
+    let fields: Vec<_> = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    Ok(batch.with_schema(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))?)
 }
 
 #[cfg(test)]
