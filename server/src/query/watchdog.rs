@@ -14,7 +14,7 @@ use super::history::History;
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Memory that is not the queries': code, caches, connections.
-const OVERHEAD_BYTES: u64 = 250 << 20;
+const OVERHEAD_BYTES: u64 = 200 << 20;
 
 /// How long a query that was stopped may take to let go before another one is chosen.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -25,8 +25,8 @@ const SETTLING: Duration = Duration::from_millis(100);
 /// Watches until the history is gone.
 pub(super) fn start(engine: &Arc<Engine>, history: &Arc<History>) {
     let limit = engine.usage().memory_limit_bytes;
-    // Queries may go a quarter over what they account for before one must go.
-    let high_water = limit.saturating_add(limit / 4).saturating_add(OVERHEAD_BYTES);
+    // Queries may go half over what they account for before one must go.
+    let high_water = limit.saturating_add(limit / 2).saturating_add(OVERHEAD_BYTES);
     let history = Arc::downgrade(history);
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         runtime.spawn(watch(history, high_water));
