@@ -25,11 +25,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::output_name::{OutputNames, make_unique_items, name_derived, output_names};
 use super::relations::{RELATIONS, relation};
-<<<<<<< HEAD
-use super::{correlated, join_using, literal, spelling};
-=======
 use super::{correlated, join_using, lateral_unnest, literal, spelling};
->>>>>>> refs/heads/sem
 
 /// Rewrites a whole query and says what PostgreSQL would call the columns of its answer.
 pub fn rewrite_query(query: &mut Query) -> OutputNames {

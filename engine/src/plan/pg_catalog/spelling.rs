@@ -3,13 +3,8 @@
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-<<<<<<< HEAD
-    BinaryOperator, CaseWhen, CharacterLength, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    ObjectName, UnaryOperator, Value, ValueWithSpan,
-=======
     BinaryOperator, CaseWhen, CharacterLength, DataType, DateTimeField, ExactNumberInfo, Expr, FunctionArg,
     FunctionArgExpr, FunctionArguments, Ident, ObjectName, UnaryOperator, Value, ValueWithSpan,
->>>>>>> refs/heads/sem
 };
 
 use super::rewrite::{call, call_name, cast};
