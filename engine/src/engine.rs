@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::command::{self, CommandContext};
-use crate::execute::{CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, run_plan, single_batch};
+use crate::execute::{CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, run_plan, single_batch, stoppable};
 use crate::function;
+use crate::parse::locate::locate;
 use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
 use crate::plan::explain::{self, Measured};
 use crate::plan::field_name::FieldNames;
@@ -251,7 +252,9 @@ impl Engine {
         let _abandoned = cancel.clone().drop_guard();
         let context = self.plan_context(session, QueryRun::new(detached));
         let declared = parameter_types.to_vec();
-        self.cpu.plan(&cancel, prepare_query(context, statement, declared)).await
+        let (asked, dialect) = (Arc::clone(&statement), session.settings.dialect());
+        let prepared = self.cpu.plan(&cancel, prepare_query(context, statement, declared)).await;
+        prepared.map_err(|error| locate(error, &asked, dialect))
     }
 
     /// Runs a prepared statement. `parameters` are arrays of length 1 of the prepared types. Statements such as SET and
@@ -316,7 +319,8 @@ impl Engine {
         }
         let (engine, statement, own) = (Arc::clone(self), Arc::clone(&prepared.statement), session.clone());
         let cancel = context.cancel.clone();
-        let work = self.cpu.run(async move {
+        // Not on the workers: SHOW and SET answer while heavy queries compute.
+        let work = async move {
             let mut own = own;
             let snapshot = own.pinned.clone().unwrap_or_else(|| engine.catalog().snapshot());
             let planner = ViewColumns { engine: Arc::clone(&engine) };
@@ -328,12 +332,8 @@ impl Engine {
             };
             let answer = Box::pin(command::run(&command, &mut own, &statement.statement)).await?;
             Ok((own, answer))
-        });
-        let (changed, answer) = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Err(crate::execute::canceled()),
-            result = work => result?,
         };
+        let (changed, answer) = self.cpu.plan(&cancel, work).await?;
         *session = changed;
         let schema = answer.batch.as_ref().map(RecordBatch::schema);
         let stream = match answer.batch {
@@ -353,6 +353,7 @@ impl Engine {
             shared: Arc::clone(&self.shared),
             run,
             view_depth: 0,
+            views: Arc::default(),
         }
     }
 
@@ -483,6 +484,7 @@ impl QueryWork {
         let plan = bind(planned.plan, &self.parameters)?;
         let plan = planned.state.optimize(&plan)?;
         let physical = planned.state.query_planner().create_physical_plan(&plan, &planned.state).await?;
+        let physical = stoppable(physical, &self.run.cancel)?;
         let task = planned.state.task_ctx();
         let Some((analyze, verbose)) = explained else {
             let schema = named_schema(&physical.schema(), names);

@@ -69,6 +69,8 @@ pub struct Crawled {
     pub tables: Vec<FoundTable>,
     /// Files that are no tables, and why.
     pub skipped: Vec<String>,
+    /// The first error among them.
+    pub first_error: Option<Error>,
 }
 
 /// Finds the tables under `location` (a folder, a file, or a prefix).
@@ -82,6 +84,10 @@ pub async fn crawl(stores: &Arc<Stores>, location: &str, owner: &str) -> Result<
         tracing::info!("{skipped}");
     }
     if crawled.tables.is_empty() {
+        // What is wrong with the only file there is says more than that there is no table.
+        if let (Some(error), 1) = (&crawled.first_error, crawled.skipped.len()) {
+            return Err(error.clone());
+        }
         let mut error = Error::new(ErrorCode::UndefinedFile, format!("no tables were found in \"{}\"", location.url));
         if !crawled.skipped.is_empty() {
             let shown: Vec<&str> = crawled.skipped.iter().take(5).map(String::as_str).collect();
@@ -328,6 +334,7 @@ impl Crawl {
         let (sniffed, mut schema) = match looked {
             Ok(looked) => looked,
             Err(error) => {
+                self.result.first_error.get_or_insert_with(|| error.clone());
                 self.result.skipped.push(format!("\"{location}\" was skipped: {}", reason(error)));
                 return Ok(());
             }

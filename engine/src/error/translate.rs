@@ -156,6 +156,9 @@ fn plan_error(text: &str) -> Error {
     {
         return Error::new(ErrorCode::UndefinedColumn, format!("field \"{name}\" does not exist"));
     }
+    if matches!(text, "Step cannot be zero" | "Step interval cannot be zero") {
+        return Error::new(ErrorCode::InvalidParameterValue, "step size cannot equal zero");
+    }
     if let Some(new) = known_plan_error(text) {
         return new;
     }
@@ -443,6 +446,7 @@ mod tests {
                 "42883",
                 "function foo does not exist",
             ),
+            (plan_datafusion_err!("Step cannot be zero"), "22023", "step size cannot equal zero"),
             (exec_datafusion_err!("Divide by zero error"), "22012", "division by zero"),
             (DataFusionError::ResourcesExhausted("x".into()), "53200", "out of memory"),
             (to_datafusion(Error::syntax("mine")).context("outer"), "42601", "mine"),

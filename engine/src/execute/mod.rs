@@ -4,12 +4,14 @@ mod memory;
 mod run;
 mod runtime;
 mod stats;
+mod stop;
 
 pub use memory::{GlobalMemory, QueryPool};
 pub use run::QueryRun;
 pub(crate) use run::{canceled, run_plan, single_batch};
 pub use runtime::CpuRuntime;
 pub use stats::QueryStats;
+pub(crate) use stop::stoppable;
 
 use std::sync::Arc;
 

@@ -48,21 +48,6 @@ impl CpuRuntime {
         self.runtime.as_ref().expect("it is there until drop").spawn(task)
     }
 
-    /// Runs a task there to its end. Its panic becomes an internal error; dropping the returned future aborts it.
-    ///
-    /// # Errors
-    /// The task's own, or [`crate::ErrorCode::Internal`].
-    pub async fn run<T: Send + 'static>(&self, task: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-        let handle = AbortOnDrop(self.spawn(catch_panic(task)));
-        let mut handle = handle;
-        match (&mut handle.0).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::new(crate::ErrorCode::QueryCanceled, "canceling statement because the server stops")),
-        }
-    }
-}
-
-impl CpuRuntime {
     /// Parses or plans on a thread of its own: a planner computes for seconds without yielding, and two of them on the
     /// workers would stop every other query. The caller is answered as soon as `cancel` is cancelled or the returned
     /// future is dropped; the thread ends when the planner next looks (see `plan::stop`).

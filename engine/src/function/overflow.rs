@@ -74,7 +74,9 @@ impl ExactArithmetic {
             let name = names.save(&expr);
             let rewritten = expr.transform_up(|expr| self.rewrite_expr(expr, &schema))?;
             Ok(if rewritten.transformed { rewritten.update_data(|expr| name.restore(expr)) } else { rewritten })
-        })
+        })?
+        // Quotients have other types than DataFusion's; the nodes above, and the client, must be told.
+        .map_data(LogicalPlan::recompute_schema)
     }
 
     fn rewrite_expr(&self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -89,21 +91,22 @@ impl ExactArithmetic {
                 _ => Transformed::no(expr),
             });
         }
-        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &expr else { return Ok(Transformed::no(expr)) };
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Ok(Transformed::no(expr)) };
         let function = match op {
             Operator::Plus => &self.add,
             Operator::Minus => &self.subtract,
             Operator::Multiply => &self.multiply,
             Operator::Divide => &self.divide_decimals,
-            op if op.supports_propagation() => return Ok(compare_intervals(expr, schema)),
-            _ => return Ok(Transformed::no(expr)),
+            op if op.supports_propagation() => return Ok(compare_intervals(binary(left, op, right), schema)),
+            _ => return Ok(Transformed::no(binary(left, op, right))),
         };
         // Types that can't be told here (outer references of a subquery) keep the operator.
-        let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else {
-            return Ok(Transformed::no(expr));
+        let (Ok(left_type), Ok(right_type)) = (self.operand_type(&left, schema), self.operand_type(&right, schema))
+        else {
+            return Ok(Transformed::no(binary(left, op, right)));
         };
-        if *op == Operator::Divide && left_type == DataType::Float64 && right_type == DataType::Float64 {
-            let args = vec![left.as_ref().clone(), right.as_ref().clone()];
+        if op == Operator::Divide && left_type == DataType::Float64 && right_type == DataType::Float64 {
+            let args = vec![*left, *right];
             let function = Arc::clone(&self.divide_floats);
             return Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, args))));
         }
@@ -112,11 +115,28 @@ impl ExactArithmetic {
             _ => left_type.is_integer() && left_type == right_type,
         };
         if !ours {
-            return Ok(Transformed::no(expr));
+            return Ok(Transformed::no(binary(left, op, right)));
         }
-        let args = vec![left.as_ref().clone(), right.as_ref().clone()];
+        let args = vec![*left, *right];
         Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), args))))
     }
+
+    /// `operand`'s type. Our own functions' type is that of their first argument; to ask DataFusion for it takes the square
+    /// of a chain's length, since it writes the name of every operand on the way.
+    fn operand_type(&self, operand: &Expr, schema: &DFSchema) -> Result<DataType> {
+        let mut innermost = operand;
+        while let Expr::ScalarFunction(call) = innermost
+            && [&self.add, &self.subtract, &self.multiply].into_iter().any(|own| Arc::ptr_eq(own, &call.func))
+            && let Some(first) = call.args.first()
+        {
+            innermost = first;
+        }
+        innermost.get_type(schema)
+    }
+}
+
+fn binary(left: Box<Expr>, op: Operator, right: Box<Expr>) -> Expr {
+    Expr::BinaryExpr(BinaryExpr { left, op, right })
 }
 
 /// Intervals are compared by their length, a month being 30 days and a day 24 hours; DataFusion compares months first.

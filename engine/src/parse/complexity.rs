@@ -16,7 +16,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 
-use crate::limits::{SQL_CHAIN_MAX, SQL_DEPTH_MAX, SUBQUERY_DEPTH_MAX};
+use crate::limits::{SQL_CHAIN_MAX, SQL_DEPTH_MAX, SQL_OPERATOR_WEIGHT, SQL_SET_WEIGHT, SUBQUERY_DEPTH_MAX};
 use crate::parse::lexer::Lexeme;
 use crate::{Error, ErrorCode, Result};
 
@@ -178,7 +178,7 @@ struct Level {
     in_from: bool,
     /// Queries in expressions around this.
     subqueries: usize,
-    /// `chain[k]`: operators of strength k in the chain that is open.
+    /// `chain[k]`: operators of strength k in the chain that is open, each by its weight.
     chain: [usize; STRENGTHS],
     /// `operand[k]`: the deepest operand so far of that chain.
     operand: [usize; STRENGTHS],
@@ -190,19 +190,25 @@ impl Level {
     }
 
     fn operator(&mut self, strength: Strength, lexeme: &Lexeme) -> Result<()> {
-        self.count(strength, SQL_CHAIN_MAX, "operators", lexeme)
+        let weight = match strength {
+            Strength::Or | Strength::And => 1,
+            Strength::Set => SQL_SET_WEIGHT,
+            _ => SQL_OPERATOR_WEIGHT,
+        };
+        self.count(strength, weight, SQL_CHAIN_MAX, "operators", lexeme)
     }
 
     /// Prefixes nest even in the parser, so the limit of nesting holds for them.
     fn prefix(&mut self, strength: Strength, lexeme: &Lexeme) -> Result<()> {
-        self.count(strength, SQL_DEPTH_MAX, "prefix operators", lexeme)
+        self.count(strength, 1, SQL_DEPTH_MAX, "prefix operators", lexeme)
     }
 
-    fn count(&mut self, strength: Strength, max: usize, what: &str, lexeme: &Lexeme) -> Result<()> {
+    fn count(&mut self, strength: Strength, weight: usize, max: usize, what: &str, lexeme: &Lexeme) -> Result<()> {
         let strength = strength as usize;
         self.end_above(strength);
-        self.chain[strength] += 1;
+        self.chain[strength] += weight;
         if self.chain[strength] > max {
+            let max = max / weight;
             return Err(too_complex(format!("It has a chain of more than {max} {what}."), lexeme));
         }
         Ok(())

@@ -14,6 +14,7 @@ pub mod cursor;
 pub mod ddl;
 pub mod dialect;
 pub mod lexer;
+pub(crate) mod locate;
 pub mod query;
 pub mod rewrite;
 pub mod session;
@@ -50,10 +51,11 @@ pub fn parse(sql: &str, dialect: Dialect) -> Result<Vec<ParsedStatement>> {
     for part in lexer::split(sql, dialect)? {
         complexity::check(&part.lexemes)?;
         let statement = parse_one(&mut Cursor::new(sql, &part, dialect))?;
-        statements.push(ParsedStatement { statement, sql: part.text(sql).to_owned() });
+        let offset = part.lexemes.first().map_or(0, |first| first.position - 1);
+        statements.push(ParsedStatement { statement, sql: part.text(sql).to_owned(), offset });
     }
     if statements.is_empty() {
-        statements.push(ParsedStatement { statement: Statement::Empty, sql: String::new() });
+        statements.push(ParsedStatement { statement: Statement::Empty, sql: String::new(), offset: 0 });
     }
     Ok(statements)
 }

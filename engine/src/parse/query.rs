@@ -140,9 +140,29 @@ pub(crate) fn parse_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
     if next.token != Token::EOF {
         return Err(error_at(cursor, lexemes, next.span));
     }
-    rewrite::rewrite(&mut query)?;
+    rewrite::rewrite(&mut query).map_err(|error| locate_table(lexemes, error))?;
     cursor.finish();
     Ok(query)
+}
+
+/// A word that can't be a table's name, which the tree no longer knows the place of: it stands where a table should.
+fn locate_table(lexemes: &[Lexeme], error: Error) -> Error {
+    let Some(word) = error.message.strip_prefix("syntax error at or near \"").and_then(|rest| rest.strip_suffix('"'))
+    else {
+        return error;
+    };
+    let stands_there = |pair: &&[Lexeme]| {
+        let before = &pair[0];
+        let introduces = before.is_word("FROM") || before.is_word("JOIN") || before.token.token == Token::Comma;
+        introduces && pair[1].is_word(&word.to_uppercase())
+    };
+    match lexemes.windows(2).find(stands_there) {
+        Some(pair) if error.position.is_none() => {
+            let position = pair[1].position;
+            error.at(position)
+        }
+        _ => error,
+    }
 }
 
 /// sqlparser's error in PostgreSQL's words.

@@ -296,12 +296,13 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<Statement> {
     }
     let sql = cursor.rest_text().to_owned();
     let place = cursor.clone();
+    let offset = cursor.peek().map_or(0, |first| first.position - 1);
     // The statements that PostgreSQL can prepare; a PREPARE of a PREPARE would nest without end.
     match cursor.peek_word().as_deref() {
         None | Some("SELECT" | "WITH" | "VALUES" | "TABLE" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "UNLOAD") => {}
         Some(_) => return Err(place.unexpected()),
     }
-    let statement = Box::new(ParsedStatement { statement: crate::parse::parse_one(cursor)?, sql });
+    let statement = Box::new(ParsedStatement { statement: crate::parse::parse_one(cursor)?, sql, offset });
     Ok(Statement::Prepare { name, parameter_types, statement })
 }
 

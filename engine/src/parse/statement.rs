@@ -18,6 +18,8 @@ pub struct ParsedStatement {
     pub statement: Statement,
     /// Its own part of the text, without the semicolon.
     pub sql: String,
+    /// Characters of the text before it, so that positions in errors are those in the whole text.
+    pub offset: usize,
 }
 
 /// What a client asks for. Statements that are ours have a variant each; all that DataFusion plans is `Query`.

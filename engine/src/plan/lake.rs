@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
@@ -30,6 +31,9 @@ use crate::{Error, ErrorCode, Result};
 /// Views inside views: more than this is taken for a cycle, which `CREATE OR REPLACE VIEW` can make.
 const VIEW_DEPTH_MAX: usize = 32;
 
+/// Views that one query may put in. A view that names another one twice puts all that is in it in twice.
+const VIEWS_MAX: usize = 1_000;
+
 /// What planning one query needs: who asks, in which snapshot, for which run.
 #[derive(Clone)]
 pub(crate) struct PlanContext {
@@ -42,6 +46,8 @@ pub(crate) struct PlanContext {
     /// The database that unqualified names are looked up in.
     pub(crate) database: String,
     pub(crate) view_depth: usize,
+    /// The views that the query's planning has put in so far, those inside views included.
+    pub(crate) views: Arc<AtomicUsize>,
 }
 
 impl fmt::Debug for PlanContext {
@@ -161,6 +167,11 @@ impl DatabaseSchema {
                     )
                     .with_detail(format!("Views may stand on views {VIEW_DEPTH_MAX} deep."))
                     .with_hint("A view that was replaced may refer to itself through another one."));
+                }
+                if context.views.fetch_add(1, Ordering::Relaxed) >= VIEWS_MAX {
+                    return Err(Error::new(ErrorCode::StatementTooComplex, "statement is too complex")
+                        .with_detail(format!("It reads views, and views inside views, more than {VIEWS_MAX} times."))
+                        .with_hint("A view is planned again wherever it is named; name it less often."));
                 }
                 let inner = PlanContext {
                     database: database.clone(),

@@ -7,6 +7,7 @@
 //! 3. [`explain`]: a plan -> the text of EXPLAIN.
 //! 4. [`pg_catalog`], [`information_schema`], [`system`]: schemas that are not in the catalog.
 
+mod expansion;
 pub(crate) mod explain;
 pub(crate) mod field_name;
 pub mod information_schema;

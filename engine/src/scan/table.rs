@@ -29,7 +29,9 @@ use parquet::file::metadata::ParquetMetaData;
 
 use super::format::text_source;
 use super::listing::{File, Folder, list_folders, list_location};
-use super::parquet::{CaseInsensitiveAdapterFactory, FileKey, Footers, ReaderFactory, SmallFiles, file_statistics};
+use super::parquet::{
+    CaseInsensitiveAdapterFactory, FileKey, Footers, NamedFileSource, ReaderFactory, SmallFiles, file_statistics,
+};
 use super::report::{ScanReport, add};
 use super::schema::table_schema;
 use super::store::{Location, MeteredStore, StoreCounters, Stores};
@@ -257,7 +259,7 @@ impl CatalogTable {
         let source = ParquetSource::new(table_schema)
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(factory));
-        Ok(Arc::new(source))
+        Ok(Arc::new(NamedFileSource::new(Arc::new(source), Arc::clone(store_url))))
     }
 
     /// The files with their key values and statistics, and the statistics of all together.

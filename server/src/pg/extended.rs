@@ -29,7 +29,8 @@ impl Connection {
             return Err(PgError::new("42601", "cannot insert multiple commands into a prepared statement").into());
         }
         let parsed = statements.pop();
-        let parsed = parsed.unwrap_or_else(|| ParsedStatement { statement: Statement::Empty, sql: String::new() });
+        let parsed =
+            parsed.unwrap_or_else(|| ParsedStatement { statement: Statement::Empty, sql: String::new(), offset: 0 });
         let stored = statement::prepare(self, &name, parsed.into(), types).await?;
         self.store.insert_statement(name, stored);
         self.wire.send(&ParseComplete::new());

@@ -57,7 +57,8 @@ impl Connection {
         // COMMIT of a failed block is its ROLLBACK, and says so in its tag.
         let replaced = match &prepared.statement.statement {
             Statement::Commit if self.transaction.is_failed() => {
-                let rollback = ParsedStatement { statement: Statement::Rollback, sql: prepared.statement.sql.clone() };
+                let rollback =
+                    ParsedStatement { statement: Statement::Rollback, sql: prepared.statement.sql.clone(), offset: 0 };
                 Some((self.prepare(Arc::new(rollback), &[]).await?, Vec::new()))
             }
             Statement::Execute { name, arguments } => Some(self.execute_target(name, arguments).await?),

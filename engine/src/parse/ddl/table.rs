@@ -222,5 +222,8 @@ pub(crate) fn data_type(cursor: &mut Cursor<'_>) -> Result<DataType> {
 
 /// Whether the next word begins what comes after a type.
 fn ends_type(cursor: &Cursor<'_>) -> bool {
-    is_comment(cursor) || ["NOT", "NULL", "DEFAULT", "PRIMARY", "AS"].iter().any(|word| cursor.peek_words(word))
+    const COLUMN_WORDS: [&str; 5] = ["NOT", "NULL", "DEFAULT", "PRIMARY", "AS"];
+    // A forgotten `)`: the error is at the clause, and not in the type.
+    const TABLE_WORDS: [&str; 6] = ["PARTITIONED", "CLUSTERED", "ROW", "STORED", "LOCATION", "TBLPROPERTIES"];
+    is_comment(cursor) || COLUMN_WORDS.iter().chain(&TABLE_WORDS).any(|word| cursor.peek_words(word))
 }

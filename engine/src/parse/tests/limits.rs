@@ -1,6 +1,9 @@
 //! No text may overflow a stack: parsed, cloned, printed and dropped on a thread with the worker's stack.
 
-use crate::limits::{SQL_BYTES_MAX, SQL_CHAIN_MAX, SQL_DEPTH_MAX, WORKER_STACK_BYTES};
+use crate::limits::{
+    SQL_BYTES_MAX, SQL_CHAIN_MAX, SQL_DEPTH_MAX, SQL_OPERATOR_WEIGHT, SQL_SET_WEIGHT, SUBQUERY_DEPTH_MAX,
+    WORKER_STACK_BYTES,
+};
 use crate::parse::{Dialect, parse};
 
 /// Parses on a thread like the engine's and returns the SQLSTATE and detail, or `ok`.
@@ -102,19 +105,23 @@ fn flat_statements_are_not() {
 #[test]
 fn the_limits_themselves_are_allowed() {
     let joined = |item: &str, glue: &str, count: usize| vec![item; count].join(glue);
+    let operators = SQL_CHAIN_MAX / SQL_OPERATOR_WEIGHT;
     // One level is the statement's own.
     let nested = |count: usize| format!("SELECT {}1{}", "(".repeat(count), ")".repeat(count));
     for (name, sql) in [
-        ("chain", format!("SELECT {}", joined("1", "+", SQL_CHAIN_MAX + 1))),
+        ("chain", format!("SELECT {}", joined("1", "+", operators + 1))),
         ("or", format!("SELECT 1 FROM t WHERE {}", joined("c = 0", " OR ", SQL_CHAIN_MAX + 1))),
-        ("union", joined("SELECT 1", " UNION ALL ", SQL_CHAIN_MAX + 1)),
+        ("union", joined("SELECT 1", " UNION ALL ", SQL_CHAIN_MAX / SQL_SET_WEIGHT + 1)),
         ("depth", nested(SQL_DEPTH_MAX - 1)),
         ("not", format!("SELECT {} true", "NOT ".repeat(SQL_DEPTH_MAX))),
         ("case", {
             let depth = SQL_DEPTH_MAX - 1;
             format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(depth), " END".repeat(depth))
         }),
-        ("subqueries", format!("SELECT {}1{}", "(SELECT ".repeat(SQL_DEPTH_MAX - 1), ")".repeat(SQL_DEPTH_MAX - 1))),
+        ("subqueries", {
+            let depth = SUBQUERY_DEPTH_MAX;
+            format!("SELECT {}1{}", "(SELECT ".repeat(depth), ")".repeat(depth))
+        }),
         ("from", {
             let depth = SQL_DEPTH_MAX - 1;
             format!("SELECT * FROM {}t{}", "(SELECT * FROM ".repeat(depth), ") a".repeat(depth))
@@ -122,7 +129,10 @@ fn the_limits_themselves_are_allowed() {
     ] {
         assert_eq!(outcome(sql), "ok", "{name}");
     }
-    assert!(outcome(format!("SELECT {}", joined("1", "+", SQL_CHAIN_MAX + 2))).starts_with("54001 It has a chain"));
+    assert!(
+        outcome(format!("SELECT {}", joined("1", "+", operators + 2)))
+            .starts_with("54001 It has a chain of more than 500")
+    );
     assert!(outcome(nested(SQL_DEPTH_MAX)).starts_with("54001 It is nested"));
 }
 

@@ -113,7 +113,7 @@ pub(super) fn parts(name: &ObjectName) -> Vec<String> {
 }
 
 /// An identifier as it is looked up.
-pub(super) fn folded(ident: &Ident) -> String {
+pub(in crate::plan) fn folded(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 

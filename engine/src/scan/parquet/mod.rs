@@ -4,9 +4,11 @@ mod adapter;
 mod footer;
 mod nested;
 mod reader;
+mod source;
 mod statistics;
 
 pub use adapter::CaseInsensitiveAdapterFactory;
 pub use footer::{FileKey, Footers};
 pub use reader::{ReaderFactory, SmallFiles};
+pub use source::NamedFileSource;
 pub(crate) use statistics::{RowGroupStatistics, file_statistics};

@@ -129,8 +129,7 @@ fn convert(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
         (DataType::List(_), DataType::List(item)) => {
             let source = array.as_list::<i32>();
             let values = convert(source.values(), item.data_type())?;
-            let made =
-                ListArray::try_new(Arc::clone(item), source.offsets().clone(), values, source.nulls().cloned())?;
+            let made = ListArray::try_new(Arc::clone(item), source.offsets().clone(), values, source.nulls().cloned())?;
             Ok(Arc::new(made))
         }
         (

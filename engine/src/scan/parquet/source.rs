@@ -1,0 +1,221 @@
+//! [`NamedFileSource`]: DataFusion's Parquet source, whose errors name the file they come from.
+//!
+//! A page that can't be decoded, or a value that doesn't fit the declared type, is an error of one file among thousands;
+//! DataFusion's decoder doesn't know its name. All else is the inner source's.
+
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayFormatType, SortOrderPushdownResult};
+use datafusion_datasource::morsel::{Morsel, MorselPlan, MorselPlanner, Morselizer};
+use futures::stream::{BoxStream, StreamExt};
+use object_store::ObjectStore;
+
+use crate::error::to_datafusion;
+use crate::{Error, ErrorCode};
+
+/// See the module.
+pub struct NamedFileSource {
+    inner: Arc<dyn FileSource>,
+    /// `s3://bucket` or `file://`.
+    store_url: Arc<str>,
+}
+
+impl NamedFileSource {
+    /// `inner`, over files of the store at `store_url`.
+    pub fn new(inner: Arc<dyn FileSource>, store_url: Arc<str>) -> Self {
+        Self { inner, store_url }
+    }
+
+    fn wrap(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
+        Arc::new(Self { inner, store_url: Arc::clone(&self.store_url) })
+    }
+}
+
+impl FileSource for NamedFileSource {
+    fn create_file_opener(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        self.inner.create_file_opener(store, config, partition)
+    }
+
+    fn create_morselizer(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Box<dyn Morselizer>> {
+        let inner = self.inner.create_morselizer(store, config, partition)?;
+        Ok(Box::new(NamedMorselizer { inner, store_url: Arc::clone(&self.store_url) }))
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        self.inner.table_schema()
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        self.wrap(self.inner.with_batch_size(batch_size))
+    }
+
+    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
+        self.inner.filter()
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        self.inner.projection()
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        self.inner.metrics()
+    }
+
+    fn file_type(&self) -> &str {
+        self.inner.file_type()
+    }
+
+    fn fmt_extra(&self, display: DisplayFormatType, f: &mut Formatter<'_>) -> fmt::Result {
+        self.inner.fmt_extra(display, f)
+    }
+
+    fn supports_repartitioning(&self) -> bool {
+        self.inner.supports_repartitioning()
+    }
+
+    fn repartitioned(
+        &self,
+        target_partitions: usize,
+        file_size_min: usize,
+        ordering: Option<LexOrdering>,
+        config: &FileScanConfig,
+    ) -> Result<Option<FileScanConfig>> {
+        self.inner.repartitioned(target_partitions, file_size_min, ordering, config)
+    }
+
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        let mut pushed = self.inner.try_pushdown_filters(filters, config)?;
+        pushed.updated_node = pushed.updated_node.map(|inner| self.wrap(inner));
+        Ok(pushed)
+    }
+
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+        properties: &EquivalenceProperties,
+    ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
+        Ok(match self.inner.try_pushdown_sort(order, properties)? {
+            SortOrderPushdownResult::Exact { inner } => SortOrderPushdownResult::Exact { inner: self.wrap(inner) },
+            SortOrderPushdownResult::Inexact { inner } => SortOrderPushdownResult::Inexact { inner: self.wrap(inner) },
+            SortOrderPushdownResult::Unsupported => SortOrderPushdownResult::Unsupported,
+        })
+    }
+
+    fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+        self.inner.reorder_files(files)
+    }
+
+    fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
+        Ok(self.inner.try_pushdown_projection(projection)?.map(|inner| self.wrap(inner)))
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.inner.apply_expressions(f)
+    }
+}
+
+#[derive(Debug)]
+struct NamedMorselizer {
+    inner: Box<dyn Morselizer>,
+    store_url: Arc<str>,
+}
+
+impl Morselizer for NamedMorselizer {
+    fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
+        let url: Arc<str> = Arc::from(format!("{}/{}", self.store_url, file.object_meta.location));
+        let planner = self.inner.plan_file(file).map_err(|error| named(error, &url))?;
+        Ok(Box::new(NamedPlanner { inner: planner, url }))
+    }
+}
+
+#[derive(Debug)]
+struct NamedPlanner {
+    inner: Box<dyn MorselPlanner>,
+    url: Arc<str>,
+}
+
+impl MorselPlanner for NamedPlanner {
+    fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
+        let url = self.url;
+        let Some(mut plan) = self.inner.plan().map_err(|error| named(error, &url))? else {
+            return Ok(None);
+        };
+        let planner = |inner, url: &Arc<str>| -> Box<dyn MorselPlanner> {
+            Box::new(NamedPlanner { inner, url: Arc::clone(url) })
+        };
+        let morsels = plan
+            .take_morsels()
+            .into_iter()
+            .map(|inner| -> Box<dyn Morsel> { Box::new(NamedMorsel { inner, url: Arc::clone(&url) }) });
+        let mut named_plan = MorselPlan::new().with_morsels(morsels.collect());
+        let ready = plan.take_ready_planners().into_iter().map(|inner| planner(inner, &url));
+        named_plan = named_plan.with_planners(ready.collect());
+        if let Some(pending) = plan.take_pending_planner() {
+            named_plan.set_pending_planner(async move {
+                let inner = pending.into_future().await.map_err(|error| named(error, &url))?;
+                Ok(planner(inner, &url))
+            });
+        }
+        Ok(Some(named_plan))
+    }
+}
+
+#[derive(Debug)]
+struct NamedMorsel {
+    inner: Box<dyn Morsel>,
+    url: Arc<str>,
+}
+
+impl Morsel for NamedMorsel {
+    fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<RecordBatch>> {
+        let url = self.url;
+        self.inner.into_stream().map(move |batch| batch.map_err(|error| named(error, &url))).boxed()
+    }
+}
+
+/// `error`, telling the file where it doesn't.
+fn named(error: DataFusionError, url: &str) -> DataFusionError {
+    if !matches!(error.find_root(), DataFusionError::ParquetError(_) | DataFusionError::ArrowError(..)) {
+        return error;
+    }
+    let mut own = Error::from(error);
+    let told = own.message.contains(url) || own.detail.as_ref().is_some_and(|detail| detail.contains(url));
+    if !told {
+        if own.code == ErrorCode::DataCorrupted {
+            own.message = format!("file \"{url}\" cannot be decoded");
+        } else {
+            let detail = own.detail.map(|detail| format!(" {detail}")).unwrap_or_default();
+            own.detail = Some(format!("File \"{url}\".{detail}"));
+        }
+    }
+    to_datafusion(own)
+}
