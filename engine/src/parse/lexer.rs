@@ -205,8 +205,9 @@ pub fn unescape_hive(raw: &str, quote: char) -> String {
             'r' => text.push('\r'),
             't' => text.push('\t'),
             'Z' => text.push('\u{1a}'),
-            // Hive keeps the backslash of these two, for LIKE patterns.
-            '%' | '_' => {
+            // Hive keeps the backslash of the first two, for LIKE patterns. `\N` is no escape of its own, and whoever writes
+            // it (`NULL DEFINED AS '\N'`) means what stands for NULL in the files.
+            '%' | '_' | 'N' => {
                 text.push('\\');
                 text.push(escaped);
             }
