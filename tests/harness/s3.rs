@@ -275,6 +275,11 @@ impl S3 for Bucket {
         let etag = self.etag(&path)?;
         Self::check_match(&etag, request.input.if_match.as_ref())?;
         let mut response = self.files.get_object(request).await?;
+        // The body is of the file that was opened: if that may be another than the one that was checked, it isn't sent.
+        // S3 checks and opens at once.
+        if self.etag(&path)? != etag {
+            return Err(s3_error!(PreconditionFailed));
+        }
         response.output.e_tag = Some(ETag::Strong(etag));
         let length = response.output.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
         self.requests.body_bytes.fetch_add(length, Ordering::SeqCst);

@@ -18,7 +18,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use super::reader::SmallFiles;
-use crate::scan::store::{range_of_version, read_error};
+use crate::scan::store::{file_changed, range_of_version, read_error};
 use crate::{Error, ErrorCode, Result};
 
 /// What is read at the end of a file whose footer isn't known: most footers with their page indexes are smaller.
@@ -193,6 +193,12 @@ pub(super) async fn fetch(
 ) -> Result<Bytes> {
     let options = range_of_version(range, meta.e_tag.clone());
     let result = store.get_opts(&meta.location, options).await.map_err(|error| read_error(url, &error))?;
+    // A store that doesn't know If-Match answers with the version it has.
+    if let (Some(planned), Some(found)) = (&meta.e_tag, &result.meta.e_tag)
+        && planned != found
+    {
+        return Err(file_changed(url));
+    }
     result.bytes().await.map_err(|error| read_error(url, &error))
 }
 

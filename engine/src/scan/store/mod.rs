@@ -210,10 +210,7 @@ pub fn store_error(url: &str, error: &object_store::Error) -> Error {
     }
     match error {
         Store::NotFound { .. } => Error::new(ErrorCode::UndefinedFile, format!("file \"{url}\" does not exist")),
-        Store::Precondition { .. } => {
-            Error::new(ErrorCode::FileChanged, format!("file \"{url}\" was replaced while the query ran"))
-                .with_hint("Run the query again.")
-        }
+        Store::Precondition { .. } => file_changed(url),
         Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
             Error::new(ErrorCode::InsufficientPrivilege, format!("permission denied for \"{url}\""))
                 .with_detail("The operating system or the object store refused access.")
@@ -249,6 +246,12 @@ pub fn read_error(url: &str, error: &object_store::Error) -> Error {
         }
         other => store_error(url, other),
     }
+}
+
+/// The file is another one than when the query was planned: its parts must not be mixed.
+pub(crate) fn file_changed(url: &str) -> Error {
+    Error::new(ErrorCode::FileChanged, format!("file \"{url}\" was replaced while the query ran"))
+        .with_hint("Run the query again.")
 }
 
 /// One of our own errors inside another's chain of sources.
