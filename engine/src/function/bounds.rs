@@ -23,6 +23,10 @@ use crate::{Error, ErrorCode};
 /// Most bytes or array elements that one call may make for one batch of rows. A batch has 8192 rows: 8 KiB a row.
 const RESULT_SIZE_MAX: u128 = 64 << 20;
 
+/// Most bytes that one value may become by [`Growth::RegexpReplace`]. How often a pattern is found isn't known beforehand, so
+/// this refuses only what no text that people have comes near.
+const REGEXP_RESULT_MAX: u128 = 1 << 30;
+
 /// Most centroids of a t-digest; past a few thousand they only cost.
 const CENTROIDS_MAX: u64 = 10_000;
 
@@ -37,11 +41,15 @@ enum Growth {
     Elements,
     /// `array_repeat(element, n)`: n times the element, which may be an array of arrays.
     Copies,
+    /// `replace(text, from, to)`: `to` for each `from`.
+    Replace,
+    /// `regexp_replace(text, pattern, to, flags)`: at most one `to` before each byte and behind the last.
+    RegexpReplace,
     /// `range(stop)`, `generate_series(start, stop, step)`.
     Series,
 }
 
-const BOUNDED: [(&str, Growth); 11] = [
+const BOUNDED: [(&str, Growth); 13] = [
     ("repeat", Growth::Repeat),
     ("lpad", Growth::Pad),
     ("rpad", Growth::Pad),
@@ -53,6 +61,8 @@ const BOUNDED: [(&str, Growth); 11] = [
     ("generate_series", Growth::Series),
     ("gen_series", Growth::Series),
     ("space", Growth::Pad),
+    ("replace", Growth::Replace),
+    ("regexp_replace", Growth::RegexpReplace),
 ];
 
 /// Those of the registry's functions that need bounds, with them.
@@ -92,6 +102,9 @@ impl Bounded {
             let array = array.as_ref()?.as_primitive::<Int64Type>();
             array.is_valid(i).then(|| array.value(i))
         };
+        if matches!(self.growth, Growth::Replace | Growth::RegexpReplace) {
+            return self.check_replace(args, count);
+        }
         let mut total: u128 = 0;
         let (first, second, third) = (integers(0)?, integers(1)?, integers(2)?);
         let text = match self.growth {
@@ -114,6 +127,8 @@ impl Bounded {
                 }
                 Growth::Pad => positive(at(&second, i).or_else(|| at(&first, i).filter(|_| args.args.len() == 1))),
                 Growth::Elements => positive(at(&second, i)),
+                // See above.
+                Growth::Replace | Growth::RegexpReplace => 0,
                 Growth::Copies => positive(at(&second, i)).saturating_mul(element_bytes),
                 Growth::Series => {
                     let (start, stop) = match args.args.len() {
@@ -139,6 +154,37 @@ impl Bounded {
             }
         }
         Ok(())
+    }
+}
+
+impl Bounded {
+    fn check_replace(&self, args: &ScalarFunctionArgs, count: usize) -> Result<()> {
+        let texts = |i: usize| -> Result<ArrayRef> {
+            let argument = args.args.get(i).ok_or_else(|| too_large(self.inner.name()))?;
+            Ok(cast(&argument.to_array(count)?, &DataType::Utf8)?)
+        };
+        if args.args.len() < 3 {
+            return Ok(());
+        }
+        let (text, from, to) = (texts(0)?, texts(1)?, texts(2)?);
+        let (text, from, to) = (text.as_string::<i32>(), from.as_string::<i32>(), to.as_string::<i32>());
+        let rows = || {
+            (0..count)
+                .filter(|&i| text.is_valid(i) && from.is_valid(i) && to.is_valid(i))
+                .map(|i| (text.value(i), from.value(i), to.value(i)))
+        };
+        let is_too_large = if self.growth == Growth::RegexpReplace {
+            rows().any(|(text, _, to)| (text.len() as u128 + 1) * to.len() as u128 > REGEXP_RESULT_MAX)
+        } else {
+            // Most replacements can't grow much, and need no counting.
+            let most = |(text, from, to): (&str, &str, &str)| {
+                (text.len() / from.len().max(1) + 1) as u128 * to.len() as u128
+            };
+            let exact =
+                |(text, from, to): (&str, &str, &str)| text.matches(from).count() as u128 * to.len() as u128;
+            rows().map(most).sum::<u128>() > RESULT_SIZE_MAX && rows().map(exact).sum::<u128>() > RESULT_SIZE_MAX
+        };
+        if is_too_large { Err(too_large(self.inner.name())) } else { Ok(()) }
     }
 }
 

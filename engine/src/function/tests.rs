@@ -49,6 +49,8 @@ async fn sizes_are_bounded() {
         "select rpad('x', 2000000000, 'y')",
         "select array_repeat(1, 1000000000)",
         "select array_repeat(array_repeat(array_repeat(1, 1000), 1000), 1000)",
+        "select length(replace(repeat('a', 10000000), 'a', repeat('b', 10000)))",
+        "select length(regexp_replace(repeat('a', 10000000), 'a', repeat('b', 10000), 'g'))",
         "select generate_series(1, 100000000000)",
         "select range(1, 100000000000, 2)",
     ] {
@@ -59,6 +61,10 @@ async fn sizes_are_bounded() {
         .try_query("select approx_percentile_cont(0.5, 1000000) within group (order by x) from (values (1.0)) t(x)")
         .await;
     assert!(error.unwrap_err().contains("centroids"));
+    // Many short texts, a long one in which little is replaced, and one that only shrinks.
+    let replaced = "select length(replace(repeat('a', 30000000), 'b', 'ccc')), length(replace(repeat('ab', 2000000), 'ab', ''))";
+    assert_eq!(lake.value(replaced).await, "30000000|0");
+    assert_eq!(lake.value("select regexp_replace('a1b2', '[0-9]', 'x', 'g'), replace('aba', 'a', 'cc')").await, "axbx|ccbcc");
     assert_eq!(lake.value("select repeat('ab', 2), lpad('x', 3), array_repeat(1, 2)").await, "abab|  x|[1, 1]");
 }
 
