@@ -65,6 +65,8 @@ pub(crate) fn statement(word: &str, cursor: &mut Cursor<'_>) -> Result<Option<St
             Statement::Kill { query_id: cursor.string()? }
         }
         "CHECKPOINT" => Statement::NoOp { tag: "CHECKPOINT" },
+        // Cursors are not built, so all of them are closed: connection pools ask for it.
+        "CLOSE" if cursor.take_words("ALL") => Statement::NoOp { tag: "CLOSE CURSOR ALL" },
         // Nothing notifies anyone here, so listening is honest: nothing will be heard.
         "LISTEN" => {
             cursor.identifier_as_written()?;

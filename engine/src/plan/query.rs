@@ -6,13 +6,13 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::common::{DFSchema, ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::execution::context::ExecutionProps;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::expr::Placeholder;
-use datafusion::logical_expr::{Cast, Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
@@ -205,6 +205,14 @@ fn inferred_parameter_types(plan: &LogicalPlan) -> Result<HashMap<String, Option
                             add(id, Some(field.data_type()));
                         }
                     }
+                    // `x = ANY($1)` is planned as this function: the array holds what x is.
+                    Expr::ScalarFunction(call) if call.func.name() == "array_has" => {
+                        if let [Expr::Placeholder(Placeholder { id, field: None }), needle] = call.args.as_slice()
+                            && let Some(item) = input_schemas(node).find_map(|schema| needle.get_type(schema).ok())
+                        {
+                            add(id, Some(&DataType::new_list(item, true)));
+                        }
+                    }
                     _ => {}
                 }
                 Ok(TreeNodeRecursion::Continue)
@@ -212,6 +220,12 @@ fn inferred_parameter_types(plan: &LogicalPlan) -> Result<HashMap<String, Option
         })
     })?;
     Ok(types)
+}
+
+/// The schemas that the expressions of `node` may refer to.
+fn input_schemas(node: &LogicalPlan) -> impl Iterator<Item = &DFSchema> {
+    let own = matches!(node, LogicalPlan::TableScan(_)).then(|| node.schema().as_ref());
+    node.inputs().into_iter().map(|input| input.schema().as_ref()).chain(own)
 }
 
 /// The protocol counts parameters in 16 bits.

@@ -51,14 +51,16 @@ impl Drop for SpillFolder {
 
 impl Local {
     /// Opens the data directory if one is named, else a catalog in memory. The current directory, and `more_roots`, may
-    /// be read beside the configured roots.
+    /// be read beside the configured roots; with neither data directory nor roots, all that the user may read: nobody
+    /// but the user of this process asks.
     pub(super) fn open(sources: Sources, database: Option<&str>, more_roots: &[String]) -> Result<Self, Failure> {
         let mut layer = sources.layers(process_environment)?;
         let on_lake = layer.data_dir.is_some();
         let here = env::current_dir().context("could not find out the current directory")?;
         let mut roots = layer.root.take().unwrap_or_default();
         roots.extend(more_roots.iter().cloned());
-        roots.push(path_text(&here));
+        let anywhere = !on_lake && roots.is_empty();
+        roots.push(if anywhere { "/".to_owned() } else { path_text(&here) });
         let spill_dir = env::temp_dir().join(format!("limnos-{}", process::id()));
         let defaults = Layer {
             data_dir: Some(spill_dir.clone()),

@@ -10,10 +10,17 @@ use limnos_engine::{Engine, ErrorCode};
 
 use super::history::History;
 
-const INTERVAL: Duration = Duration::from_millis(100);
+/// A query takes a gigabyte a second; this bounds how far it gets past the mark before it is seen.
+const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Memory that is not the queries': code, caches, connections.
-const OVERHEAD_BYTES: u64 = 300 << 20;
+const OVERHEAD_BYTES: u64 = 200 << 20;
+
+/// How long a query that was stopped may take to let go before another one is chosen.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the allocator keeps for a moment after a query has ended is not the next query's.
+const SETTLING: Duration = Duration::from_millis(100);
 
 /// Watches until the history is gone.
 pub(super) fn start(engine: &Arc<Engine>, history: &Arc<History>) {
@@ -29,14 +36,20 @@ pub(super) fn start(engine: &Arc<Engine>, history: &Arc<History>) {
 async fn watch(history: Weak<History>, high_water: u64) {
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut is_high = false;
     loop {
         interval.tick().await;
         let Some(history) = history.upgrade() else {
             return;
         };
         let Some(resident) = resident_bytes().filter(|&resident| resident > high_water) else {
+            is_high = false;
             continue;
         };
+        // Once may be what the allocator is about to give back.
+        if !std::mem::replace(&mut is_high, true) {
+            continue;
+        }
         let running = history.running();
         // By what is accounted; among equals the one that has read most.
         let held = |stats: &limnos_engine::execute::QueryStats| {
@@ -51,8 +64,13 @@ async fn watch(history: Weak<History>, high_water: u64) {
         };
         tracing::warn!(query_id = %largest.id, resident, high_water, "memory high-water mark passed, the largest query is stopped");
         largest.cancel(ErrorCode::OutOfMemory, "out of memory: the query was stopped to keep the server alive");
-        // Give it time to let go before another one is chosen.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        let id = largest.id.clone();
+        drop(running);
+        let stopped = tokio::time::Instant::now();
+        while stopped.elapsed() < PATIENCE && history.running().iter().any(|execution| execution.id == id) {
+            interval.tick().await;
+        }
+        tokio::time::sleep(SETTLING).await;
     }
 }
 

@@ -45,7 +45,8 @@ def source(name):
     if ".log" in suffix:
         return f"read_csv('{pattern}', delim = ' ', header = true, nullstr = '-')"
     if ".tsv" in suffix:
-        return f"read_csv('{pattern}', delim = '\\t', header = true, nullstr = '-')"
+        # Text is text: only where numbers stand beside it is `-` taken for a missing value.
+        return f"read_csv('{pattern}', delim = '\\t', header = true)"
     return f"read_csv('{pattern}')"
 
 
