@@ -312,11 +312,15 @@ async fn run_one_way(path: &Path, way_name: &str) -> anyhow::Result<Outcome> {
         };
         let line = loc.line() as usize;
         let result = runner.run_async(record.clone()).await;
-        let answered = std::mem::take(&mut *answers.lock().expect("no holder of this lock panics"));
+        let mut answered = std::mem::take(&mut *answers.lock().expect("no holder of this lock panics"));
         if let Err(error) = result {
             let hidden = [data.display().to_string(), lake.path().display().to_string()];
             let record = answered.last().and_then(|answer| record_of(&record, answer, &hidden));
             outcome.failures.push(Failure { line, text: format!("{way_name}: {}", error.display(false)), record });
+        }
+        if let Record::Query { expected: QueryExpect::Results { sort_mode: Some(SortMode::RowSort), .. }, .. } = &record
+        {
+            answered.iter_mut().flatten().for_each(|answer| answer.rows.sort());
         }
         if !answered.is_empty() {
             outcome.answers.insert(line, answered);

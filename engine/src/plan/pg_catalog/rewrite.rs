@@ -87,6 +87,7 @@ impl VisitorMut for Rewriter {
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         correlated::rewrite_select(select);
         expand_sets(select);
+        spelling::count_existing(select);
         literal::type_items(&mut select.projection);
         make_unique_items(&mut select.projection);
         ControlFlow::Continue(())

@@ -1,11 +1,16 @@
 //! PostgreSQL's spellings of what DataFusion has under another name or in another form: `ceiling`, `mod`, `every`, `~x`,
 //! `x ^@ y`, `LIKE ... ESCAPE`, `x::varchar(3)`.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, CharacterLength, DataType, DateTimeField, ExactNumberInfo, Expr, FunctionArg,
-    FunctionArgExpr, FunctionArguments, Ident, ObjectName, UnaryOperator, Value, ValueWithSpan,
+    FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, Query, Select, SelectItem,
+    SetExpr, TableFactor, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, visit_expressions,
 };
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
 
 use super::rewrite::{call, call_name, cast};
 
@@ -63,6 +68,93 @@ pub(super) fn respell(expr: &mut Expr) {
     }
 }
 
+/// `EXISTS (query)` in a select list, which DataFusion knows in conditions only: the query's rows are counted.
+pub(super) fn count_existing(select: &mut Select) {
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(expr @ Expr::Exists { negated: false, .. }) = item {
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::new("exists") };
+        }
+        let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
+        let _ = expr.visit(&mut CountExisting { depth: 0 });
+    }
+}
+
+struct CountExisting {
+    depth: usize,
+}
+
+impl VisitorMut for CountExisting {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0
+            && let Expr::Exists { subquery, negated } = expr
+        {
+            let op = if *negated { BinaryOperator::Eq } else { BinaryOperator::Gt };
+            let mut counted = subquery.clone();
+            count_rows(&mut counted);
+            *expr = Expr::Nested(Box::new(Expr::BinaryOp {
+                left: Box::new(Expr::Subquery(counted)),
+                op,
+                right: Box::new(Expr::value(Value::Number("0".to_owned(), false))),
+            }));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// A query for how many rows `query` has. What may name columns of the query around it stays on one level with it, for only
+/// there DataFusion finds them.
+fn count_rows(query: &mut Query) {
+    let plain = query.with.is_none()
+        && query.fetch.is_none()
+        && match &query.limit_clause {
+            None => true,
+            Some(LimitClause::LimitOffset { limit: Some(Expr::Value(limit)), offset: None, limit_by }) => {
+                limit_by.is_empty() && matches!(&limit.value, Value::Number(count, _) if count != "0")
+            }
+            Some(_) => false,
+        };
+    let mut counting = Parser::new(&PostgreSqlDialect {})
+        .try_with_sql("SELECT count(*) FROM rows_of AS found")
+        .and_then(|mut parser| parser.parse_query())
+        .expect("the words are ours and parse");
+    let SetExpr::Select(count) = counting.body.as_mut() else { return };
+    if let SetExpr::Select(select) = query.body.as_mut()
+        && plain
+        && select.distinct.is_none()
+        && select.having.is_none()
+        && matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if exprs.is_empty())
+        // An aggregate gives a row even where there is none.
+        && select.projection.iter().all(|item| visit_expressions(item, |expr| match expr {
+            Expr::Function(_) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }).is_continue())
+    {
+        select.projection = std::mem::take(&mut count.projection);
+        query.order_by = None;
+        query.limit_clause = None;
+        return;
+    }
+    if let Some(TableFactor::Table { alias, .. }) = count.from.first().map(|table| table.relation.clone())
+        && let Some(table) = count.from.first_mut()
+    {
+        let subquery = Box::new(query.clone());
+        table.relation = TableFactor::Derived { lateral: false, subquery, alias, sample: None };
+    }
+    *query = *counting;
+}
+
 fn respell_call(expr: &mut Expr) {
     let Some(name) = call_name(expr) else { return };
     let Expr::Function(function) = &mut *expr else { return };
@@ -82,6 +174,16 @@ fn respell_call(expr: &mut Expr) {
                 && matches!(&part.value, Value::SingleQuotedString(part) if matches!(part.to_lowercase().as_str(), "second" | "seconds"))
             {
                 *expr = seconds(&moment, DataType::DoublePrecision);
+            }
+        }
+        "div" => {
+            if let (Some(Some(left)), Some(Some(right)), None) = (arguments.next(), arguments.next(), arguments.next())
+            {
+                let numeric =
+                    |expr| Box::new(cast(Expr::Nested(Box::new(expr)), DataType::Numeric(ExactNumberInfo::None)));
+                let quotient =
+                    Expr::BinaryOp { left: numeric(left), op: BinaryOperator::Divide, right: numeric(right) };
+                *expr = call("trunc", vec![quotient]);
             }
         }
         "mod" => {
