@@ -514,8 +514,7 @@ impl QueryWork {
 }
 
 fn named_schema(schema: &SchemaRef, names: Vec<String>) -> SchemaRef {
-    let fields: Vec<Field> =
-        schema.fields().iter().zip(names).map(|(field, name)| output_field(field, name)).collect();
+    let fields: Vec<Field> = schema.fields().iter().zip(names).map(|(field, name)| output_field(field, name)).collect();
     Arc::new(Schema::new(fields))
 }
 

@@ -127,7 +127,9 @@ async fn hostile_parquet_files_are_skipped() {
 async fn one_damaged_file_does_not_hide_the_others() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100), "]".repeat(100));
-    for (path, text) in [("l/e/p-1.json", "{\"a\":1}"), ("l/e/p-2.json", deep.as_str()), ("l/e/p-3.json", "{\"a\":2,\"b\":2}")] {
+    for (path, text) in
+        [("l/e/p-1.json", "{\"a\":1}"), ("l/e/p-2.json", deep.as_str()), ("l/e/p-3.json", "{\"a\":2,\"b\":2}")]
+    {
         store.put(&Path::from(path), PutPayload::from(text.as_bytes().to_vec())).await.unwrap();
     }
     let crawled = crawl_at(&store, &Path::from("l"), "file:///l/", "limnos").await.unwrap();

@@ -181,11 +181,7 @@ const KNOWN_PLAN_ERRORS: &[(&str, ErrorCode, &str)] = &[
         "aggregate function calls cannot be nested",
     ),
     ("Cannot find column with position", ErrorCode::InvalidColumnReference, "GROUP BY position is not in select list"),
-    (
-        "Order by column out of bounds",
-        ErrorCode::InvalidColumnReference,
-        "ORDER BY position is not in select list",
-    ),
+    ("Order by column out of bounds", ErrorCode::InvalidColumnReference, "ORDER BY position is not in select list"),
     (
         "For SELECT DISTINCT, ORDER BY expressions",
         ErrorCode::InvalidColumnReference,
@@ -193,7 +189,11 @@ const KNOWN_PLAN_ERRORS: &[(&str, ErrorCode, &str)] = &[
     ),
     ("LIMIT must be >= 0", ErrorCode::InvalidRowCountInLimit, "LIMIT must not be negative"),
     ("OFFSET must be >=0", ErrorCode::InvalidRowCountInOffset, "OFFSET must not be negative"),
-    ("Too many columns! The subquery should only return one column", ErrorCode::SyntaxError, "subquery must return only one column"),
+    (
+        "Too many columns! The subquery should only return one column",
+        ErrorCode::SyntaxError,
+        "subquery must return only one column",
+    ),
     ("SELECT * with no tables specified", ErrorCode::SyntaxError, "SELECT * with no tables specified is not valid"),
     ("Inconsistent data length across values list", ErrorCode::SyntaxError, "VALUES lists must all be the same length"),
     ("Window function calls cannot be nested", ErrorCode::WindowingError, "window function calls cannot be nested"),
@@ -209,7 +209,10 @@ fn known_plan_error(text: &str) -> Option<Error> {
         return Some(Error::new(*code, *message));
     }
     if let Some(name) = text.strip_prefix("WITH query name ").and_then(|rest| rest.split('"').nth(1)) {
-        return Some(Error::new(ErrorCode::DuplicateAlias, format!("WITH query name \"{name}\" specified more than once")));
+        return Some(Error::new(
+            ErrorCode::DuplicateAlias,
+            format!("WITH query name \"{name}\" specified more than once"),
+        ));
     }
     let name = text.strip_prefix("The window ")?.strip_suffix(" is not defined!")?;
     Some(Error::new(ErrorCode::UndefinedObject, format!("window \"{name}\" does not exist")))

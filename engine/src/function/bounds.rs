@@ -177,11 +177,9 @@ impl Bounded {
             rows().any(|(text, _, to)| (text.len() as u128 + 1) * to.len() as u128 > REGEXP_RESULT_MAX)
         } else {
             // Most replacements can't grow much, and need no counting.
-            let most = |(text, from, to): (&str, &str, &str)| {
-                (text.len() / from.len().max(1) + 1) as u128 * to.len() as u128
-            };
-            let exact =
-                |(text, from, to): (&str, &str, &str)| text.matches(from).count() as u128 * to.len() as u128;
+            let most =
+                |(text, from, to): (&str, &str, &str)| (text.len() / from.len().max(1) + 1) as u128 * to.len() as u128;
+            let exact = |(text, from, to): (&str, &str, &str)| text.matches(from).count() as u128 * to.len() as u128;
             rows().map(most).sum::<u128>() > RESULT_SIZE_MAX && rows().map(exact).sum::<u128>() > RESULT_SIZE_MAX
         };
         if is_too_large { Err(too_large(self.inner.name())) } else { Ok(()) }

@@ -84,7 +84,8 @@ impl ExactArithmetic {
             _ => return Ok(Transformed::no(binary(left, op, right))),
         };
         // Types that can't be told here (outer references of a subquery) keep the operator.
-        let (Ok(left_type), Ok(right_type)) = (self.operand_type(&left, schema), self.operand_type(&right, schema)) else {
+        let (Ok(left_type), Ok(right_type)) = (self.operand_type(&left, schema), self.operand_type(&right, schema))
+        else {
             return Ok(Transformed::no(binary(left, op, right)));
         };
         let ours = match op {

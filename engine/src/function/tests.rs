@@ -62,9 +62,13 @@ async fn sizes_are_bounded() {
         .await;
     assert!(error.unwrap_err().contains("centroids"));
     // Many short texts, a long one in which little is replaced, and one that only shrinks.
-    let replaced = "select length(replace(repeat('a', 30000000), 'b', 'ccc')), length(replace(repeat('ab', 2000000), 'ab', ''))";
+    let replaced =
+        "select length(replace(repeat('a', 30000000), 'b', 'ccc')), length(replace(repeat('ab', 2000000), 'ab', ''))";
     assert_eq!(lake.value(replaced).await, "30000000|0");
-    assert_eq!(lake.value("select regexp_replace('a1b2', '[0-9]', 'x', 'g'), replace('aba', 'a', 'cc')").await, "axbx|ccbcc");
+    assert_eq!(
+        lake.value("select regexp_replace('a1b2', '[0-9]', 'x', 'g'), replace('aba', 'a', 'cc')").await,
+        "axbx|ccbcc"
+    );
     assert_eq!(lake.value("select repeat('ab', 2), lpad('x', 3), array_repeat(1, 2)").await, "abab|  x|[1, 1]");
 }
 

@@ -56,7 +56,11 @@ impl Visitor for Counter {
         let steps = match relation.0.as_slice() {
             [ObjectNamePart::Identifier(name)] => {
                 let name = folded(name);
-                self.open.iter().rev().find_map(|query| query.expanded.get(&name)).map_or(1, |steps| steps.saturating_add(1))
+                self.open
+                    .iter()
+                    .rev()
+                    .find_map(|query| query.expanded.get(&name))
+                    .map_or(1, |steps| steps.saturating_add(1))
             }
             _ => 1,
         };
@@ -97,7 +101,8 @@ mod tests {
 
     /// Lines that each name the one before it twice.
     fn doubled(lines: usize, line: &str) -> String {
-        let queries: Vec<String> = (1..lines).map(|n| format!(", c{n} AS ({})", line.replace('#', &(n - 1).to_string()))).collect();
+        let queries: Vec<String> =
+            (1..lines).map(|n| format!(", c{n} AS ({})", line.replace('#', &(n - 1).to_string()))).collect();
         format!("WITH c0 AS (SELECT 1 AS x){} SELECT count(*) FROM c{}", queries.concat(), lines - 1)
     }
 
@@ -125,6 +130,8 @@ mod tests {
         // An inner name hides the outer one.
         let hidden = "WITH c12 AS (SELECT 1 AS x) SELECT 1 FROM c12 a1, c12 a2, c12 a3, c12 a4, c12 a5";
         assert!(fits(&format!("{many}, ({hidden}) s")));
-        assert!(fits("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9) SELECT * FROM n a, n b"));
+        assert!(fits(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9) SELECT * FROM n a, n b"
+        ));
     }
 }

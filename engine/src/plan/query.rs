@@ -25,9 +25,9 @@ use super::stop::{StopWhenCanceled, stoppable};
 use crate::command::VIEW_DIALECT;
 use crate::execute::QueryPool;
 use crate::function::{SessionFunctions, register_all};
+use crate::limits::TYPE_DEPTH_MAX;
 use crate::parse::{Dialect, Statement, parse};
 use crate::scan::table::CatalogTable;
-use crate::limits::TYPE_DEPTH_MAX;
 use crate::{Error, ErrorCode, Result};
 
 /// A query that was planned and not yet optimised.
@@ -76,9 +76,10 @@ fn check_type_depth(plan: &LogicalPlan) -> Result<()> {
 fn fits_depth(data_type: &DataType, levels: usize) -> bool {
     let Some(below) = levels.checked_sub(1) else { return false };
     match data_type {
-        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => {
-            fits_depth(item.data_type(), below)
-        }
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => fits_depth(item.data_type(), below),
         DataType::Struct(fields) => fields.iter().all(|field| fits_depth(field.data_type(), below)),
         _ => true,
     }

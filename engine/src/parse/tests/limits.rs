@@ -1,7 +1,8 @@
 //! No text may overflow a stack: parsed, cloned, printed and dropped on a thread with the worker's stack.
 
 use crate::limits::{
-    SQL_BYTES_MAX, SQL_CHAIN_MAX, SQL_DEPTH_MAX, SQL_OPERATOR_WEIGHT, SQL_SET_WEIGHT, SUBQUERY_DEPTH_MAX, WORKER_STACK_BYTES,
+    SQL_BYTES_MAX, SQL_CHAIN_MAX, SQL_DEPTH_MAX, SQL_OPERATOR_WEIGHT, SQL_SET_WEIGHT, SUBQUERY_DEPTH_MAX,
+    WORKER_STACK_BYTES,
 };
 use crate::parse::{Dialect, parse};
 
@@ -128,7 +129,10 @@ fn the_limits_themselves_are_allowed() {
     ] {
         assert_eq!(outcome(sql), "ok", "{name}");
     }
-    assert!(outcome(format!("SELECT {}", joined("1", "+", operators + 2))).starts_with("54001 It has a chain of more than 500"));
+    assert!(
+        outcome(format!("SELECT {}", joined("1", "+", operators + 2)))
+            .starts_with("54001 It has a chain of more than 500")
+    );
     assert!(outcome(nested(SQL_DEPTH_MAX)).starts_with("54001 It is nested"));
 }
 
