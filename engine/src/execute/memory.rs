@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::common::resources_datafusion_err;
 use datafusion::error::Result;
-use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 
 use super::QueryStats;
 
@@ -56,17 +56,34 @@ pub struct QueryPool {
     used: AtomicUsize,
     /// The part of `used` that operators hold which can spill.
     spillable: AtomicUsize,
+    /// How many operators that can spill there are: each has a share of what they may hold together.
+    spilling_consumers: AtomicUsize,
     stats: Arc<QueryStats>,
 }
 
 impl QueryPool {
     /// A pool of at most `limit` bytes under `global`.
     pub fn new(global: Arc<GlobalMemory>, limit: usize, stats: Arc<QueryStats>) -> Self {
-        Self { global, limit, used: AtomicUsize::new(0), spillable: AtomicUsize::new(0), stats }
+        Self {
+            global,
+            limit,
+            used: AtomicUsize::new(0),
+            spillable: AtomicUsize::new(0),
+            spilling_consumers: AtomicUsize::new(0),
+            stats,
+        }
     }
 
     fn spillable_limit(&self) -> usize {
         self.limit / 2
+    }
+
+    /// What operators that spill may hold together when one of them comes to hold `wanted`. One that is over its share
+    /// leaves a quarter to those that are not: an operator that holds nothing has nothing to spill, and would fail.
+    fn spillable_limit_for(&self, wanted: usize) -> usize {
+        let limit = self.spillable_limit();
+        let share = limit / self.spilling_consumers.load(Ordering::Relaxed).max(1);
+        if wanted <= share { limit } else { limit / 4 * 3 }
     }
 
     fn record(&self, used: usize) {
@@ -100,6 +117,18 @@ impl MemoryPool for QueryPool {
         "query"
     }
 
+    fn register(&self, consumer: &MemoryConsumer) {
+        if consumer.can_spill() {
+            self.spilling_consumers.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        if consumer.can_spill() {
+            self.spilling_consumers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Infallible: for what an operator holds already. It may pass the limits by one batch.
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         self.global.used.fetch_add(additional, Ordering::Relaxed);
@@ -122,7 +151,7 @@ impl MemoryPool for QueryPool {
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         let can_spill = reservation.consumer().can_spill();
         if can_spill {
-            let limit = self.spillable_limit();
+            let limit = self.spillable_limit_for(reservation.size() + additional);
             let fits = |held: usize| held.checked_add(additional).filter(|held| *held <= limit);
             if self.spillable.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
                 return Err(self.refused(reservation, additional, "operators of one query that spill", limit));
@@ -171,8 +200,6 @@ impl Drop for QueryPool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use datafusion::execution::memory_pool::MemoryConsumer;
-
     use super::*;
 
     #[test]
@@ -183,8 +210,11 @@ mod tests {
         let other: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(Arc::clone(&global), 1000, Arc::default()));
         let sort = MemoryConsumer::new("sort").with_can_spill(true).register(&pool);
         let join = MemoryConsumer::new("join").register(&pool);
-        sort.try_grow(500).unwrap();
-        assert!(sort.try_grow(1).is_err(), "a spilling operator leaves half");
+        let second = MemoryConsumer::new("second sort").with_can_spill(true).register(&pool);
+        sort.try_grow(375).unwrap();
+        assert!(sort.try_grow(1).is_err(), "over its share, a spilling operator leaves something to the others");
+        second.try_grow(125).unwrap();
+        assert!(second.try_grow(1).is_err(), "spilling operators leave half");
         join.try_grow(500).unwrap();
         assert!(join.try_grow(1).is_err(), "the query's own limit");
         let elsewhere = MemoryConsumer::new("join").register(&other);
@@ -192,7 +222,7 @@ mod tests {
         let error = elsewhere.try_grow(1).unwrap_err().to_string();
         assert!(error.contains("all queries together"), "{error}");
         assert_eq!(stats.peak_memory_bytes.load(Ordering::Relaxed), 1000);
-        drop((sort, join, elsewhere, pool, other));
+        drop((sort, second, join, elsewhere, pool, other));
         assert_eq!(global.used(), 0);
     }
 }
