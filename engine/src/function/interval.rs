@@ -78,7 +78,7 @@ impl ScalarUDFImpl for IntervalFunction {
         let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
         let result = match (self.operation, arrays.as_slice()) {
             (Operation::Length, [intervals]) => lengths(intervals)?,
-            (Operation::Multiply, [intervals, factors]) => scaled(intervals, factors, |factor| Ok(factor))?,
+            (Operation::Multiply, [intervals, factors]) => scaled(intervals, factors, Ok)?,
             (Operation::Divide, [intervals, factors]) => scaled(intervals, factors, |divisor| {
                 if divisor == 0.0 {
                     return Err(failure(Error::new(ErrorCode::DivisionByZero, "division by zero")));

@@ -183,15 +183,15 @@ pub(super) fn spell_interval(expr: &mut Expr) {
     }
 }
 
-/// `1 day -02:03:04.5` -> `1 day -2 hours -3 minutes -04.5 seconds`; `None` if there is no time in it.
+/// `1 day -02:03:04.5` -> `1 day -2 hours -3 minutes -04.5 seconds`; `None` if there is neither a time nor a plus in it.
 fn spelled_interval(text: &str) -> Option<String> {
-    if !text.contains(':') {
+    if !text.contains([':', '+']) {
         return None;
     }
     let mut words = Vec::new();
     for word in text.split_whitespace() {
         let Some((hours, rest)) = word.split_once(':') else {
-            words.push(word.to_owned());
+            words.push(word.strip_prefix('+').unwrap_or(word).to_owned());
             continue;
         };
         let sign = if hours.starts_with('-') { "-" } else { "" };
@@ -216,6 +216,7 @@ mod tests {
             ("1 day", None),
             ("1 day 02:03:04.5", Some("1 day 2 hours 3 minutes 04.5 seconds")),
             ("-02:03", Some("-2 hours -3 minutes -0 seconds")),
+            ("-1 mons +2 days +00:00:01", Some("-1 mons 2 days 0 hours 0 minutes 01 seconds")),
             ("1:2:x", None),
         ] {
             assert_eq!(spelled_interval(text).as_deref(), expected, "{text}");
