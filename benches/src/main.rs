@@ -50,10 +50,10 @@ async fn partitions(counts: &[usize]) -> Result<()> {
         let engine = engine(folder.path(), &lake)?;
         let wanted = count / 2;
         let sql = format!("SELECT count(*) FROM events WHERE day = {wanted}");
-        let cold = run(&engine, &sql).await?;
+        let cold = Box::pin(run(&engine, &sql)).await?;
         let mut warm = Vec::with_capacity(WARM_RUNS);
         for _ in 0..WARM_RUNS {
-            warm.push(run(&engine, &sql).await?);
+            warm.push(Box::pin(run(&engine, &sql)).await?);
         }
         warm.sort_by_key(|run| run.elapsed);
         let median = &warm[WARM_RUNS / 2];

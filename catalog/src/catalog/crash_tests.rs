@@ -68,8 +68,9 @@ fn start_child(path: &Path) -> Child {
 }
 
 /// Another number each time, so that many runs try many moments.
+#[allow(clippy::disallowed_methods, reason = "a test that kills at random moments")]
 fn noise() -> u32 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_nanos() / 1_000
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_micros()
 }
 
 /// The child's part; nothing in an ordinary run.

@@ -233,6 +233,8 @@ mod tests {
 
     use super::*;
 
+    type Row = (Option<&'static str>, Option<&'static str>, Option<&'static str>);
+
     fn index() -> PartitionIndex {
         let keys: Vec<FieldRef> = vec![
             Arc::new(Field::new("year", DataType::Int32, true)),
@@ -246,10 +248,9 @@ mod tests {
             (Some("2024"), None, Some("us:1")),
             (None, Some("01"), None),
         ];
-        let column =
-            |get: fn(&(Option<&'static str>, Option<&'static str>, Option<&'static str>)) -> Option<&'static str>| {
-                rows.iter().map(|row| get(row).map(Box::from)).collect::<Vec<Option<Box<str>>>>()
-            };
+        let column = |get: fn(&Row) -> Option<&'static str>| {
+            rows.iter().map(|row| get(row).map(Box::from)).collect::<Vec<Option<Box<str>>>>()
+        };
         let list = PartitionList {
             values: vec![column(|row| row.0), column(|row| row.1), column(|row| row.2)],
             locations: vec![None; rows.len()],

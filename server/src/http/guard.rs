@@ -65,7 +65,8 @@ mod tests {
     fn programs_pass_and_pages_do_not() {
         let sql = ("content-type", "application/sql; charset=utf-8");
         let here = ("host", "127.0.0.1:8439");
-        let cases: [(&[(&str, &str)], Option<StatusCode>); 9] = [
+        type Case<'a> = (&'a [(&'a str, &'a str)], Option<StatusCode>);
+        let cases: [Case<'_>; 9] = [
             (&[here, sql], None),
             (&[("host", "localhost"), sql], None),
             (&[("host", "[::1]:8439"), sql], None),

@@ -190,7 +190,7 @@ impl Connection {
                 let parsed = slot.guard(service.parse(session, &sql)).await?;
                 let [statement] = <[ParsedStatement; 1]>::try_from(parsed)
                     .map_err(|_| limnos_engine::Error::syntax("an argument of EXECUTE must be one expression"))?;
-                let prepared = slot.guard(service.prepare(session, Arc::new(statement), &[])).await?;
+                let prepared = Box::pin(slot.guard(service.prepare(session, Arc::new(statement), &[]))).await?;
                 let mut result = service.execute(session, &prepared, &[], slot).await?;
                 let mut value = None;
                 while let Some(batch) = result.next().await {
