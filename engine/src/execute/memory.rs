@@ -1,11 +1,11 @@
 //! [`QueryPool`]: the memory one query may reserve, under the limit that all queries share.
 //!
 //! ```text
-//! server limit ── query 1: at most its share ── operators that can spill: at most half of it
-//!             └── query 2: ...             └── operators that can't (hash join builds): all of it
+//! server limit ── query 1: at most its share ── operators that can spill: at most 2/5 of it
+//!             └── query 2: ...             └── operators that can't (hash join builds): 3/4 of it, the last quarter to small ones
 //! ```
 //! An operator that is refused spills, if it can; if it can't, its query fails alone with SQLSTATE 53200. Spilling
-//! operators leave half to the others, since those have no way out: above all to the merges of their own sorted runs, which
+//! operators leave the rest to the others, since those have no way out: above all to the merges of their own sorted runs, which
 //! need, for keys that are most of the row, as much again as the runs (measured: 40 MB for 53).
 
 use std::fmt;
@@ -75,7 +75,7 @@ impl QueryPool {
     }
 
     fn spillable_limit(&self) -> usize {
-        self.limit / 2
+        self.limit / 5 * 2
     }
 
     /// What operators that spill may hold together when one of them comes to hold `wanted`. One that is over its share
@@ -157,11 +157,14 @@ impl MemoryPool for QueryPool {
                 return Err(self.refused(reservation, additional, "operators of one query that spill", limit));
             }
         }
-        let fits = |used: usize| used.checked_add(additional).filter(|used| *used <= self.limit);
+        // The merge of sorted runs takes what it gets, to merge more of them at once. An operator that holds much leaves a
+        // quarter to those that need little and can't do without.
+        let limit = if reservation.size() + additional > self.limit / 4 { self.limit / 4 * 3 } else { self.limit };
+        let fits = |used: usize| used.checked_add(additional).filter(|used| *used <= limit);
         let grown = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
         let Ok(before) = grown else {
             self.undo_spillable(can_spill, additional);
-            return Err(self.refused(reservation, additional, "one query", self.limit));
+            return Err(self.refused(reservation, additional, "one query", limit));
         };
         if !self.global.try_grow(additional) {
             self.used.fetch_sub(additional, Ordering::Relaxed);
@@ -211,18 +214,21 @@ mod tests {
         let sort = MemoryConsumer::new("sort").with_can_spill(true).register(&pool);
         let join = MemoryConsumer::new("join").register(&pool);
         let second = MemoryConsumer::new("second sort").with_can_spill(true).register(&pool);
-        sort.try_grow(375).unwrap();
+        sort.try_grow(300).unwrap();
         assert!(sort.try_grow(1).is_err(), "over its share, a spilling operator leaves something to the others");
-        second.try_grow(125).unwrap();
-        assert!(second.try_grow(1).is_err(), "spilling operators leave half");
-        join.try_grow(500).unwrap();
-        assert!(join.try_grow(1).is_err(), "the query's own limit");
+        second.try_grow(100).unwrap();
+        assert!(second.try_grow(1).is_err(), "spilling operators leave the rest");
+        join.try_grow(350).unwrap();
+        assert!(join.try_grow(1).is_err(), "an operator that holds much leaves a quarter");
+        let small = MemoryConsumer::new("merge").register(&pool);
+        small.try_grow(250).unwrap();
+        assert!(small.try_grow(1).is_err(), "the query's own limit");
         let elsewhere = MemoryConsumer::new("join").register(&other);
         elsewhere.try_grow(500).unwrap();
         let error = elsewhere.try_grow(1).unwrap_err().to_string();
         assert!(error.contains("all queries together"), "{error}");
         assert_eq!(stats.peak_memory_bytes.load(Ordering::Relaxed), 1000);
-        drop((sort, second, join, elsewhere, pool, other));
+        drop((sort, second, join, small, elsewhere, pool, other));
         assert_eq!(global.used(), 0);
     }
 }
