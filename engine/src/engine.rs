@@ -153,6 +153,10 @@ pub struct EngineUsage {
     pub footer_count: u64,
     /// Their bytes.
     pub footer_bytes: u64,
+    /// How often a footer was in the cache.
+    pub footer_hits: u64,
+    /// How often it was not.
+    pub footer_misses: u64,
 }
 
 impl Engine {
@@ -211,12 +215,15 @@ impl Engine {
     /// What is used and held now.
     pub fn usage(&self) -> EngineUsage {
         let (footer_count, footer_bytes) = self.shared.scan.footers.usage();
+        let (footer_hits, footer_misses) = self.shared.scan.footers.hits_and_misses();
         EngineUsage {
             memory_used_bytes: self.shared.memory.used() as u64,
             memory_limit_bytes: self.shared.memory.limit() as u64,
             spill_bytes: self.shared.runtime_env.disk_manager.used_disk_space(),
             footer_count,
             footer_bytes,
+            footer_hits,
+            footer_misses,
         }
     }
 

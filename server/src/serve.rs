@@ -9,7 +9,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use limnos_catalog::Catalog;
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{AuthMethod, Users};
 use crate::config::{Auth, Config};
-use crate::http::metrics::Metrics;
+use crate::http::metrics::{Metrics, Sample};
 use crate::http::{self, HttpOptions};
 use crate::pg::{self, PgOptions};
 use crate::query::QueryService;
@@ -241,11 +241,17 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
     let draining = Arc::new(AtomicBool::new(false));
 
     let sampled = Arc::clone(&service);
+    let connections_open = Arc::new(AtomicUsize::new(0));
+    let (open, connections_max) = (Arc::clone(&connections_open), options.max_connections as u64);
     let http_options = HttpOptions {
         catalog_name: options.catalog_name.clone(),
         user: DEFAULT_USER.to_owned(),
         query_enabled: options.auth == AuthMethod::Trust,
-        metrics: Arc::new(Metrics::new(move || sampled.sample())),
+        metrics: Arc::new(Metrics::new(move || Sample {
+            connections: open.load(Ordering::Relaxed) as u64,
+            connections_max,
+            ..sampled.sample()
+        })),
         draining: Arc::clone(&draining),
     };
     let terminating = CancellationToken::new();
@@ -254,6 +260,7 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
         auth: options.auth,
         users: Arc::new(options.users.clone()),
         connections_max: options.max_connections,
+        connections_open,
         ..PgOptions::new(terminating.clone())
     };
     let (pg_address, http_address) = (address_of(&pg_listener, options.pg), address_of(&http_listener, options.http));

@@ -37,6 +37,8 @@ async fn sorting_more_than_the_limit_spills() {
                  SELECT md5(g::text) || repeat('x', 60) AS t FROM generate_series(1, 6000000) AS s(g)) AS a) AS b";
     let rows = client::rows(&client, sql).await.unwrap();
     assert_eq!(rows, [[Some("6000000".to_owned()), Some("6000000".to_owned())]]);
+    let spilled = client::value(&client, "SELECT max(spilled_bytes) > 100000000 FROM system.queries").await.unwrap();
+    assert_eq!(spilled.as_deref(), Some("t"), "what was spilled is counted");
     server.shutdown().await;
 }
 

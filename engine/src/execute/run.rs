@@ -104,7 +104,9 @@ async fn produce(
     run: &QueryRun,
     sender: &mpsc::Sender<Result<RecordBatch>>,
 ) -> Result<()> {
-    let mut stream = execute_stream(plan, task)?;
+    let mut stream = execute_stream(Arc::clone(&plan), task)?;
+    // However it ends: what was spilled until then counts.
+    let _counted = CountSpilled { plan, stats: &run.stats };
     loop {
         let next = tokio::select! {
             biased;
@@ -120,6 +122,23 @@ async fn produce(
             return Ok(());
         }
     }
+}
+
+/// Adds what a plan's operators spilled to the query's statistics, when it is dropped.
+struct CountSpilled<'a> {
+    plan: Arc<dyn ExecutionPlan>,
+    stats: &'a QueryStats,
+}
+
+impl Drop for CountSpilled<'_> {
+    fn drop(&mut self) {
+        QueryStats::add(&self.stats.spilled_bytes, spilled_bytes(&self.plan));
+    }
+}
+
+fn spilled_bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let own = plan.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0) as u64;
+    own + plan.children().into_iter().map(spilled_bytes).sum::<u64>()
 }
 
 /// The error of a cancelled query. The door replaces the text by the reason (user request, timeout, shutdown).

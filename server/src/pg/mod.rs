@@ -54,6 +54,8 @@ pub struct PgOptions {
     pub catalog_name: String,
     /// Authenticated connections at a time; the next is refused with `53300`.
     pub connections_max: usize,
+    /// How many there are, for whoever shows it.
+    pub connections_open: Arc<AtomicUsize>,
     /// From connecting to being authenticated. Brought within
     /// [`limits::AUTHENTICATION_TIMEOUT_MIN`] and [`limits::AUTHENTICATION_TIMEOUT_MAX`].
     pub authentication_timeout: Duration,
@@ -69,6 +71,7 @@ impl PgOptions {
             users: Arc::default(),
             catalog_name: "lake".to_owned(),
             connections_max: limits::CONNECTIONS_MAX,
+            connections_open: Arc::default(),
             authentication_timeout: limits::AUTHENTICATION_TIMEOUT,
             terminate,
         }
@@ -81,7 +84,6 @@ pub(crate) struct Server {
     options: PgOptions,
     keys: Arc<CancelKeys>,
     shutdown: CancellationToken,
-    connections: AtomicUsize,
     sockets: AtomicUsize,
 }
 
@@ -105,14 +107,7 @@ impl Drop for Permit<'_> {
 /// Serves clients until `shutdown` is cancelled and the last connection has ended. Idle connections end at once, busy ones
 /// after their statement, or when `options.terminate` is cancelled.
 pub async fn serve(listener: TcpListener, service: Arc<QueryService>, options: PgOptions, shutdown: CancellationToken) {
-    let server = Arc::new(Server {
-        service,
-        options,
-        keys: Arc::default(),
-        shutdown,
-        connections: AtomicUsize::new(0),
-        sockets: AtomicUsize::new(0),
-    });
+    let server = Arc::new(Server { service, options, keys: Arc::default(), shutdown, sockets: AtomicUsize::new(0) });
     let tasks = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -180,7 +175,7 @@ async fn client(server: Arc<Server>, mut wire: Wire, peer: Option<SocketAddr>) {
         Err(Stop::Fatal(error)) => return wire.close(Some(&error)).await,
     };
     // Counted only now: strangers can't use up the connections of those with a password.
-    let Some(_permit) = Permit::take(&server.connections, options.connections_max) else {
+    let Some(_permit) = Permit::take(&options.connections_open, options.connections_max) else {
         let error = PgError::new("53300", "sorry, too many clients already").fatal();
         return wire.close(Some(&error)).await;
     };

@@ -241,6 +241,9 @@ impl QueryService {
             spilled_bytes: totals.spilled_bytes,
             memory_used_bytes: usage.memory_used_bytes,
             memory_limit_bytes: usage.memory_limit_bytes,
+            footer_cache_hits: usage.footer_hits,
+            footer_cache_misses: usage.footer_misses,
+            // The listener knows: `serve` adds them.
             ..Sample::default()
         }
     }

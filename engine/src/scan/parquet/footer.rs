@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
@@ -59,6 +60,8 @@ impl FileKey {
 #[derive(Debug)]
 pub struct Footers {
     cache: Cache<FileKey, Arc<ParquetMetaData>>,
+    lookups: AtomicU64,
+    misses: AtomicU64,
 }
 
 impl Footers {
@@ -71,12 +74,18 @@ impl Footers {
                 u32::try_from(metadata.memory_size() + key_bytes).unwrap_or(u32::MAX)
             })
             .build();
-        Self { cache }
+        Self { cache, lookups: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
     /// How many footers are held, and their bytes.
     pub fn usage(&self) -> (u64, u64) {
         (self.cache.entry_count(), self.cache.weighted_size())
+    }
+
+    /// How often a footer was at hand, and how often it had to be read.
+    pub fn hits_and_misses(&self) -> (u64, u64) {
+        let misses = self.misses.load(Ordering::Relaxed);
+        (self.lookups.load(Ordering::Relaxed).saturating_sub(misses), misses)
     }
 
     /// Whether the footer is at hand.
@@ -95,8 +104,10 @@ impl Footers {
         meta: &ObjectMeta,
         small_files: &SmallFiles,
     ) -> Result<Arc<ParquetMetaData>> {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
         self.cache
             .try_get_with(key.clone(), async {
+                self.misses.fetch_add(1, Ordering::Relaxed);
                 let url = format!("{}/{}", key.store_url, key.path);
                 read_footer(store, meta, small_files, &url).await.map(Arc::new)
             })
