@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field};
 /// any of the names in [`Scalar::from_name`], and on lists also `int2vector` and `oidvector` or an element's name followed
 /// by `[]`. The tables of `pg_catalog` need it, since Arrow has no such types; a name that the column's values can't be
 /// written as is ignored.
-pub const PG_TYPE_METADATA: &str = "pg_type";
+pub use limnos_engine::scan::schema::PG_TYPE_METADATA;
 
 /// PostgreSQL's types that have no parts. Each knows its numbers in `pg_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -45,7 +45,7 @@ pub(crate) use value::{Rows, Value, array_of, values_of};
 
 /// The metadata key of an Arrow field that says which PostgreSQL type the column has where the Arrow type alone doesn't:
 /// `oid`, `name`, `char`, `regclass`, `int2vector`, `aclitem[]`, ...
-pub const PG_TYPE_METADATA: &str = "pg_type";
+pub use crate::scan::schema::PG_TYPE_METADATA;
 
 /// How many snapshots' catalogs are kept built. Readers hold at most a few: the newest, and what open transactions pin.
 const SNAPSHOT_TABLES_MAX: usize = 8;
