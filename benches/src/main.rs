@@ -94,7 +94,9 @@ fn make(data_dir: &Path, lake: &Path, count: usize) -> Result<Duration> {
     let wanted = lake.join(format!("day={}", count / 2));
     std::fs::create_dir_all(&wanted)?;
     std::fs::write(wanted.join("part-0.json"), "{\"id\":1}\n{\"id\":2}\n")?;
-    let partitions = (0..count).map(|day| Partition { values: vec![Some(day.to_string())], location: None }).collect();
+    let partitions = (0..count)
+        .map(|day| Partition { values: vec![Some(day.to_string())], location: None, storage: None })
+        .collect();
     let began = Instant::now();
     catalog.commit(vec![Change::AddPartitions { table: name, partitions, if_not_exists: false }])?;
     Ok(began.elapsed())

@@ -1,5 +1,7 @@
 //! [`Change`]: what a statement may do to the catalog.
 
+use std::collections::BTreeMap;
+
 use crate::{Partition, TableDefinition, TableName};
 
 /// What to do when the object to be made is already there.
@@ -25,7 +27,9 @@ pub enum Change {
         comment: Option<String>,
         /// Where its tables' files go.
         location: Option<String>,
-        /// What to do if it is there; [`CreateMode::OrReplace`] changes its comment and location.
+        /// `DBPROPERTIES`.
+        parameters: BTreeMap<String, String>,
+        /// What to do if it is there; [`CreateMode::OrReplace`] changes all but its name.
         mode: CreateMode,
     },
     /// Drops a database; with `cascade` its tables too, else it must be empty. `default` can't be dropped.
@@ -54,6 +58,9 @@ pub enum Change {
         name: TableName,
         /// What it is to be.
         definition: TableDefinition,
+        /// The version that `definition` was made from; if the table has another by now, the change is refused with
+        /// [`crate::Error::Conflict`] and nobody's change is lost. `None` overwrites whatever is there.
+        base_version: Option<i64>,
     },
     /// Drops a table (`view: false`) or a view (`view: true`); the wrong kind is an error that says so.
     DropTable {

@@ -1,5 +1,7 @@
 //! [`Database`]: a name that holds tables; PostgreSQL clients see a schema.
 
+use std::collections::BTreeMap;
+
 /// A database as it is in one [`crate::Snapshot`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
@@ -11,4 +13,6 @@ pub struct Database {
     pub comment: Option<String>,
     /// Where `CREATE TABLE` without `LOCATION` puts its files.
     pub location: Option<String>,
+    /// `DBPROPERTIES`: the user's own, read by nothing here.
+    pub parameters: BTreeMap<String, String>,
 }

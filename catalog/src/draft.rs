@@ -1,11 +1,12 @@
 //! [`Draft`]: the next snapshot while it is being made. [`Change`]s go in one by one, each into the copied snapshot and
 //! into the open transaction alike; a new [`Snapshot`] comes out, or an error and nothing has happened.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::name::{DEFAULT_DATABASE, validate_database_name, validate_table_name};
 use crate::partition::{HIVE_DEFAULT_PARTITION, hive_path};
-use crate::store::sqlite::Transaction;
+use crate::store::write::Transaction;
 use crate::{
     Change, CreateMode, Database, Error, Partition, Result, Snapshot, Table, TableDefinition, TableKind, TableName,
 };
@@ -24,13 +25,13 @@ impl<'a> Draft<'a> {
     /// Begins with a copy of `base`; `transaction` makes the version after it.
     pub(crate) fn new(base: &Snapshot, transaction: Transaction<'a>, now_ms: i64, next_id: i64) -> Self {
         let mut snapshot = base.clone();
-        snapshot.version += 1;
+        snapshot.version = transaction.version();
         Self { snapshot, transaction, now_ms, next_id, is_changed: false }
     }
 
     /// Makes it durable and returns it with the next free id; `None` if nothing has changed, and then nothing is written.
     /// Snapshots older than `oldest_version` are no longer held by anyone.
-    pub(crate) fn commit(self, oldest_version: i64) -> Result<Option<(Snapshot, i64)>> {
+    pub(crate) fn commit(mut self, oldest_version: i64) -> Result<Option<(Snapshot, i64)>> {
         if !self.is_changed {
             return Ok(None);
         }
@@ -42,12 +43,12 @@ impl<'a> Draft<'a> {
     /// Does one change, or refuses it.
     pub(crate) fn apply(&mut self, change: Change) -> Result<()> {
         match change {
-            Change::CreateDatabase { name, comment, location, mode } => {
-                self.create_database(&name, comment, location, mode)
+            Change::CreateDatabase { name, comment, location, parameters, mode } => {
+                self.create_database(&name, comment, location, parameters, mode)
             }
             Change::DropDatabase { name, if_exists, cascade } => self.drop_database(&name, if_exists, cascade),
             Change::CreateTable { name, definition, mode } => self.create_table(&name, definition, mode),
-            Change::AlterTable { name, definition } => self.alter_table(&name, definition),
+            Change::AlterTable { name, definition, base_version } => self.alter_table(&name, definition, base_version),
             Change::DropTable { name, view, if_exists } => self.drop_table(&name, view, if_exists),
             Change::RenameTable { from, to } => self.rename_table(&from, &to),
             Change::AddPartitions { table, partitions, if_not_exists } => {
@@ -62,6 +63,7 @@ impl<'a> Draft<'a> {
         name: &str,
         comment: Option<String>,
         location: Option<String>,
+        parameters: BTreeMap<String, String>,
         mode: CreateMode,
     ) -> Result<()> {
         validate_database_name(name)?;
@@ -72,7 +74,7 @@ impl<'a> Draft<'a> {
             (Some(existing), CreateMode::OrReplace) => existing.id,
             (None, _) => self.take_id(),
         };
-        let database = Database { id, name, comment, location };
+        let database = Database { id, name, comment, location, parameters };
         self.transaction.put_database(&database)?;
         self.snapshot.databases.insert(database.name.clone(), Arc::new(database));
         self.is_changed = true;
@@ -129,10 +131,13 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn alter_table(&mut self, name: &TableName, definition: TableDefinition) -> Result<()> {
+    fn alter_table(&mut self, name: &TableName, definition: TableDefinition, base_version: Option<i64>) -> Result<()> {
         let Some(existing) = self.snapshot.find_table(name).cloned() else {
             return Err(self.snapshot.table_not_found(name, definition.kind.noun()));
         };
+        if base_version.is_some_and(|base_version| base_version != existing.version) {
+            return Err(Error::Conflict { name: existing.name.to_string() });
+        }
         self.redefine(&existing, definition)
     }
 

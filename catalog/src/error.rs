@@ -59,9 +59,21 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// Somebody else has changed the table since the statement looked at it.
+    #[error("table \"{name}\" was changed by another statement")]
+    Conflict {
+        /// The full name.
+        name: String,
+    },
     /// The store failed.
-    #[error("catalog store failed: {0}")]
-    Store(#[from] rusqlite::Error),
+    #[error("catalog store failed: {message}")]
+    Store {
+        /// What it says.
+        message: String,
+        /// The driver's error.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
 }
 
 impl Error {
@@ -69,6 +81,7 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::NotFound { hint, .. } | Self::WrongKind { hint, .. } | Self::Invalid { hint, .. } => hint.as_deref(),
+            Self::Conflict { .. } => Some("Run the statement again."),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 //! The life of a change:
 //! 1. A caller reads [`Catalog::snapshot`], an immutable view of everything, and decides.
 //! 2. It hands a list of [`Change`]s to [`Catalog::commit`]: all of them happen, or none.
-//! 3. The store writes them in one SQLite transaction ([`store`]), durable before `commit` returns.
+//! 3. The store writes them in one transaction ([`store`]), durable before `commit` returns.
 //! 4. The next [`Snapshot`] is built from the last one and swapped in; readers of the old one keep it.
 //!
 //! This crate knows no query, no network and no DataFusion. Records on disk ([`record`]) are never the runtime types.
@@ -30,6 +30,6 @@ pub use data_type::{DataType, StructField};
 pub use database::Database;
 pub use error::{Error, Result};
 pub use name::TableName;
-pub use partition::{Partition, PartitionList};
+pub use partition::{Partition, PartitionList, PartitionStorage};
 pub use snapshot::Snapshot;
-pub use table::{Column, FileFormat, StorageDescriptor, Table, TableDefinition, TableKind};
+pub use table::{Column, FileFormat, StorageDescriptor, Table, TableDefinition, TableKind, TableVersion};

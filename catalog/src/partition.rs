@@ -1,8 +1,12 @@
 //! [`Partition`] and [`PartitionList`]: the folders of a partitioned table and their key values.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
+
+use crate::{Column, FileFormat};
 
 /// One partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +16,21 @@ pub struct Partition {
     pub values: Vec<Option<String>>,
     /// Its folder: a URL of its own, or `None` where it is the table's location and the standard Hive path.
     pub location: Option<String>,
+    /// How its files are written where that is not as the table says.
+    pub storage: Option<PartitionStorage>,
+}
+
+/// How the files of one partition are written, where the table's [`crate::StorageDescriptor`] doesn't hold for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionStorage {
+    /// The format of its files.
+    pub format: FileFormat,
+    /// The SerDe class, if one was named.
+    pub serde: Option<String>,
+    /// SerDe and reader properties, in place of the table's.
+    pub properties: BTreeMap<String, String>,
+    /// Its own columns, where the files of a format without names (text) hold other ones than the table declares.
+    pub columns: Option<Vec<Column>>,
 }
 
 /// All partitions of one table at one version, column by column.
@@ -21,6 +40,8 @@ pub struct PartitionList {
     pub values: Vec<Vec<Option<Box<str>>>>,
     /// `locations[i]`, as in [`Partition::location`].
     pub locations: Vec<Option<Box<str>>>,
+    /// `storages[&i]`, as in [`Partition::storage`]: the few that have one.
+    pub storages: BTreeMap<usize, Arc<PartitionStorage>>,
 }
 
 impl PartitionList {

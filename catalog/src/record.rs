@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Column, Error, FileFormat, Result, StorageDescriptor, TableDefinition, TableKind};
+use crate::{Column, Error, FileFormat, PartitionStorage, Result, StorageDescriptor, TableDefinition, TableKind};
 
 /// The newest form, which is the one that is written.
 pub const FORMAT: u32 = 1;
@@ -35,6 +35,83 @@ pub fn decode(text: &str) -> Result<TableDefinition> {
     let record: TableRecord =
         serde_json::from_str(text).map_err(|error| invalid(format!("table definition cannot be read: {error}")))?;
     record.try_into()
+}
+
+/// Properties as JSON text; `None` where there are none.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_parameters(parameters: &BTreeMap<String, String>) -> Result<Option<String>> {
+    if parameters.is_empty() {
+        return Ok(None);
+    }
+    serde_json::to_string(parameters)
+        .map(Some)
+        .map_err(|error| Error::Invalid { message: format!("properties cannot be stored: {error}"), hint: None })
+}
+
+/// The properties that [`encode_parameters`] wrote.
+///
+/// # Errors
+/// [`Error::Invalid`] if the text is damaged.
+pub fn decode_parameters(text: Option<&str>) -> Result<BTreeMap<String, String>> {
+    let Some(text) = text else { return Ok(BTreeMap::new()) };
+    serde_json::from_str(text)
+        .map_err(|error| Error::Invalid { message: format!("properties cannot be read: {error}"), hint: None })
+}
+
+/// How a partition is written, as JSON text.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_partition_storage(storage: &PartitionStorage) -> Result<String> {
+    serde_json::to_string(&PartitionStorageRecord::from(storage))
+        .map_err(|error| Error::Invalid { message: format!("partition cannot be stored: {error}"), hint: None })
+}
+
+/// What [`encode_partition_storage`] wrote.
+///
+/// # Errors
+/// [`Error::Invalid`] if the text is damaged or of a newer format.
+pub fn decode_partition_storage(text: &str) -> Result<PartitionStorage> {
+    let record: PartitionStorageRecord = serde_json::from_str(text)
+        .map_err(|error| Error::Invalid { message: format!("partition cannot be read: {error}"), hint: None })?;
+    record.try_into()
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartitionStorageRecord {
+    format: FileFormatRecord,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    serde: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    properties: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    columns: Option<Vec<ColumnRecord>>,
+}
+
+impl From<&PartitionStorage> for PartitionStorageRecord {
+    fn from(storage: &PartitionStorage) -> Self {
+        Self {
+            format: storage.format.into(),
+            serde: storage.serde.clone(),
+            properties: storage.properties.clone(),
+            columns: storage.columns.as_ref().map(|columns| columns.iter().map(ColumnRecord::from).collect()),
+        }
+    }
+}
+
+impl TryFrom<PartitionStorageRecord> for PartitionStorage {
+    type Error = Error;
+
+    fn try_from(record: PartitionStorageRecord) -> Result<Self> {
+        let columns = record
+            .columns
+            .map(|columns| columns.into_iter().map(Column::try_from).collect::<Result<_>>())
+            .transpose()?;
+        Ok(Self { format: record.format.into(), serde: record.serde, properties: record.properties, columns })
+    }
 }
 
 /// What every format has, read first.

@@ -95,7 +95,8 @@ mod tests {
         let mut snapshot = Snapshot::default();
         for (id, (database, name)) in (1..).zip(names) {
             let name = TableName::new(database, name);
-            let owner = Database { id, name: name.database.clone(), comment: None, location: None };
+            let (owner, parameters) = (name.database.clone(), BTreeMap::new());
+            let owner = Database { id, name: owner, comment: None, location: None, parameters };
             snapshot.databases.insert(name.database.clone(), Arc::new(owner));
             let table = Table {
                 id,

@@ -191,6 +191,17 @@ pub struct Table {
     pub definition: Arc<TableDefinition>,
 }
 
+/// What a table was at one of its versions (Glue's `TableVersion`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableVersion {
+    /// Counts from 1; the greatest is what the table is now.
+    pub version: i64,
+    /// Milliseconds since 1970, UTC.
+    pub changed_at_ms: i64,
+    /// What the user said then.
+    pub definition: TableDefinition,
+}
+
 impl std::ops::Deref for Table {
     type Target = TableDefinition;
 

@@ -19,11 +19,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use rusqlite::Connection;
 
 use crate::draft::Draft;
-use crate::store::{self, OpenStore, sqlite};
-use crate::{Change, Error, PartitionList, Result, Snapshot, Table};
+use crate::store::connection::Connection;
+use crate::store::write::{self, Transaction};
+use crate::store::{self, OpenStore, read, sqlite};
+use crate::{Change, Error, PartitionList, Result, Snapshot, Table, TableVersion};
 use partition_lists::PartitionLists;
 
 /// Tells the time in milliseconds since 1970, UTC.
@@ -35,7 +36,7 @@ pub struct Catalog {
     current: ArcSwap<Snapshot>,
     writer: Mutex<Writer>,
     /// `None` for a catalog in memory, whose readers take the writer's turn.
-    reader: Option<Mutex<Connection>>,
+    reader: Option<Mutex<Box<dyn Connection>>>,
     partition_lists: Mutex<PartitionLists>,
     now_ms: NowMs,
     /// Declared last, so that it is given up after the connections are closed.
@@ -44,7 +45,7 @@ pub struct Catalog {
 
 /// What a commit needs to itself.
 struct Writer {
-    connection: Connection,
+    connection: Box<dyn Connection>,
     next_id: i64,
     /// Snapshots that somebody may still hold, oldest first.
     held: Vec<(i64, Weak<Snapshot>)>,
@@ -64,8 +65,8 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::open`].
     pub fn open_with_clock(path: &Path, now_ms: NowMs) -> Result<Arc<Self>> {
-        let store = store::open(path)?;
-        sqlite::purge_all(&store.writer, &store.path)?;
+        let mut store = sqlite::open(path)?;
+        write::purge_all(store.writer.as_mut())?;
         Self::new(store, now_ms)
     }
 
@@ -74,15 +75,15 @@ impl Catalog {
     /// # Errors
     /// [`Error::Store`], which means that memory has run out.
     pub fn open_in_memory() -> Result<Arc<Self>> {
-        Self::new(store::open_in_memory()?, Box::new(system_now_ms))
+        Self::new(sqlite::open_in_memory()?, Box::new(system_now_ms))
     }
 
-    fn new(store: OpenStore, now_ms: NowMs) -> Result<Arc<Self>> {
-        let (snapshot, next_id) = sqlite::load(&store.writer, &store.path)?;
+    fn new(mut store: OpenStore, now_ms: NowMs) -> Result<Arc<Self>> {
+        let read::Loaded { snapshot, next_id } = read::load(store.writer.as_mut(), None)?;
         let snapshot = Arc::new(snapshot);
         let held = vec![(snapshot.version, Arc::downgrade(&snapshot))];
         Ok(Arc::new(Self {
-            path: store.path,
+            path: store.writer.name().to_owned(),
             current: ArcSwap::new(snapshot),
             writer: Mutex::new(Writer { connection: store.writer, next_id, held }),
             reader: store.reader.map(Mutex::new),
@@ -105,8 +106,16 @@ impl Catalog {
     pub fn commit(&self, changes: Vec<Change>) -> Result<Arc<Snapshot>> {
         let mut writer = self.writer.lock();
         let Writer { connection, next_id, held } = &mut *writer;
-        let base = self.current.load_full();
-        let transaction = sqlite::Transaction::begin(connection, base.version + 1)?;
+        let mut transaction = Transaction::begin(connection.as_mut())?;
+        let mut base = self.current.load_full();
+        if transaction.version() != base.version + 1 {
+            // Another server has committed to the same store.
+            let loaded = read::load(transaction.connection(), Some(&base))?;
+            *next_id = loaded.next_id;
+            base = Arc::new(loaded.snapshot);
+            held.push((base.version, Arc::downgrade(&base)));
+            self.current.store(Arc::clone(&base));
+        }
         let mut draft = Draft::new(&base, transaction, (self.now_ms)(), *next_id);
         for change in changes {
             draft.apply(change)?;
@@ -129,21 +138,34 @@ impl Catalog {
     pub fn partitions(&self, snapshot: &Snapshot, table: &Table) -> Result<Arc<PartitionList>> {
         if table.partition_count == 0 {
             let values = vec![Vec::new(); table.partition_keys.len()];
-            return Ok(Arc::new(PartitionList { values, locations: Vec::new() }));
+            return Ok(Arc::new(PartitionList { values, ..PartitionList::default() }));
         }
         let key = (table.id, table.partitions_version);
         if let Some(list) = self.partition_lists.lock().get(key) {
             return Ok(list);
         }
+        self.read(|connection| self.load_partitions(connection, snapshot, table))
+    }
+
+    /// The versions that are kept of `table`, oldest first; the last is what it is now.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if they can't be read.
+    pub fn table_versions(&self, table: &Table) -> Result<Vec<TableVersion>> {
+        self.read(|connection| read::load_table_versions(connection, table.id))
+    }
+
+    /// Reads beside the writer, or in its turn where the store has one connection.
+    fn read<T>(&self, read: impl FnOnce(&mut dyn Connection) -> Result<T>) -> Result<T> {
         match &self.reader {
-            Some(reader) => self.load_partitions(&reader.lock(), snapshot, table),
-            None => self.load_partitions(&self.writer.lock().connection, snapshot, table),
+            Some(reader) => read(reader.lock().as_mut()),
+            None => read(self.writer.lock().connection.as_mut()),
         }
     }
 
     fn load_partitions(
         &self,
-        connection: &Connection,
+        connection: &mut dyn Connection,
         snapshot: &Snapshot,
         table: &Table,
     ) -> Result<Arc<PartitionList>> {
@@ -152,7 +174,7 @@ impl Catalog {
         if let Some(list) = self.partition_lists.lock().get(key) {
             return Ok(list);
         }
-        let list = sqlite::load_partitions(connection, &self.path, snapshot.version, table)?;
+        let list = read::load_partitions(connection, snapshot.version, table)?;
         // What a snapshot sees is only ever purged, never added to: the right count is the right partitions.
         if list.len() as u64 != table.partition_count {
             return Err(Error::Invalid {

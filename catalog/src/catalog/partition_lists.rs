@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     fn list(partition_count: usize) -> Arc<PartitionList> {
-        Arc::new(PartitionList { values: Vec::new(), locations: vec![None; partition_count] })
+        Arc::new(PartitionList { locations: vec![None; partition_count], ..PartitionList::default() })
     }
 
     #[test]

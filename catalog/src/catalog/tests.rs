@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use proptest::prelude::*;
 
+use crate::store::write::TABLE_VERSIONS_MAX;
 use crate::{
-    Catalog, Change, Column, CreateMode, DataType, Error, FileFormat, Partition, Snapshot, StorageDescriptor,
-    TableDefinition, TableKind, TableName,
+    Catalog, Change, Column, CreateMode, DataType, Error, FileFormat, Partition, PartitionStorage, Snapshot,
+    StorageDescriptor, TableDefinition, TableKind, TableName,
 };
 
 pub(super) fn partitioned_table(partition_keys: &[&str]) -> TableDefinition {
@@ -48,7 +49,8 @@ fn create(full_name: &str, definition: TableDefinition, mode: CreateMode) -> Cha
 }
 
 fn create_database(name: &str, mode: CreateMode) -> Change {
-    Change::CreateDatabase { name: name.to_owned(), comment: None, location: None, mode }
+    let parameters = BTreeMap::new();
+    Change::CreateDatabase { name: name.to_owned(), comment: None, location: None, parameters, mode }
 }
 
 fn drop_database(name: &str, cascade: bool) -> Change {
@@ -59,12 +61,16 @@ fn drop_table(full_name: &str, view: bool) -> Change {
     Change::DropTable { name: name(full_name), view, if_exists: false }
 }
 
+fn alter(name: TableName, definition: TableDefinition) -> Change {
+    Change::AlterTable { name, definition, base_version: None }
+}
+
 fn rename(from: &str, to: &str) -> Change {
     Change::RenameTable { from: name(from), to: name(to) }
 }
 
 pub(super) fn partition(values: &[&str]) -> Partition {
-    Partition { values: values.iter().map(|value| Some((*value).to_owned())).collect(), location: None }
+    Partition { values: values.iter().map(|value| Some((*value).to_owned())).collect(), location: None, storage: None }
 }
 
 fn add(full_name: &str, values: &[&[&str]]) -> Change {
@@ -102,6 +108,7 @@ fn describe(catalog: &Catalog) -> String {
         let (name, id, version) = (&table.name, table.id, table.version);
         let partitions_version = table.partitions_version;
         text.push_str(&format!("{name} {id} {version} {partitions_version} {:?} {partitions}\n", table.definition));
+        text.push_str(&format!("{:?}\n", catalog.partitions(&snapshot, table).unwrap().storages));
     }
     text
 }
@@ -133,13 +140,21 @@ fn everything_is_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("catalog.db");
     let catalog = open(&path);
-    let with_location = Partition { location: Some("s3://b/x/".to_owned()), ..partition(&["2024", "02"]) };
+    let storage = PartitionStorage {
+        format: FileFormat::Csv,
+        serde: Some("x.Y".to_owned()),
+        properties: BTreeMap::from([("field.delim".to_owned(), "|".to_owned())]),
+        columns: Some(vec![Column::new("id", DataType::String)]),
+    };
+    let with_location =
+        Partition { location: Some("s3://b/x/".to_owned()), storage: Some(storage), ..partition(&["2024", "02"]) };
     catalog
         .commit(vec![
             Change::CreateDatabase {
                 name: "Sales".to_owned(),
                 comment: Some("c".to_owned()),
                 location: Some("s3://b/".to_owned()),
+                parameters: BTreeMap::from([("creator".to_owned(), "Jane D.".to_owned())]),
                 mode: CreateMode::Create,
             },
             create_table("sales.orders", partitioned_table(&["year", "month"])),
@@ -192,8 +207,8 @@ fn refuses_and_says_why() {
         (create_table("sales.x", partitioned_table(&["a", "A"])), "column \"A\" specified more than once", Some("A partition key is a column of its own: leave it out of the column list.")),
         (create("sales.orders", view(""), CreateMode::OrReplace), "\"sales.orders\" is not a view", Some("Drop the table first, or choose another name.")),
         (create("sales.v", partitioned_table(&[]), CreateMode::OrReplace), "\"sales.v\" is not a table", Some("Drop the view first, or choose another name.")),
-        (Change::AlterTable { name: name("sales.ordrs"), definition: partitioned_table(&[]) }, "table \"sales.ordrs\" does not exist", Some("Did you mean \"sales.orders\"?")),
-        (Change::AlterTable { name: name("sales.orders"), definition: view("") }, "\"sales.orders\" is not a view", Some("Drop the table first, or choose another name.")),
+        (alter(name("sales.ordrs"), partitioned_table(&[])), "table \"sales.ordrs\" does not exist", Some("Did you mean \"sales.orders\"?")),
+        (alter(name("sales.orders"), view("")), "\"sales.orders\" is not a view", Some("Drop the table first, or choose another name.")),
         (drop_table("sales.v", false), "\"sales.v\" is not a table", Some("Use DROP VIEW to remove a view.")),
         (drop_table("sales.orders", true), "\"sales.orders\" is not a view", Some("Use DROP TABLE to remove a table.")),
         (Change::DropTable { name: name("sales.v"), view: false, if_exists: true }, "\"sales.v\" is not a table", Some("Use DROP VIEW to remove a view.")),
@@ -286,11 +301,67 @@ fn replacing_keeps_the_id_and_counts_the_version() {
         assert_eq!((second.comment.as_deref(), second.partition_keys[0].name.as_str()), (Some("new"), "k"));
         assert_eq!(partitions(&catalog, &snapshot, "default.t"), "1");
 
-        let other_keys = Change::AlterTable { name: name("default.t"), definition: partitioned_table(&["k", "j"]) };
+        let other_keys = alter(name("default.t"), partitioned_table(&["k", "j"]));
         let snapshot = catalog.commit(vec![other_keys, add("default.t", &[&["1", "2"]])]).unwrap();
         let third = snapshot.table(&name("default.t")).unwrap();
         assert_eq!((third.id, third.version, third.partitions_version), (first.id, 3, 4));
         assert_eq!(partitions(&catalog, &snapshot, "default.t"), "1/2");
+    }
+}
+
+#[test]
+fn versions_of_a_table_are_kept() {
+    let (_folder, catalogs) = both();
+    for catalog in catalogs {
+        let with_comment = |comment: i64| {
+            let definition = partitioned_table(&["k"]);
+            TableDefinition { comment: Some(comment.to_string()), ..definition }
+        };
+        let versions = || {
+            let snapshot = catalog.snapshot();
+            let versions = catalog.table_versions(snapshot.table(&name("default.t")).unwrap()).unwrap();
+            versions.iter().map(|version| (version.version, version.definition.comment.clone())).collect::<Vec<_>>()
+        };
+        catalog.commit(vec![create_table("default.t", with_comment(1))]).unwrap();
+        catalog.commit(vec![add("default.t", &[&["x"]])]).unwrap();
+        assert_eq!(versions(), [(1, Some("1".to_owned()))], "partitions make no version");
+        // Two in one commit are two versions.
+        catalog
+            .commit(vec![alter(name("default.t"), with_comment(2)), alter(name("default.t"), with_comment(3))])
+            .unwrap();
+        let wanted = [1, 2, 3].map(|n: i64| (n, Some(n.to_string())));
+        assert_eq!(versions(), wanted);
+        let moved = catalog.commit(vec![rename("default.t", "default.u"), rename("default.u", "default.t")]);
+        assert_eq!(moved.map(|_| versions()).unwrap(), wanted, "a name is no part of a definition");
+
+        for n in 4..=TABLE_VERSIONS_MAX + 2 {
+            catalog.commit(vec![alter(name("default.t"), with_comment(n))]).unwrap();
+        }
+        let kept = versions();
+        assert_eq!((kept.len() as i64, kept[0].0), (TABLE_VERSIONS_MAX, 3));
+
+        let table = Arc::clone(catalog.snapshot().table(&name("default.t")).unwrap());
+        catalog.commit(vec![drop_table("default.t", false)]).unwrap();
+        assert_eq!(catalog.table_versions(&table).unwrap(), [], "they go with the table");
+    }
+}
+
+#[test]
+fn no_change_is_lost_to_another_made_from_the_same_version() {
+    let (_folder, catalogs) = both();
+    for catalog in catalogs {
+        catalog.commit(vec![create_table("default.t", partitioned_table(&["k"]))]).unwrap();
+        let change = |comment: &str, base_version| Change::AlterTable {
+            name: name("default.t"),
+            definition: TableDefinition { comment: Some(comment.to_owned()), ..partitioned_table(&["k"]) },
+            base_version,
+        };
+        catalog.commit(vec![change("first", Some(1))]).unwrap();
+        let error = catalog.commit(vec![change("second", Some(1))]).unwrap_err();
+        assert_eq!(error.to_string(), "table \"default.t\" was changed by another statement");
+        assert_eq!(error.hint(), Some("Run the statement again."));
+        assert_eq!(catalog.snapshot().table(&name("default.t")).unwrap().comment.as_deref(), Some("first"));
+        catalog.commit(vec![change("third", Some(2)), change("fourth", None)]).unwrap();
     }
 }
 
@@ -349,7 +420,7 @@ fn drops_a_database_with_all_that_is_in_it() {
 fn each_snapshot_has_its_own_partitions() {
     let (_folder, catalogs) = both();
     for catalog in catalogs {
-        let null = Partition { values: vec![None], location: None };
+        let null = Partition { values: vec![None], location: None, storage: None };
         let steps = [
             (create_table("default.t", partitioned_table(&["k"])), ""),
             (add("default.t", &[&["10"], &["9"], &["01"], &[""]]), " 01 10 9"),
@@ -361,7 +432,7 @@ fn each_snapshot_has_its_own_partitions() {
             ),
             (drop_partitions("default.t", &[&["10"]]), " 9 NULL"),
             (add("default.t", &[&["10"]]), " 10 9 NULL"),
-            (Change::AlterTable { name: name("default.t"), definition: partitioned_table(&["j"]) }, ""),
+            (alter(name("default.t"), partitioned_table(&["j"])), ""),
         ];
         let held: Vec<(Arc<Snapshot>, &str)> =
             steps.into_iter().map(|(change, wanted)| (catalog.commit(vec![change]).unwrap(), wanted)).collect();
@@ -445,6 +516,7 @@ fn a_hundred_thousand_partitions() {
         .map(|i| Partition {
             values: vec![Some(format!("{:04}", i / 100)), Some(format!("{:02}", i % 100))],
             location: (i % 1000 == 0).then(|| format!("s3://b/{i}/")),
+            storage: None,
         })
         .collect();
     let catalog = open(&path);
@@ -613,16 +685,55 @@ fn refuses_files_that_it_cannot_keep() {
     edit(&path, "PRAGMA user_version = 7;");
     assert_eq!(
         refusal(&path),
-        "it was written by a newer version of Limnos (schema version 7, this one knows 1); start that version or a later one"
+        "it was written by a newer version of Limnos (schema version 7, this one knows 2); start that version or a later one"
     );
 
-    edit(&path, "PRAGMA user_version = 1; DELETE FROM meta;");
+    edit(&path, "PRAGMA user_version = 2; DELETE FROM meta;");
     assert!(refusal(&path).starts_with("the file is damaged (no version in it); restore it from a backup"));
 
     let nowhere = folder.path().join("no/such/folder/catalog.db");
     assert!(refusal(&nowhere).contains("lock file"));
     std::fs::write(folder.path().join("empty.db"), "").unwrap();
     drop(open(&folder.path().join("empty.db")));
+}
+
+/// What Limnos 0.1 wrote. The text may never change: such files lie on users' disks.
+const SCHEMA_1: &str = "
+    CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, next_id INTEGER NOT NULL) STRICT;
+    CREATE TABLE databases (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, comment TEXT, location TEXT) STRICT;
+    CREATE TABLE tables (id INTEGER PRIMARY KEY, database_id INTEGER NOT NULL REFERENCES databases (id), name TEXT NOT NULL,
+        version INTEGER NOT NULL, partitions_version INTEGER NOT NULL, partition_count INTEGER NOT NULL,
+        created_at_ms INTEGER NOT NULL, updated_at_ms INTEGER NOT NULL, definition TEXT NOT NULL,
+        UNIQUE (database_id, name)) STRICT;
+    CREATE TABLE partitions (table_id INTEGER NOT NULL, \"values\" BLOB NOT NULL, added_version INTEGER NOT NULL,
+        dropped_version INTEGER, location TEXT, PRIMARY KEY (table_id, \"values\", added_version)) STRICT, WITHOUT ROWID;
+    CREATE INDEX dropped_partitions ON partitions (dropped_version) WHERE dropped_version IS NOT NULL;
+    INSERT INTO meta (id, version, next_id) VALUES (1, 3, 3);
+    INSERT INTO databases (id, name, comment) VALUES (1, 'default', 'ours');
+    INSERT INTO tables VALUES (2, 1, 't', 4, 3, 1, 10, 20,
+        '{\"format\":1,\"kind\":{\"external\":{\"location\":\"file:///lake/t/\",\"format\":\"parquet\"}},\"columns\":[{\"name\":\"id\",\"type\":\"bigint\"}],\"partition_keys\":[{\"name\":\"k\",\"type\":\"string\"}],\"owner\":\"limnos\"}');
+    INSERT INTO partitions (table_id, \"values\", added_version) VALUES (2, x'01610000', 3);
+    PRAGMA application_id = 1282240115;
+    PRAGMA user_version = 1;
+";
+
+#[test]
+fn opens_what_an_older_version_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.db");
+    edit(&path, SCHEMA_1);
+    let catalog = open(&path);
+    let snapshot = catalog.snapshot();
+    let table = snapshot.table(&name("default.t")).unwrap();
+    assert_eq!(*table.definition, partitioned_table(&["k"]));
+    assert_eq!((snapshot.version, table.version, table.created_at_ms), (3, 4, 10));
+    assert_eq!(partitions(&catalog, &snapshot, "default.t"), "a");
+    let versions = catalog.table_versions(table).unwrap();
+    assert_eq!((versions.len(), versions[0].version, versions[0].changed_at_ms), (1, 4, 20));
+    catalog.commit(vec![add("default.t", &[&["b"]]), alter(name("default.t"), partitioned_table(&["k"]))]).unwrap();
+    let before = describe(&catalog);
+    drop(catalog);
+    assert_eq!(describe(&open(&path)), before, "and stays so");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! CRAWL: what a crawl finds becomes tables, all in one commit.
 
+use std::collections::BTreeMap;
+
 use limnos_catalog::{Change, CreateMode, TableKind, TableName};
 
 use super::answer::{Crawled, crawl_rows};
@@ -31,6 +33,7 @@ pub(super) async fn crawl(
         name: database.clone(),
         comment: None,
         location: None,
+        parameters: BTreeMap::new(),
         mode: CreateMode::IfNotExists,
     }];
     let mut rows = Vec::new();

@@ -1,5 +1,7 @@
 //! CREATE and DROP DATABASE.
 
+use std::collections::BTreeMap;
+
 use limnos_catalog::{Change, CreateMode};
 
 use super::{CommandAnswer, CommandContext, commit, resolve_database_name, skipping};
@@ -11,6 +13,7 @@ pub(super) async fn create(
     name: &str,
     comment: Option<String>,
     location: Option<&str>,
+    parameters: &BTreeMap<String, String>,
     mode: CreateMode,
 ) -> Result<CommandAnswer> {
     let name = resolve_database_name(session, name);
@@ -20,7 +23,9 @@ pub(super) async fn create(
         return Ok(answer.with_notices(vec![notice]));
     }
     let location = location.map(|location| context.stores.resolve(location)).transpose()?.map(|location| location.url);
-    let notices = commit(context, session, vec![Change::CreateDatabase { name, comment, location, mode }]).await?;
+    let parameters = parameters.clone();
+    let change = Change::CreateDatabase { name, comment, location, parameters, mode };
+    let notices = commit(context, session, vec![change]).await?;
     Ok(answer.with_notices(notices))
 }
 

@@ -77,8 +77,8 @@ impl CommandAnswer {
 /// Names that don't exist or do already, locations that are not allowed, settings that can't be set, and so on.
 pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement: &Statement) -> Result<CommandAnswer> {
     match statement {
-        Statement::CreateDatabase { name, comment, location, mode } => {
-            database::create(context, session, name, comment.clone(), location.as_deref(), *mode).await
+        Statement::CreateDatabase { name, comment, location, parameters, mode } => {
+            database::create(context, session, name, comment.clone(), location.as_deref(), parameters, *mode).await
         }
         Statement::DropDatabase { name, if_exists, cascade } => {
             database::drop(context, session, name, *if_exists, *cascade).await

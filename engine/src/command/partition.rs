@@ -26,7 +26,7 @@ pub(super) async fn add(
             }
             None => None,
         };
-        partitions.push(Partition { values, location });
+        partitions.push(Partition { values, location, storage: None });
     }
     let change = Change::AddPartitions { table: table.name.clone(), partitions, if_not_exists };
     let notices = commit(context, session, vec![change]).await?;

@@ -50,7 +50,7 @@ pub(super) async fn repair(
             // A folder that is not spelt as Hive spells it has to be remembered.
             let is_standard = standard_path(table, &folder.values) == folder.below;
             let location = (!is_standard).then(|| folder_url(&location.url, &folder.below));
-            added.push(Partition { values: folder.values, location });
+            added.push(Partition { values: folder.values, location, storage: None });
         }
     }
     // A partition with a place of its own is not looked for under the table's location.

@@ -309,6 +309,7 @@ async fn a_pinned_snapshot_holds() {
         name: "later".to_owned(),
         comment: None,
         location: None,
+        parameters: std::collections::BTreeMap::new(),
         mode: limnos_catalog::CreateMode::Create,
     };
     lake.catalog.commit(vec![create]).unwrap();

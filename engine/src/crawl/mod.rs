@@ -444,7 +444,7 @@ fn partitions(location: &str, files: &[&FoundFile]) -> (Vec<Column>, Vec<Partiti
             });
             // Escapes and other spellings of the key are kept as a location of their own.
             let is_standard = standard.collect::<Vec<_>>().join("/") == path;
-            Partition { values, location: (!is_standard).then(|| format!("{location}{path}/")) }
+            Partition { values, location: (!is_standard).then(|| format!("{location}{path}/")), storage: None }
         })
         .collect();
     (keys, partitions)

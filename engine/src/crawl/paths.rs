@@ -83,7 +83,7 @@ fn assemble(path: &str, found: super::FoundTable, files: Vec<FoundFile>) -> Resu
         })
         .collect();
     let key_count = found.definition.partition_keys.len();
-    let mut list = PartitionList { values: vec![Vec::new(); key_count], locations: Vec::new() };
+    let mut list = PartitionList { values: vec![Vec::new(); key_count], ..PartitionList::default() };
     for partition in &found.partitions {
         for (column, value) in list.values.iter_mut().zip(&partition.values) {
             column.push(value.as_deref().map(Box::from));

@@ -86,8 +86,8 @@ async fn partition_values_and_locations() {
     assert_eq!(
         table.partitions,
         [
-            Partition { values: vec![None], location: None },
-            Partition { values: vec![Some("2024-01-01".to_owned())], location: None },
+            Partition { values: vec![None], location: None, storage: None },
+            Partition { values: vec![Some("2024-01-01".to_owned())], location: None, storage: None },
         ]
     );
     assert_eq!((table.file_count, table.bytes, table.definition.owner.as_str()), (2, 22, "me"));

@@ -240,6 +240,7 @@ impl From<limnos_catalog::Error> for Error {
             Catalog::WrongKind { .. } => ErrorCode::WrongObjectType,
             Catalog::NotEmpty { .. } => ErrorCode::DependentObjectsStillExist,
             Catalog::Invalid { .. } => ErrorCode::InvalidTableDefinition,
+            Catalog::Conflict { .. } => ErrorCode::SerializationFailure,
             Catalog::Unusable { .. } => ErrorCode::DataCorrupted,
             _ => ErrorCode::IoError,
         };

@@ -35,6 +35,8 @@ pub enum Statement {
         name: String,
         comment: Option<String>,
         location: Option<String>,
+        /// DBPROPERTIES.
+        parameters: BTreeMap<String, String>,
         mode: CreateMode,
     },
     DropDatabase {

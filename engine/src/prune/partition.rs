@@ -254,6 +254,7 @@ mod tests {
         let list = PartitionList {
             values: vec![column(|row| row.0), column(|row| row.1), column(|row| row.2)],
             locations: vec![None; rows.len()],
+            ..PartitionList::default()
         };
         PartitionIndex::new("t", keys, Arc::new(list)).unwrap()
     }
@@ -287,7 +288,8 @@ mod tests {
 
     #[test]
     fn a_value_that_is_no_int_is_told() {
-        let list = PartitionList { values: vec![vec![Some("abc".into())]], locations: vec![None] };
+        let list =
+            PartitionList { values: vec![vec![Some("abc".into())]], locations: vec![None], ..PartitionList::default() };
         let key = Arc::new(Field::new("day", DataType::Int32, true));
         let error = PartitionIndex::new("sales.orders", vec![key], Arc::new(list)).unwrap_err();
         assert_eq!(error.message, "partition value \"abc\" of \"day\" in table \"sales.orders\" is not a valid Int32");

@@ -1,5 +1,7 @@
 //! CREATE and DROP DATABASE (or SCHEMA; the words mean the same).
 
+use std::collections::BTreeMap;
+
 use crate::parse::Statement;
 use crate::parse::cursor::Cursor;
 use crate::{Error, Result};
@@ -13,18 +15,18 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let name = database_name(cursor)?;
     let mut comment = None;
     let mut location = None;
+    let mut parameters = BTreeMap::new();
     loop {
         if cursor.take_words("COMMENT") {
             comment = Some(cursor.string()?);
         } else if cursor.take_words("LOCATION") {
             location = Some(cursor.string()?);
         } else if cursor.take_words("WITH DBPROPERTIES") {
-            // Nothing reads them, and Athena shows them nowhere either; a script that has them must still run.
-            super::properties(cursor)?;
+            parameters = super::properties(cursor)?;
         } else if cursor.peek_words("AUTHORIZATION") {
             return Err(Error::unsupported("CREATE SCHEMA AUTHORIZATION is not supported yet"));
         } else {
-            return Ok(Statement::CreateDatabase { name, comment, location, mode });
+            return Ok(Statement::CreateDatabase { name, comment, location, parameters, mode });
         }
     }
 }

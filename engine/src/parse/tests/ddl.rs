@@ -21,7 +21,9 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 #[test]
 fn databases() {
     let create = |name: &str, comment: &str, location: &str, mode: &str| {
-        format!("CreateDatabase {{ name: {name:?}, comment: {comment}, location: {location}, mode: {mode} }}")
+        format!(
+            "CreateDatabase {{ name: {name:?}, comment: {comment}, location: {location}, parameters: {{}}, mode: {mode} }}"
+        )
     };
     let drop = |if_exists: bool, cascade: bool| {
         format!("DropDatabase {{ name: \"d\", if_exists: {if_exists}, cascade: {cascade} }}")
@@ -31,7 +33,8 @@ fn databases() {
         ("CREATE SCHEMA IF NOT EXISTS \"Sales\"", create("sales", "None", "None", "IfNotExists")),
         (
             "CREATE DATABASE IF NOT EXISTS d COMMENT 'it''s' LOCATION 's3://b/d/' WITH DBPROPERTIES ('creator'='Jane D.', 'Dept.'='x')",
-            create("d", "Some(\"it's\")", "Some(\"s3://b/d/\")", "IfNotExists"),
+            create("d", "Some(\"it's\")", "Some(\"s3://b/d/\")", "IfNotExists")
+                .replace("{}", "{\"Dept.\": \"x\", \"creator\": \"Jane D.\"}"),
         ),
         ("CREATE SCHEMA awsdatacatalog.d", create("d", "None", "None", "Create")),
         ("CREATE SCHEMA a.b.c", "42601: syntax error at or near \"a\" @15".to_owned()),

@@ -104,7 +104,16 @@ fn snapshot() -> Arc<Snapshot> {
         ),
     ];
     let database = |id, name: &str| {
-        (name.to_owned(), Arc::new(Database { id, name: name.to_owned(), comment: None, location: None }))
+        (
+            name.to_owned(),
+            Arc::new(Database {
+                id,
+                name: name.to_owned(),
+                comment: None,
+                location: None,
+                parameters: BTreeMap::new(),
+            }),
+        )
     };
     Arc::new(Snapshot {
         version: 1,

@@ -1,0 +1,110 @@
+//! What is in the store, and how a store that an older version of Limnos wrote becomes one of today.
+//!
+//! ```text
+//! meta            one row: the catalog's version, the next free id
+//! databases       tables          table_versions   what each table was, newest included
+//! partitions      one row for each partition and each span of catalog versions it was in
+//! objects         whatever else has a name and a definition (crawlers, classifiers), by kind
+//! runs            the history of what runs by itself (crawls), by kind
+//! files           what is known of each data file: its own columns, rows, statistics
+//! ```
+//! Partitions are kept in versions: a row is in the catalog versions `added_version <= v < dropped_version`, so that a
+//! statement which began before a commit still finds the partitions it planned with. They outlive their table for the same
+//! reason, hence no foreign key from them.
+
+use super::connection::Connection;
+use crate::Result;
+
+/// The version of the tables that the last of [`MIGRATIONS`] leaves.
+pub(crate) const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// `MIGRATIONS[n]` makes schema version `n + 1` of version `n`; 0 is an empty store. What is here is on users' disks: it may
+/// never change, only be added to. Written for SQLite; PostgreSQL's driver puts its own words for the types.
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
+    CREATE TABLE meta (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        version INTEGER NOT NULL,
+        next_id INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE databases (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        comment TEXT,
+        location TEXT
+    ) STRICT;
+    CREATE TABLE tables (
+        id INTEGER PRIMARY KEY,
+        database_id INTEGER NOT NULL REFERENCES databases (id),
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        partitions_version INTEGER NOT NULL,
+        partition_count INTEGER NOT NULL,
+        created_at_ms INTEGER NOT NULL,
+        updated_at_ms INTEGER NOT NULL,
+        definition TEXT NOT NULL,
+        UNIQUE (database_id, name)
+    ) STRICT;
+    -- The values are a partition_key. The table is its own index: by table, then by values.
+    CREATE TABLE partitions (
+        table_id INTEGER NOT NULL,
+        \"values\" BLOB NOT NULL,
+        added_version INTEGER NOT NULL,
+        dropped_version INTEGER,
+        location TEXT,
+        PRIMARY KEY (table_id, \"values\", added_version)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX dropped_partitions ON partitions (dropped_version) WHERE dropped_version IS NOT NULL;
+    INSERT INTO meta (id, version, next_id) VALUES (1, 1, 2);
+    INSERT INTO databases (id, name) VALUES (1, 'default');
+    ",
+    "
+    ALTER TABLE databases ADD COLUMN parameters TEXT;
+    -- The catalog version that last changed the row: what another server must read again.
+    ALTER TABLE tables ADD COLUMN catalog_version INTEGER NOT NULL DEFAULT 0;
+    -- A partition that is written otherwise than its table: how (a record).
+    ALTER TABLE partitions ADD COLUMN storage TEXT;
+    CREATE TABLE table_versions (
+        table_id INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        changed_at_ms INTEGER NOT NULL,
+        definition TEXT NOT NULL,
+        PRIMARY KEY (table_id, version)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO table_versions (table_id, version, changed_at_ms, definition)
+        SELECT id, version, updated_at_ms, definition FROM tables;
+    CREATE TABLE objects (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        created_at_ms INTEGER NOT NULL,
+        updated_at_ms INTEGER NOT NULL,
+        definition TEXT NOT NULL,
+        UNIQUE (kind, name)
+    ) STRICT;
+    CREATE TABLE runs (
+        kind TEXT NOT NULL,
+        id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        started_at_ms INTEGER NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (kind, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX runs_by_time ON runs (kind, started_at_ms);
+    -- A file's URL, and the version of it that the facts are of (size, time of change, ETag).
+    CREATE TABLE files (
+        location TEXT NOT NULL PRIMARY KEY,
+        version TEXT NOT NULL,
+        recorded_at_ms INTEGER NOT NULL,
+        facts BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    ",
+];
+
+/// Brings the tables of a store from `version` (0: there are none) to [`SCHEMA_VERSION`]. The caller has begun a
+/// transaction and writes the new version down in it.
+pub(super) fn migrate(connection: &mut dyn Connection, version: i64) -> Result<()> {
+    let done = usize::try_from(version).unwrap_or(0);
+    MIGRATIONS.iter().skip(done).try_for_each(|migration| connection.execute_script(migration))
+}

@@ -1,0 +1,241 @@
+//! [`Transaction`]: what is written to the store, and every statement that does.
+
+use super::connection::{Connection, Value};
+use super::{partition_key, read};
+use crate::{Database, Partition, Result, Table, record};
+
+/// How many versions of a table are kept: the newest ones. Glue keeps all and then refuses the next; a crawler that flips a
+/// column every day would fill the store in either case.
+pub(crate) const TABLE_VERSIONS_MAX: i64 = 100;
+
+/// How many partitions go to the store between two looks at its answers.
+const PARTITION_BATCH: usize = 4096;
+
+/// A write in progress: all of it happens at [`Transaction::commit`], or none.
+pub(crate) struct Transaction<'a> {
+    connection: &'a mut dyn Connection,
+    /// The catalog version that is being made.
+    version: i64,
+    is_committed: bool,
+}
+
+impl<'a> Transaction<'a> {
+    /// Begins to make the next version of the catalog.
+    pub(crate) fn begin(connection: &'a mut dyn Connection) -> Result<Self> {
+        connection.begin()?;
+        // From here on nobody else can change it.
+        let mut transaction = Self { connection, version: 0, is_committed: false };
+        transaction.version = read::load_version(transaction.connection)?.0 + 1;
+        Ok(transaction)
+    }
+
+    /// The catalog version that is being made: one more than what is in the store.
+    pub(crate) fn version(&self) -> i64 {
+        self.version
+    }
+
+    /// For reading what is in the store now.
+    pub(crate) fn connection(&mut self) -> &mut dyn Connection {
+        self.connection
+    }
+
+    /// Makes everything durable.
+    pub(crate) fn commit(mut self, next_id: i64) -> Result<()> {
+        let parameters = [Value::Int(self.version), Value::Int(next_id)];
+        self.connection.execute("UPDATE meta SET version = ?1, next_id = ?2", &parameters)?;
+        self.is_committed = true;
+        self.connection.commit()
+    }
+
+    pub(crate) fn put_database(&mut self, database: &Database) -> Result<()> {
+        let parameters = record::encode_parameters(&database.parameters)?;
+        self.connection.execute(
+            "INSERT INTO databases (id, name, comment, location, parameters) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (id) DO UPDATE SET comment = excluded.comment, location = excluded.location, \
+             parameters = excluded.parameters",
+            &[
+                Value::Int(database.id),
+                Value::Text(&database.name),
+                Value::optional(database.comment.as_deref()),
+                Value::optional(database.location.as_deref()),
+                Value::optional(parameters.as_deref()),
+            ],
+        )?;
+        Ok(())
+    }
+
+    pub(crate) fn delete_database(&mut self, id: i64) -> Result<()> {
+        self.connection.execute("DELETE FROM databases WHERE id = ?1", &[Value::Int(id)])?;
+        Ok(())
+    }
+
+    pub(crate) fn put_table(&mut self, database_id: i64, table: &Table) -> Result<()> {
+        let definition = record::encode(&table.definition)?;
+        let partition_count = i64::try_from(table.partition_count).unwrap_or(i64::MAX);
+        self.connection.execute(
+            "INSERT INTO tables (id, database_id, name, version, partitions_version, partition_count, created_at_ms, \
+             updated_at_ms, definition, catalog_version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             ON CONFLICT (id) DO UPDATE SET database_id = excluded.database_id, name = excluded.name, \
+             version = excluded.version, partitions_version = excluded.partitions_version, \
+             partition_count = excluded.partition_count, updated_at_ms = excluded.updated_at_ms, \
+             definition = excluded.definition, catalog_version = excluded.catalog_version",
+            &[
+                Value::Int(table.id),
+                Value::Int(database_id),
+                Value::Text(&table.name.name),
+                Value::Int(table.version),
+                Value::Int(table.partitions_version),
+                Value::Int(partition_count),
+                Value::Int(table.created_at_ms),
+                Value::Int(table.updated_at_ms),
+                Value::Text(&definition),
+                Value::Int(self.version),
+            ],
+        )?;
+        // Partitions that come and go make no version of the table.
+        self.connection.execute(
+            "INSERT INTO table_versions (table_id, version, changed_at_ms, definition) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (table_id, version) DO NOTHING",
+            &[
+                Value::Int(table.id),
+                Value::Int(table.version),
+                Value::Int(table.updated_at_ms),
+                Value::Text(&definition),
+            ],
+        )?;
+        self.connection.execute(
+            "DELETE FROM table_versions WHERE table_id = ?1 AND version <= ?2",
+            &[Value::Int(table.id), Value::Int(table.version - TABLE_VERSIONS_MAX)],
+        )?;
+        Ok(())
+    }
+
+    pub(crate) fn delete_table(&mut self, id: i64) -> Result<()> {
+        self.connection.execute("DELETE FROM tables WHERE id = ?1", &[Value::Int(id)])?;
+        self.connection.execute("DELETE FROM table_versions WHERE table_id = ?1", &[Value::Int(id)])?;
+        Ok(())
+    }
+
+    /// Adds the partitions that aren't there. `on_existing` is told of each that is, and may refuse; returns how many were
+    /// added.
+    pub(crate) fn add_partitions(
+        &mut self,
+        table_id: i64,
+        partitions: &[Partition],
+        mut on_existing: impl FnMut(&Partition) -> Result<()>,
+    ) -> Result<u64> {
+        let mut added_count = 0;
+        for batch in partitions.chunks(PARTITION_BATCH) {
+            let keys = keys(batch.iter().map(|partition| partition.values.as_slice()));
+            let storages = batch
+                .iter()
+                .map(|partition| partition.storage.as_ref().map(record::encode_partition_storage).transpose())
+                .collect::<Result<Vec<_>>>()?;
+            let rows: Vec<Vec<Value<'_>>> = (batch.iter().zip(&keys))
+                .zip(&storages)
+                .map(|((partition, key), storage)| {
+                    vec![
+                        Value::Int(table_id),
+                        Value::Blob(key),
+                        Value::Int(self.version),
+                        Value::optional(partition.location.as_deref()),
+                        Value::optional(storage.as_deref()),
+                    ]
+                })
+                .collect();
+            let inserted = self.connection.execute_each(
+                "INSERT INTO partitions (table_id, \"values\", added_version, location, storage) \
+                 SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM partitions \
+                 WHERE table_id = ?1 AND \"values\" = ?2 AND dropped_version IS NULL)",
+                &rows,
+            )?;
+            for (partition, count) in batch.iter().zip(inserted) {
+                match count {
+                    0 => on_existing(partition)?,
+                    _ => added_count += 1,
+                }
+            }
+        }
+        Ok(added_count)
+    }
+
+    /// Drops the partitions with these values. `on_missing` is told of each that isn't there, and may refuse; returns how
+    /// many were dropped.
+    pub(crate) fn drop_partitions(
+        &mut self,
+        table_id: i64,
+        values: &[Vec<Option<String>>],
+        mut on_missing: impl FnMut(&[Option<String>]) -> Result<()>,
+    ) -> Result<u64> {
+        let mut dropped_count = 0;
+        for batch in values.chunks(PARTITION_BATCH) {
+            let keys = keys(batch.iter().map(Vec::as_slice));
+            let rows: Vec<Vec<Value<'_>>> =
+                keys.iter().map(|key| vec![Value::Int(table_id), Value::Blob(key), Value::Int(self.version)]).collect();
+            // Nobody has seen what this very transaction added: that goes at once.
+            let deleted = self.connection.execute_each(
+                "DELETE FROM partitions WHERE table_id = ?1 AND \"values\" = ?2 AND added_version = ?3",
+                &rows,
+            )?;
+            let updated = self.connection.execute_each(
+                "UPDATE partitions SET dropped_version = ?3 \
+                 WHERE table_id = ?1 AND \"values\" = ?2 AND dropped_version IS NULL",
+                &rows,
+            )?;
+            for (values, count) in
+                batch.iter().zip(deleted.iter().zip(updated).map(|(deleted, updated)| deleted + updated))
+            {
+                match count {
+                    0 => on_missing(values)?,
+                    _ => dropped_count += 1,
+                }
+            }
+        }
+        Ok(dropped_count)
+    }
+
+    /// Drops all partitions of a table.
+    pub(crate) fn drop_all_partitions(&mut self, table_id: i64) -> Result<()> {
+        let parameters = [Value::Int(table_id), Value::Int(self.version)];
+        self.connection.execute("DELETE FROM partitions WHERE table_id = ?1 AND added_version = ?2", &parameters)?;
+        self.connection.execute(
+            "UPDATE partitions SET dropped_version = ?2 WHERE table_id = ?1 AND dropped_version IS NULL",
+            &parameters,
+        )?;
+        Ok(())
+    }
+
+    /// Deletes the partitions that snapshots from `oldest_version` on can't see.
+    pub(crate) fn purge(&mut self, oldest_version: i64) -> Result<u64> {
+        self.connection.execute("DELETE FROM partitions WHERE dropped_version <= ?1", &[Value::Int(oldest_version)])
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.is_committed {
+            self.connection.rollback();
+        }
+    }
+}
+
+impl std::fmt::Debug for Transaction<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transaction").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+fn keys<'a>(values: impl Iterator<Item = &'a [Option<String>]>) -> Vec<Vec<u8>> {
+    values
+        .map(|values| {
+            let mut key = Vec::new();
+            partition_key::encode(values, &mut key);
+            key
+        })
+        .collect()
+}
+
+/// Deletes the partitions that only snapshots of an earlier process could see.
+pub(crate) fn purge_all(connection: &mut dyn Connection) -> Result<()> {
+    connection.execute("DELETE FROM partitions WHERE dropped_version IS NOT NULL", &[]).map(|_| ())
+}
