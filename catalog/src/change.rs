@@ -16,6 +16,19 @@ pub enum CreateMode {
     OrReplace,
 }
 
+/// What may be changed about a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseChange {
+    /// The text of `COMMENT`; `None` takes it away.
+    Comment(Option<String>),
+    /// Where its new tables' files go; those that are there stay.
+    Location(String),
+    /// `DBPROPERTIES`, added to those that are there.
+    Parameters(BTreeMap<String, String>),
+    /// Another name, which must be free; its tables come along. `default` keeps its own.
+    Rename(String),
+}
+
 /// One step of a commit. Names are matched without regard to case.
 #[derive(Debug, Clone)]
 pub enum Change {
@@ -31,6 +44,13 @@ pub enum Change {
         parameters: BTreeMap<String, String>,
         /// What to do if it is there; [`CreateMode::OrReplace`] changes all but its name.
         mode: CreateMode,
+    },
+    /// Changes one thing about a database.
+    AlterDatabase {
+        /// Its name.
+        name: String,
+        /// What changes.
+        change: DatabaseChange,
     },
     /// Drops a database; with `cascade` its tables too, else it must be empty. `default` can't be dropped.
     DropDatabase {

@@ -8,7 +8,8 @@ use crate::name::{DEFAULT_DATABASE, validate_database_name, validate_table_name}
 use crate::partition::{HIVE_DEFAULT_PARTITION, hive_path};
 use crate::store::write::Transaction;
 use crate::{
-    Change, CreateMode, Database, Error, Partition, Result, Snapshot, Table, TableDefinition, TableKind, TableName,
+    Change, CreateMode, Database, DatabaseChange, Error, Partition, Result, Snapshot, Table, TableDefinition,
+    TableKind, TableName,
 };
 
 /// A snapshot in the making.
@@ -46,6 +47,7 @@ impl<'a> Draft<'a> {
             Change::CreateDatabase { name, comment, location, parameters, mode } => {
                 self.create_database(&name, comment, location, parameters, mode)
             }
+            Change::AlterDatabase { name, change } => self.alter_database(&name, change),
             Change::DropDatabase { name, if_exists, cascade } => self.drop_database(&name, if_exists, cascade),
             Change::CreateTable { name, definition, mode } => self.create_table(&name, definition, mode),
             Change::AlterTable { name, definition, base_version } => self.alter_table(&name, definition, base_version),
@@ -78,6 +80,52 @@ impl<'a> Draft<'a> {
         self.transaction.put_database(&database)?;
         self.snapshot.databases.insert(database.name.clone(), Arc::new(database));
         self.is_changed = true;
+        Ok(())
+    }
+
+    fn alter_database(&mut self, name: &str, change: DatabaseChange) -> Result<()> {
+        let existing = Arc::clone(self.snapshot.database(name)?);
+        let mut database = (*existing).clone();
+        match change {
+            DatabaseChange::Comment(comment) => database.comment = comment,
+            DatabaseChange::Location(location) => database.location = Some(location),
+            DatabaseChange::Parameters(parameters) => database.parameters.extend(parameters),
+            DatabaseChange::Rename(to) => return self.rename_database(database, &to),
+        }
+        if database == *existing {
+            return Ok(());
+        }
+        self.transaction.put_database(&database)?;
+        self.snapshot.databases.insert(database.name.clone(), Arc::new(database));
+        self.is_changed = true;
+        Ok(())
+    }
+
+    fn rename_database(&mut self, mut database: Database, to: &str) -> Result<()> {
+        validate_database_name(to)?;
+        let to = to.to_lowercase();
+        if database.name == DEFAULT_DATABASE {
+            return Err(Error::Invalid {
+                message: format!(
+                    "database \"{DEFAULT_DATABASE}\" cannot be renamed because it is required by the system"
+                ),
+                hint: None,
+            });
+        }
+        if self.snapshot.find_database(&to).is_some() {
+            return Err(Error::AlreadyExists { kind: "database", name: to });
+        }
+        let from = std::mem::replace(&mut database.name, to.clone());
+        let tables: Vec<Arc<Table>> = self.snapshot.tables_in(&from).cloned().collect();
+        self.snapshot.databases.remove(&from);
+        self.transaction.put_database(&database)?;
+        self.snapshot.databases.insert(to.clone(), Arc::new(database));
+        self.is_changed = true;
+        for table in tables {
+            self.snapshot.tables.remove(&table.name);
+            let name = TableName { database: to.clone(), name: table.name.name.clone() };
+            self.put(Table { name, ..(*table).clone() })?;
+        }
         Ok(())
     }
 

@@ -25,7 +25,7 @@ pub mod store;
 pub mod table;
 
 pub use catalog::Catalog;
-pub use change::{Change, CreateMode};
+pub use change::{Change, CreateMode, DatabaseChange};
 pub use data_type::{DataType, StructField};
 pub use database::Database;
 pub use error::{Error, Result};

@@ -6,8 +6,14 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::{Error, Result};
+
+/// How long, and how often, to wait for a holder that is about to go: a server that is stopping, or a child that was forked
+/// and holds what its parent had open until it runs its own program.
+const WAIT: Duration = Duration::from_millis(20);
+const WAITS_MAX: u32 = 25;
 
 /// Held as long as it lives.
 #[derive(Debug)]
@@ -24,7 +30,15 @@ impl FileLock {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path).map_err(
                 |error| unusable(format!("lock file \"{}\" cannot be opened: {error}", lock_path.display())),
             )?;
-        match file.try_lock() {
+        let mut waits = 0;
+        let locked = loop {
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) if waits < WAITS_MAX => std::thread::sleep(WAIT),
+                other => break other,
+            }
+            waits += 1;
+        };
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = holder(&mut file);

@@ -51,7 +51,7 @@ impl<'a> Transaction<'a> {
         let parameters = record::encode_parameters(&database.parameters)?;
         self.connection.execute(
             "INSERT INTO databases (id, name, comment, location, parameters) VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT (id) DO UPDATE SET comment = excluded.comment, location = excluded.location, \
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name, comment = excluded.comment, location = excluded.location, \
              parameters = excluded.parameters",
             &[
                 Value::Int(database.id),

@@ -14,6 +14,7 @@ pub(super) const SHOW_COLUMNS: &[&str] = &["field"];
 pub(super) const SHOW_PARTITIONS: &[&str] = &["partition"];
 pub(super) const SHOW_CREATE: &[&str] = &["createtab_stmt"];
 pub(super) const SHOW_PROPERTIES: &[&str] = &["prpt_name", "prpt_value"];
+pub(super) const SHOW_PROPERTY: &[&str] = &["prpt_value"];
 pub(super) const DESCRIBE: &[&str] = &["col_name", "data_type", "comment"];
 pub(super) const SHOW_ALL: &[&str] = &["name", "setting", "description"];
 

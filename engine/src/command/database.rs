@@ -1,10 +1,11 @@
-//! CREATE and DROP DATABASE.
+//! CREATE, ALTER and DROP DATABASE.
 
 use std::collections::BTreeMap;
 
-use limnos_catalog::{Change, CreateMode};
+use limnos_catalog::{Change, CreateMode, DatabaseChange};
 
 use super::{CommandAnswer, CommandContext, commit, resolve_database_name, skipping};
+use crate::parse::statement::AlterDatabase;
 use crate::{Result, Session};
 
 pub(super) async fn create(
@@ -27,6 +28,26 @@ pub(super) async fn create(
     let change = Change::CreateDatabase { name, comment, location, parameters, mode };
     let notices = commit(context, session, vec![change]).await?;
     Ok(answer.with_notices(notices))
+}
+
+pub(super) async fn alter(
+    context: &CommandContext<'_>,
+    session: &mut Session,
+    name: &str,
+    action: &AlterDatabase,
+) -> Result<CommandAnswer> {
+    let name = resolve_database_name(session, name);
+    let change = match action {
+        AlterDatabase::SetParameters(parameters) => DatabaseChange::Parameters(parameters.clone()),
+        AlterDatabase::SetLocation(location) => DatabaseChange::Location(context.stores.resolve(location)?.url),
+        AlterDatabase::RenameTo(to) => DatabaseChange::Rename(resolve_database_name(session, to)),
+    };
+    let is_here = session.database == name;
+    let notices = commit(context, session, vec![Change::AlterDatabase { name, change }]).await?;
+    if let (AlterDatabase::RenameTo(to), true) = (action, is_here) {
+        to.clone_into(&mut session.database);
+    }
+    Ok(CommandAnswer::tag("ALTER SCHEMA").with_notices(notices))
 }
 
 pub(super) async fn drop(

@@ -4,21 +4,32 @@ use limnos_catalog::{Column, TableKind};
 
 use super::answer::{DESCRIBE, text_rows};
 use super::table::format_name;
-use super::{CommandAnswer, CommandContext, find};
-use crate::parse::ObjectName;
-use crate::{Result, Session};
+use super::{CommandAnswer, CommandContext, find, partition};
+use crate::parse::{ObjectName, PartitionSpec};
+use crate::{Error, ErrorCode, Result, Session};
 
 pub(super) fn describe(
     context: &CommandContext<'_>,
     session: &Session,
     table: &ObjectName,
     extended: bool,
+    partition: Option<&PartitionSpec>,
+    only: Option<&str>,
 ) -> Result<CommandAnswer> {
     let table = find(context, session, table)?;
+    let found = partition.map(|spec| partition::one(context, table, spec)).transpose()?;
     let row = |a: &str, b: &str, c: &str| vec![a.to_owned(), b.to_owned(), c.to_owned()];
     let column = |column: &Column| {
         row(&column.name, &column.data_type.to_string(), column.comment.as_deref().unwrap_or_default())
     };
+    if let Some(name) = only {
+        let mut columns = table.columns.iter().chain(&table.partition_keys);
+        let found = columns.find(|column| column.name == name).ok_or_else(|| {
+            let message = format!("column \"{name}\" of relation \"{}\" does not exist", table.name);
+            Error::new(ErrorCode::UndefinedColumn, message)
+        })?;
+        return Ok(CommandAnswer::rows(text_rows(DESCRIBE, &[column(found)])?, "DESCRIBE"));
+    }
     let mut rows: Vec<Vec<String>> = table.columns.iter().chain(&table.partition_keys).map(column).collect();
     if !table.partition_keys.is_empty() {
         rows.push(row("", "", ""));
@@ -27,7 +38,16 @@ pub(super) fn describe(
         rows.push(row("", "", ""));
         rows.extend(table.partition_keys.iter().map(column));
     }
-    if extended {
+    if let Some(found) = found {
+        rows.push(row("", "", ""));
+        rows.push(row("# Detailed Partition Information", "", ""));
+        let values: Vec<&str> = found.values.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect();
+        rows.push(row("Partition Value:", &format!("[{}]", values.join(", ")), ""));
+        rows.push(row("Location:", found.location.as_deref().unwrap_or_default(), ""));
+        if let Some(storage) = &found.storage {
+            rows.push(row("Format:", format_name(storage.format), ""));
+        }
+    } else if extended {
         rows.push(row("", "", ""));
         rows.push(row("# Detailed Table Information", "", ""));
         rows.push(row("Database:", &table.name.database, ""));

@@ -16,7 +16,9 @@ use crate::parse::{ObjectName, Statement};
 use crate::scan::store::Stores;
 use crate::{CommandTag, Error, ErrorCode, Notice, Result, Session};
 
+mod alter;
 mod answer;
+mod comment;
 mod crawl;
 mod database;
 mod describe;
@@ -27,6 +29,7 @@ mod setting;
 mod show;
 mod show_create;
 mod table;
+mod version;
 
 pub use show_create::create_statement;
 pub use table::VIEW_DIALECT;
@@ -86,7 +89,19 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
         Statement::CreateTable(create) => table::create(context, session, create).await,
         Statement::CreateView(create) => table::create_view(context, session, create).await,
         Statement::Drop { view, names, if_exists } => table::drop(context, session, *view, names, *if_exists).await,
-        Statement::RenameTable { name, to } => table::rename(context, session, name, to).await,
+        Statement::RenameTable { view, name, to, if_exists } => {
+            table::rename(context, session, *view, name, to, *if_exists).await
+        }
+        Statement::AlterTable { view, name, if_exists, actions } => {
+            alter::alter(context, session, *view, name, *if_exists, actions).await
+        }
+        Statement::AlterView { name, query, sql } => table::alter_view(context, session, name, query, sql).await,
+        Statement::AlterDatabase { name, action } => database::alter(context, session, name, action).await,
+        Statement::AlterPartition { table, partition, action } => {
+            partition::alter(context, session, table, partition, action).await
+        }
+        Statement::Comment { target, text } => comment::comment(context, session, target, text.as_deref()).await,
+        Statement::ShowVersions { table } => version::show(context, session, table),
         Statement::AddPartitions { table, partitions, if_not_exists } => {
             partition::add(context, session, table, partitions, *if_not_exists).await
         }
@@ -100,10 +115,14 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
             show::tables(context, session, database.as_deref(), pattern.as_ref(), *views_only)
         }
         Statement::ShowColumns { table } => show::columns(context, session, table),
-        Statement::ShowPartitions { table } => show::partitions(context, session, table),
+        Statement::ShowPartitions { table, partition } => show::partitions(context, session, table, partition.as_ref()),
         Statement::ShowCreate { table } => show::create(context, session, table),
-        Statement::ShowTableProperties { table } => show::properties(context, session, table),
-        Statement::Describe { table, extended } => describe::describe(context, session, table, *extended),
+        Statement::ShowTableProperties { table, property } => {
+            show::properties(context, session, table, property.as_deref())
+        }
+        Statement::Describe { table, extended, partition, column } => {
+            describe::describe(context, session, table, *extended, partition.as_ref(), column.as_deref())
+        }
         Statement::Use { database } => setting::use_database(context, session, database),
         Statement::Set { name, values, local } => setting::set(context, session, name, values.as_deref(), *local),
         Statement::Reset { name } => setting::reset(context, session, name.as_deref()),
@@ -134,6 +153,8 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
 pub fn schema(statement: &Statement) -> Option<SchemaRef> {
     let names: &[&str] = match statement {
         Statement::Crawl { .. } => return Some(answer::crawl_schema()),
+        Statement::ShowVersions { .. } => return Some(version::schema()),
+        Statement::ShowTableProperties { property: Some(_), .. } => answer::SHOW_PROPERTY,
         Statement::ShowDatabases { .. } => answer::SHOW_DATABASES,
         Statement::ShowTables { .. } => answer::SHOW_TABLES,
         Statement::ShowColumns { .. } => answer::SHOW_COLUMNS,

@@ -1,10 +1,17 @@
-//! ALTER TABLE ... ADD and DROP PARTITION, and what values a key takes.
+//! ALTER TABLE ... ADD, DROP and PARTITION (..), and what values a key takes.
 
+use std::collections::BTreeSet;
+
+use arrow::array::{Array, BooleanArray, Scalar, StringArray};
+use arrow::compute::kernels::cmp;
+use arrow::compute::{CastOptions, cast_with_options};
 use limnos_catalog::partition::hive_path;
-use limnos_catalog::{Change, Column, DataType, Partition, Table};
+use limnos_catalog::{Change, Column, DataType, Partition, PartitionList, Table, TableKind};
 
 use super::{CommandAnswer, CommandContext, commit, find_partitioned};
+use crate::parse::statement::{Comparison, PartitionAction, PartitionCondition};
 use crate::parse::{ObjectName, PartitionSpec};
+use crate::scan::schema::arrow_type;
 use crate::{Error, ErrorCode, Result, Session};
 
 pub(super) async fn add(
@@ -37,14 +44,169 @@ pub(super) async fn drop(
     context: &CommandContext<'_>,
     session: &mut Session,
     table: &ObjectName,
-    specs: &[PartitionSpec],
+    all_conditions: &[Vec<PartitionCondition>],
     if_exists: bool,
 ) -> Result<CommandAnswer> {
     let (table, _) = find_partitioned(context, session, table)?;
-    let values = specs.iter().map(|spec| values(table, spec)).collect::<Result<Vec<_>>>()?;
+    let list = context.catalog.partitions(&context.snapshot, table)?;
+    let mut rows = BTreeSet::new();
+    for conditions in all_conditions {
+        let found = find(table, &list, conditions)?;
+        if found.is_empty() && !if_exists {
+            let message = format!("no partition of \"{}\" meets ({})", table.name, spell(conditions));
+            return Err(Error::new(ErrorCode::UndefinedObject, message)
+                .with_hint("DROP IF EXISTS PARTITION passes over what is not there."));
+        }
+        rows.extend(found);
+    }
+    let values = rows.into_iter().map(|row| values_of(&list, row)).collect();
     let change = Change::DropPartitions { table: table.name.clone(), values, if_exists };
     let notices = commit(context, session, vec![change]).await?;
     Ok(CommandAnswer::tag("ALTER TABLE").with_notices(notices))
+}
+
+/// ALTER TABLE ... PARTITION (..) SET LOCATION | RENAME TO PARTITION (..)
+pub(super) async fn alter(
+    context: &CommandContext<'_>,
+    session: &mut Session,
+    table: &ObjectName,
+    spec: &PartitionSpec,
+    action: &PartitionAction,
+) -> Result<CommandAnswer> {
+    let (table, storage) = find_partitioned(context, session, table)?;
+    let before = one(context, table, spec)?;
+    let mut after = before.clone();
+    match action {
+        PartitionAction::SetLocation(location) => {
+            after.location = Some(context.stores.resolve(&as_folder(location))?.url);
+        }
+        PartitionAction::RenameTo(spec) => after.values = values(table, spec)?,
+        PartitionAction::Storage(_) => {
+            return Err(Error::unsupported("partitions in a format of their own are not supported yet"));
+        }
+    }
+    // The files stay where they are; only a place that follows from the values need not be kept.
+    let standard = folder_url(&storage.location, &standard_path(table, &after.values));
+    after.location.take_if(|location| *location == standard);
+    if after.values == before.values
+        && before.location.as_deref() == Some(standard.as_str())
+        && after.location.is_none()
+    {
+        return Ok(CommandAnswer::tag("ALTER TABLE"));
+    }
+    let name = &table.name;
+    let changes = vec![
+        Change::DropPartitions { table: name.clone(), values: vec![before.values], if_exists: false },
+        Change::AddPartitions { table: name.clone(), partitions: vec![after], if_not_exists: false },
+    ];
+    let notices = commit(context, session, changes).await?;
+    Ok(CommandAnswer::tag("ALTER TABLE").with_notices(notices))
+}
+
+/// The one partition that a spec names, with its location spelt out.
+pub(super) fn one(context: &CommandContext<'_>, table: &Table, spec: &PartitionSpec) -> Result<Partition> {
+    values(table, spec)?;
+    let list = context.catalog.partitions(&context.snapshot, table)?;
+    let conditions = conditions(spec);
+    let rows = find(table, &list, &conditions)?;
+    let &[row] = rows.as_slice() else {
+        let message = format!("partition ({}) of \"{}\" does not exist", spell(&conditions), table.name);
+        let several = format!("{} partitions of \"{}\" are ({})", rows.len(), table.name, spell(&conditions));
+        return Err(if rows.is_empty() {
+            Error::new(ErrorCode::UndefinedObject, message).with_hint("SHOW PARTITIONS lists them.")
+        } else {
+            Error::new(ErrorCode::InvalidColumnReference, several)
+                .with_detail("Their folders spell the same value differently.")
+        });
+    };
+    let values = values_of(&list, row);
+    let location = match (&list.locations[row], &table.kind) {
+        (Some(location), _) => Some(location.to_string()),
+        (None, TableKind::External(storage)) => Some(folder_url(&storage.location, &standard_path(table, &values))),
+        (None, TableKind::View { .. }) => None,
+    };
+    Ok(Partition { values, location, storage: list.storages.get(&row).map(|storage| (**storage).clone()) })
+}
+
+fn values_of(list: &PartitionList, row: usize) -> Vec<Option<String>> {
+    list.values.iter().map(|key| key[row].as_deref().map(str::to_owned)).collect()
+}
+
+/// A spec as conditions: each key equals its value.
+pub(super) fn conditions(spec: &PartitionSpec) -> Vec<PartitionCondition> {
+    let equal = |(key, value): &(String, Option<String>)| PartitionCondition {
+        key: key.clone(),
+        comparison: Comparison::Equal,
+        value: value.clone(),
+    };
+    spec.values.iter().map(equal).collect()
+}
+
+/// The partitions that meet all `conditions`, compared as the keys' types compare: `month = 1` finds the folder `month=01`.
+pub(super) fn find(table: &Table, list: &PartitionList, conditions: &[PartitionCondition]) -> Result<Vec<usize>> {
+    let mut kept = BooleanArray::from(vec![true; list.len()]);
+    for condition in conditions {
+        let position = table.partition_keys.iter().position(|key| key.name == condition.key);
+        let Some(position) = position else {
+            return Err(wrong_key(table, format!("\"{}\" is not a partition key", condition.key)));
+        };
+        let met = meets(&table.partition_keys[position], &list.values[position], condition)?;
+        kept = arrow::compute::and_kleene(&kept, &met).map_err(|error| Error::internal(error.to_string()))?;
+    }
+    Ok((0..kept.len()).filter(|row| kept.is_valid(*row) && kept.value(*row)).collect())
+}
+
+/// Which of a key's values meet a condition.
+fn meets(key: &Column, values: &[Option<Box<str>>], condition: &PartitionCondition) -> Result<BooleanArray> {
+    let is_null = |null: bool| BooleanArray::from_iter(values.iter().map(|value| Some(value.is_none() == null)));
+    let Some(wanted) = &condition.value else {
+        return Ok(is_null(condition.comparison == Comparison::Equal));
+    };
+    check_value(key, wanted)?;
+    let typed = |texts: StringArray| {
+        let options = CastOptions { safe: true, ..CastOptions::default() };
+        cast_with_options(&texts, &arrow_type(&key.data_type), &options)
+    };
+    let met = typed(StringArray::from_iter(values.iter().map(Option::as_deref))).and_then(|values| {
+        let wanted = Scalar::new(typed(StringArray::from(vec![wanted.as_str()]))?);
+        match condition.comparison {
+            Comparison::Equal => cmp::eq(&values, &wanted),
+            Comparison::NotEqual => cmp::neq(&values, &wanted),
+            Comparison::Less => cmp::lt(&values, &wanted),
+            Comparison::LessOrEqual => cmp::lt_eq(&values, &wanted),
+            Comparison::Greater => cmp::gt(&values, &wanted),
+            Comparison::GreaterOrEqual => cmp::gt_eq(&values, &wanted),
+        }
+    });
+    met.map_err(|error| Error::internal(format!("partition key \"{}\": {error}", key.name)))
+}
+
+/// `dt < '2020-01-01', country = 'US'`
+fn spell(conditions: &[PartitionCondition]) -> String {
+    let one = |condition: &PartitionCondition| {
+        let comparison = match condition.comparison {
+            Comparison::Equal => "=",
+            Comparison::NotEqual => "<>",
+            Comparison::Less => "<",
+            Comparison::LessOrEqual => "<=",
+            Comparison::Greater => ">",
+            Comparison::GreaterOrEqual => ">=",
+        };
+        match &condition.value {
+            Some(value) => format!("{} {comparison} '{value}'", condition.key),
+            None => format!("{} {comparison} NULL", condition.key),
+        }
+    };
+    conditions.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn wrong_key(table: &Table, message: String) -> Error {
+    let keys: Vec<&str> = table.partition_keys.iter().map(|key| key.name.as_str()).collect();
+    Error::new(ErrorCode::InvalidColumnReference, message).with_detail(format!(
+        "The partition keys of \"{}\" are {}.",
+        table.name,
+        keys.join(", ")
+    ))
 }
 
 fn as_folder(location: &str) -> String {
@@ -63,14 +225,7 @@ pub(super) fn folder_url(location: &str, path: &str) -> String {
 
 /// The values of a spec in the keys' order. It must name exactly the keys.
 fn values(table: &Table, spec: &PartitionSpec) -> Result<Vec<Option<String>>> {
-    let invalid = |message: String| {
-        let keys: Vec<&str> = table.partition_keys.iter().map(|key| key.name.as_str()).collect();
-        Error::new(ErrorCode::InvalidColumnReference, message).with_detail(format!(
-            "The partition keys of \"{}\" are {}.",
-            table.name,
-            keys.join(", ")
-        ))
-    };
+    let invalid = |message: String| wrong_key(table, message);
     for (index, (name, _)) in spec.values.iter().enumerate() {
         if !table.partition_keys.iter().any(|key| key.name == *name) {
             return Err(invalid(format!("\"{name}\" is not a partition key")));

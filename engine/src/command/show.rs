@@ -4,9 +4,11 @@ use limnos_catalog::TableKind;
 use limnos_catalog::partition::hive_path;
 
 use super::answer::{self, text_rows};
-use super::{CommandAnswer, CommandContext, create_statement, find, find_partitioned, pattern, resolve_database_name};
-use crate::parse::{Dialect, NamePattern, ObjectName};
-use crate::{Result, Session};
+use super::{
+    CommandAnswer, CommandContext, create_statement, find, find_partitioned, partition, pattern, resolve_database_name,
+};
+use crate::parse::{Dialect, NamePattern, ObjectName, PartitionSpec};
+use crate::{Error, ErrorCode, Result, Session};
 
 fn one_column(names: &[&str], rows: impl Iterator<Item = String>) -> Result<CommandAnswer> {
     let rows: Vec<Vec<String>> = rows.map(|value| vec![value]).collect();
@@ -49,15 +51,24 @@ pub(super) fn columns(context: &CommandContext<'_>, session: &Session, table: &O
     one_column(answer::SHOW_COLUMNS, columns.map(|column| column.name.clone()))
 }
 
-pub(super) fn partitions(context: &CommandContext<'_>, session: &Session, table: &ObjectName) -> Result<CommandAnswer> {
+pub(super) fn partitions(
+    context: &CommandContext<'_>,
+    session: &Session,
+    table: &ObjectName,
+    spec: Option<&PartitionSpec>,
+) -> Result<CommandAnswer> {
     let (table, _) = find_partitioned(context, session, table)?;
     let list = context.catalog.partitions(&context.snapshot, table)?;
+    let rows = match spec {
+        Some(spec) => partition::find(table, &list, &partition::conditions(spec))?,
+        None => (0..list.len()).collect(),
+    };
     let path = |row: usize| {
         let values = list.values.iter().map(|key| key[row].as_deref());
         let path = hive_path(table.partition_keys.iter().map(|key| key.name.as_str()).zip(values));
         path.trim_end_matches('/').to_owned()
     };
-    let mut paths: Vec<String> = (0..list.len()).map(path).collect();
+    let mut paths: Vec<String> = rows.into_iter().map(path).collect();
     paths.sort();
     one_column(answer::SHOW_PARTITIONS, paths.into_iter())
 }
@@ -66,8 +77,20 @@ pub(super) fn create(context: &CommandContext<'_>, session: &Session, table: &Ob
     one_column(answer::SHOW_CREATE, std::iter::once(create_statement(find(context, session, table)?)))
 }
 
-pub(super) fn properties(context: &CommandContext<'_>, session: &Session, table: &ObjectName) -> Result<CommandAnswer> {
+pub(super) fn properties(
+    context: &CommandContext<'_>,
+    session: &Session,
+    table: &ObjectName,
+    property: Option<&str>,
+) -> Result<CommandAnswer> {
     let table = find(context, session, table)?;
+    if let Some(property) = property {
+        let value = table.parameters.get(property).ok_or_else(|| {
+            let message = format!("property \"{property}\" of \"{}\" does not exist", table.name);
+            Error::new(ErrorCode::UndefinedObject, message)
+        })?;
+        return one_column(answer::SHOW_PROPERTY, std::iter::once(value.clone()));
+    }
     let rows: Vec<Vec<String>> =
         table.parameters.iter().map(|(name, value)| vec![name.clone(), value.clone()]).collect();
     Ok(CommandAnswer::rows(text_rows(answer::SHOW_PROPERTIES, &rows)?, "SHOW"))

@@ -12,15 +12,26 @@ pub fn create_statement(table: &Table) -> String {
     match &table.kind {
         TableKind::External(storage) => create_external(table, storage),
         TableKind::View { sql, .. } => {
-            let columns: Vec<String> =
-                table.columns.iter().map(|column| format!("\"{}\"", column.name.replace('"', "\"\""))).collect();
-            let comment = table
-                .comment
-                .as_ref()
-                .map_or_else(String::new, |text| format!(" COMMENT '{}'", text.replace('\'', "''")));
+            let string = |text: &str| format!("'{}'", text.replace('\'', "''"));
             let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+            let commented = |comment: &Option<String>| {
+                comment.as_ref().map_or_else(String::new, |text| format!(" COMMENT {}", string(text)))
+            };
+            let columns: Vec<String> = table
+                .columns
+                .iter()
+                .map(|column| format!("{}{}", quoted(&column.name), commented(&column.comment)))
+                .collect();
             let name = format!("{}.{}", quoted(&table.name.database), quoted(&table.name.name));
-            format!("CREATE VIEW {name} ({}){comment} AS\n{sql}", columns.join(", "))
+            let pairs: Vec<String> = table
+                .parameters
+                .iter()
+                .filter(|(name, _)| *name != VIEW_DIALECT)
+                .map(|(name, value)| format!("{} = {}", string(name), string(value)))
+                .collect();
+            let parameters =
+                if pairs.is_empty() { String::new() } else { format!(" TBLPROPERTIES ({})", pairs.join(", ")) };
+            format!("CREATE VIEW {name} ({}){}{parameters} AS\n{sql}", columns.join(", "), commented(&table.comment))
         }
     }
 }
@@ -54,8 +65,14 @@ fn create_external(table: &Table, storage: &StorageDescriptor) -> String {
     if storage.serde.is_some() || storage.format == FileFormat::Csv && !serde.is_empty() {
         push(format!("ROW FORMAT SERDE {}", string(serde)));
     }
-    if !storage.properties.is_empty() {
-        push(format!("WITH SERDEPROPERTIES ({})", properties(&storage.properties)));
+    let mut serde_properties = storage.properties.clone();
+    for column in &table.columns {
+        if let Some(source_name) = &column.source_name {
+            serde_properties.insert(format!("mapping.{}", column.name), source_name.clone());
+        }
+    }
+    if !serde_properties.is_empty() {
+        push(format!("WITH SERDEPROPERTIES ({})", properties(&serde_properties)));
     }
     let stored = if storage.format == FileFormat::Csv { "TEXTFILE" } else { format_name(storage.format) };
     push(format!("STORED AS {stored}"));

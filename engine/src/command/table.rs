@@ -1,10 +1,11 @@
 //! CREATE, DROP and RENAME of tables and views.
 
+use datafusion::sql::sqlparser::ast::Query;
 use limnos_catalog::{
     Change, Column, CreateMode, FileFormat, StorageDescriptor, TableDefinition, TableKind, TableName,
 };
 
-use super::{CommandAnswer, CommandContext, commit, resolve_table_name, skipping};
+use super::{CommandAnswer, CommandContext, alter, commit, resolve_table_name, skipping};
 use crate::parse::{CreateTable, CreateView, Dialect, ObjectName};
 use crate::{Error, ErrorCode, Notice, Result, Session};
 
@@ -134,32 +135,76 @@ pub(super) async fn create_view(
     if let Some(notice) = exists(context, &name, create.mode) {
         return Ok(answer.with_notices(vec![notice]));
     }
-    let mut columns = context.planner.columns(session, &create.query).await?;
-    if create.columns.len() > columns.len() {
-        let message = "CREATE VIEW specifies more column names than columns";
-        return Err(Error::new(ErrorCode::SyntaxError, message));
-    }
-    for (column, name) in columns.iter_mut().zip(&create.columns) {
-        column.name = name.to_lowercase();
-    }
-    if let Some(duplicate) = duplicate(&columns) {
-        let message = format!("column \"{duplicate}\" specified more than once");
-        return Err(Error::new(ErrorCode::DuplicateColumn, message));
-    }
-    let dialect = match session.settings.dialect() {
-        Dialect::Postgres => "postgres",
-        Dialect::Athena => "athena",
-    };
+    let mut parameters = create.parameters.clone();
+    parameters.insert(VIEW_DIALECT.to_owned(), dialect_name(session).to_owned());
     let definition = TableDefinition {
         kind: TableKind::View { sql: create.sql.clone(), database: session.database.clone() },
-        columns,
+        columns: view_columns(context, session, &create.query, &create.columns).await?,
         partition_keys: Vec::new(),
-        parameters: [(VIEW_DIALECT.to_owned(), dialect.to_owned())].into(),
+        parameters,
         comment: create.comment.clone(),
         owner: session.user.clone(),
     };
     let notices = commit(context, session, vec![Change::CreateTable { name, definition, mode: create.mode }]).await?;
     Ok(answer.with_notices(notices))
+}
+
+/// ALTER VIEW ... AS: another query under the same name, comment, owner and properties.
+pub(super) async fn alter_view(
+    context: &CommandContext<'_>,
+    session: &mut Session,
+    name: &ObjectName,
+    query: &Query,
+    sql: &str,
+) -> Result<CommandAnswer> {
+    let name = resolve_table_name(session, name);
+    let columns = view_columns(context, session, query, &[]).await?;
+    let (database, dialect) = (session.database.clone(), dialect_name(session));
+    let notices = alter::change(context, session, &name, true, |alteration| {
+        let definition = &mut alteration.definition;
+        definition.kind = TableKind::View { sql: sql.to_owned(), database: database.clone() };
+        let comments = std::mem::replace(&mut definition.columns, columns.clone());
+        for column in &mut definition.columns {
+            let before = comments.iter().find(|before| before.name == column.name);
+            column.comment = before.and_then(|before| before.comment.clone());
+        }
+        definition.parameters.insert(VIEW_DIALECT.to_owned(), dialect.to_owned());
+        Ok(())
+    })
+    .await?;
+    Ok(CommandAnswer::tag("ALTER VIEW").with_notices(notices))
+}
+
+/// The columns of a view's query, the first of them under the names of its own list.
+async fn view_columns(
+    context: &CommandContext<'_>,
+    session: &Session,
+    query: &Query,
+    names: &[(String, Option<String>)],
+) -> Result<Vec<Column>> {
+    let mut columns = context.planner.columns(session, query).await?;
+    if names.len() > columns.len() {
+        let message = "CREATE VIEW specifies more column names than columns";
+        return Err(Error::new(ErrorCode::SyntaxError, message));
+    }
+    for (column, (name, comment)) in columns.iter_mut().zip(names) {
+        column.name = name.to_lowercase();
+        column.comment.clone_from(comment);
+    }
+    match duplicate(&columns) {
+        Some(duplicate) => {
+            let message = format!("column \"{duplicate}\" specified more than once");
+            Err(Error::new(ErrorCode::DuplicateColumn, message))
+        }
+        None => Ok(columns),
+    }
+}
+
+fn dialect_name(session: &Session) -> &'static str {
+    match session.settings.dialect() {
+        Dialect::Postgres => "postgres",
+        Dialect::Athena => "athena",
+    }
 }
 
 fn duplicate(columns: &[Column]) -> Option<&str> {
@@ -194,11 +239,21 @@ pub(super) async fn drop(
 pub(super) async fn rename(
     context: &CommandContext<'_>,
     session: &mut Session,
+    view: bool,
     name: &ObjectName,
     to: &ObjectName,
+    if_exists: bool,
 ) -> Result<CommandAnswer> {
     let from = resolve_table_name(session, name);
+    if if_exists && context.snapshot.find_table(&from).is_none() {
+        let notice = skipping(&format!("relation \"{}\" does not exist", from.name), "00000");
+        return Ok(CommandAnswer::tag(if view { "ALTER VIEW" } else { "ALTER TABLE" }).with_notices(vec![notice]));
+    }
+    // As in PostgreSQL, ALTER TABLE renames views, too.
     let is_view = matches!(context.snapshot.table(&from)?.kind, TableKind::View { .. });
+    if view && !is_view {
+        return Err(Error::new(ErrorCode::WrongObjectType, format!("\"{from}\" is not a view")));
+    }
     let to = match &to.database {
         Some(_) => resolve_table_name(session, to),
         None => TableName::new(&from.database, &to.name),

@@ -1,6 +1,6 @@
 //! [`Error`]: what went wrong, in PostgreSQL's words, with the code that every endpoint translates from.
 
-mod translate;
+pub(crate) mod translate;
 
 use std::fmt;
 
@@ -62,6 +62,8 @@ pub enum ErrorCode {
     DataCorrupted,
     /// A file that was there when the query was planned is gone or replaced.
     FileChanged,
+    /// An object is there and not in the state that the statement needs.
+    ObjectNotInPrerequisiteState,
     /// A file or prefix does not exist.
     UndefinedFile,
     /// The operating system or the object store refused access.
@@ -134,7 +136,7 @@ impl ErrorCode {
             Self::DataException => "22000",
             Self::InvalidStatement => "42000",
             Self::DataCorrupted => "XX001",
-            Self::FileChanged => "55000",
+            Self::FileChanged | Self::ObjectNotInPrerequisiteState => "55000",
             Self::UndefinedFile => "58P01",
             Self::InsufficientPrivilege | Self::LocationNotAllowed => "42501",
             Self::IoError => "58030",

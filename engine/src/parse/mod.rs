@@ -70,6 +70,7 @@ pub(crate) fn parse_one(cursor: &mut Cursor<'_>) -> Result<Statement> {
         Some("CREATE") => ddl::create(cursor)?,
         Some("DROP") => ddl::drop(cursor)?,
         Some("ALTER") => ddl::alter(cursor)?,
+        Some("COMMENT") => ddl::comment(cursor)?,
         Some("MSCK") => ddl::repair(cursor)?,
         Some("CRAWL") => ddl::crawl(cursor)?,
         Some("DESCRIBE" | "DESC") => ddl::describe(cursor)?,

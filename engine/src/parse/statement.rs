@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use datafusion::sql::sqlparser::ast::Query;
 use limnos_catalog::{Column, CreateMode, FileFormat};
 
+use crate::parse::ddl::Stored;
+
 /// A name as written: `name` or `database.name`, unquoted parts lower-cased, not yet resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectName {
@@ -52,18 +54,55 @@ pub enum Statement {
         names: Vec<ObjectName>,
         if_exists: bool,
     },
+    /// ALTER TABLE or VIEW ... RENAME TO, SET SCHEMA.
     RenameTable {
+        view: bool,
         name: ObjectName,
         to: ObjectName,
+        if_exists: bool,
+    },
+    /// ALTER TABLE or ALTER VIEW: all actions or none.
+    AlterTable {
+        view: bool,
+        name: ObjectName,
+        if_exists: bool,
+        actions: Vec<TableAction>,
+    },
+    /// ALTER VIEW v AS query.
+    AlterView {
+        name: ObjectName,
+        query: Box<Query>,
+        /// The query's own text.
+        sql: String,
+    },
+    AlterDatabase {
+        name: String,
+        action: AlterDatabase,
+    },
+    /// ALTER TABLE ... PARTITION (..) SET LOCATION, RENAME TO PARTITION, ...
+    AlterPartition {
+        table: ObjectName,
+        partition: PartitionSpec,
+        action: PartitionAction,
+    },
+    /// COMMENT ON; `None` takes the comment away.
+    Comment {
+        target: CommentTarget,
+        text: Option<String>,
+    },
+    /// SHOW VERSIONS [OF] t.
+    ShowVersions {
+        table: ObjectName,
     },
     AddPartitions {
         table: ObjectName,
         partitions: Vec<PartitionSpec>,
         if_not_exists: bool,
     },
+    /// Each of `partitions` is the conditions that a partition must all meet to be dropped.
     DropPartitions {
         table: ObjectName,
-        partitions: Vec<PartitionSpec>,
+        partitions: Vec<Vec<PartitionCondition>>,
         if_exists: bool,
     },
     /// MSCK REPAIR TABLE t [ADD|DROP|SYNC PARTITIONS].
@@ -90,16 +129,23 @@ pub enum Statement {
     },
     ShowPartitions {
         table: ObjectName,
+        /// Only those with these values of some of the keys.
+        partition: Option<PartitionSpec>,
     },
     ShowCreate {
         table: ObjectName,
     },
     ShowTableProperties {
         table: ObjectName,
+        /// Only this one's value.
+        property: Option<String>,
     },
     Describe {
         table: ObjectName,
         extended: bool,
+        partition: Option<PartitionSpec>,
+        /// Only this column.
+        column: Option<String>,
     },
     /// USE d.
     Use {
@@ -166,6 +212,85 @@ pub enum Statement {
     },
 }
 
+/// One thing that ALTER TABLE does to a table's definition. Names of columns are lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TableAction {
+    AddColumns {
+        columns: Vec<Column>,
+        if_not_exists: bool,
+    },
+    /// Hive's REPLACE COLUMNS: these instead of all that are no partition keys.
+    ReplaceColumns(Vec<Column>),
+    /// Hive's CHANGE: another name, type, comment and place.
+    ChangeColumn {
+        name: String,
+        column: Column,
+        place: Option<ColumnPlace>,
+    },
+    RenameColumn {
+        name: String,
+        to: String,
+    },
+    ColumnType {
+        name: String,
+        data_type: limnos_catalog::DataType,
+    },
+    DropColumn {
+        name: String,
+        if_exists: bool,
+    },
+    SetParameters(BTreeMap<String, String>),
+    UnsetParameters {
+        names: Vec<String>,
+        if_exists: bool,
+    },
+    SetLocation(String),
+    /// SET FILEFORMAT.
+    SetFormat(Stored),
+    SetSerde {
+        class: String,
+        properties: BTreeMap<String, String>,
+    },
+    SetSerdeProperties(BTreeMap<String, String>),
+    UnsetSerdeProperties(Vec<String>),
+    OwnerTo(String),
+    /// The definition that this version of the table had.
+    RestoreVersion(i64),
+}
+
+/// Where CHANGE COLUMN puts a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnPlace {
+    First,
+    After(String),
+}
+
+/// What ALTER DATABASE does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AlterDatabase {
+    /// DBPROPERTIES, added to those that are there.
+    SetParameters(BTreeMap<String, String>),
+    SetLocation(String),
+    RenameTo(String),
+}
+
+/// What ALTER TABLE ... PARTITION (..) does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartitionAction {
+    SetLocation(String),
+    RenameTo(PartitionSpec),
+    /// SET FILEFORMAT, SET SERDE, ADD COLUMNS and the like: as on a table, for this partition alone.
+    Storage(TableAction),
+}
+
+/// What COMMENT ON is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommentTarget {
+    Database(String),
+    Table { view: bool, name: ObjectName },
+    Column { table: ObjectName, column: String },
+}
+
 /// What BEGIN, START TRANSACTION and SET TRANSACTION may say; `None` where they don't.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TransactionModes {
@@ -205,8 +330,11 @@ pub struct CreateTable {
 pub struct CreateView {
     pub name: ObjectName,
     pub mode: CreateMode,
-    pub columns: Vec<String>,
+    /// Names for the first columns, as written, and their comments.
+    pub columns: Vec<(String, Option<String>)>,
     pub comment: Option<String>,
+    /// TBLPROPERTIES.
+    pub parameters: BTreeMap<String, String>,
     pub query: Box<Query>,
     /// The query's own text.
     pub sql: String,
@@ -219,6 +347,27 @@ pub enum NamePattern {
     Hive(String),
     /// `LIKE 'a%'`: SQL's `%` and `_`; Hive's `*`, `.*` and `|` are understood here, too, as Athena does.
     Like(String),
+}
+
+/// One condition on a partition key in DROP PARTITION: `dt < '2020-01-01'`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionCondition {
+    /// Lower case.
+    pub key: String,
+    pub comparison: Comparison,
+    /// `None` is NULL, which only `=` and `<>` take.
+    pub value: Option<String>,
+}
+
+/// How a key is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
 }
 
 /// PARTITION (k = v, ...) [LOCATION '...'].

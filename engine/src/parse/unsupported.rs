@@ -37,7 +37,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("CLUSTER", "CLUSTER"),
     ("REINDEX", "REINDEX"),
     ("REFRESH MATERIALIZED VIEW", "REFRESH MATERIALIZED VIEW"),
-    ("COMMENT", "COMMENT"),
     ("GRANT", "GRANT"),
     ("REVOKE", "REVOKE"),
     ("REASSIGN", "REASSIGN OWNED"),

@@ -13,6 +13,9 @@ use crate::{Error, ErrorCode, Result};
 /// Field metadata that tells the wire encoders a PostgreSQL type which Arrow has no type for.
 pub const PG_TYPE_METADATA: &str = "pg_type";
 
+/// Field metadata that tells a column's name inside the files ([`Column::source_name`]), where it has another one there.
+pub const SOURCE_NAME_METADATA: &str = "limnos.source_name";
+
 /// The Arrow type that values of `data_type` have while a query runs.
 pub fn arrow_type(data_type: &DataType) -> ArrowType {
     match data_type {
@@ -53,7 +56,14 @@ pub fn arrow_field(name: &str, data_type: &DataType) -> Field {
 
 /// The Arrow schema of `columns`, in order.
 pub fn arrow_schema(columns: &[Column]) -> SchemaRef {
-    Arc::new(Schema::new(columns.iter().map(|column| arrow_field(&column.name, &column.data_type)).collect::<Vec<_>>()))
+    let field = |column: &Column| {
+        let mut field = arrow_field(&column.name, &column.data_type);
+        if let Some(source_name) = &column.source_name {
+            field.metadata_mut().insert(SOURCE_NAME_METADATA.to_owned(), source_name.clone());
+        }
+        field
+    };
+    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
 }
 
 /// The schema of the columns inside a table's files, and its partition keys as fields: what a

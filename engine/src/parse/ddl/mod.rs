@@ -1,5 +1,7 @@
 //! Our own parser of DDL in Hive's, Athena's and PostgreSQL's words. One file per kind of object.
 
+mod alter;
+mod comment;
 mod database;
 mod partition;
 mod show;
@@ -10,12 +12,16 @@ mod view;
 use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 use limnos_catalog::CreateMode;
 
+use crate::Result;
 use crate::parse::cursor::Cursor;
-use crate::parse::{ObjectName, Statement, unsupported};
-use crate::{Error, Result};
+use crate::parse::{Statement, unsupported};
 
+pub(crate) use alter::alter;
+pub(crate) use comment::comment;
 pub(crate) use database::database_name;
 pub(crate) use show::{describe, show};
+pub use storage::Stored;
+pub(crate) use storage::{Storage, resolve_format, resolve_serde};
 pub(crate) use table::data_type;
 
 /// CREATE ...
@@ -63,54 +69,6 @@ pub(crate) fn drop(cursor: &mut Cursor<'_>) -> Result<Statement> {
     Ok(Statement::Drop { view, names, if_exists })
 }
 
-/// ALTER ...
-pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
-    let start = cursor.clone();
-    cursor.expect_words("ALTER")?;
-    let view = cursor.take_words("VIEW");
-    if !view && !cursor.take_words("TABLE") {
-        return Err(unsupported::error(&start));
-    }
-    if cursor.peek_words("IF EXISTS") {
-        return Err(Error::unsupported("ALTER TABLE IF EXISTS is not supported"));
-    }
-    let name = cursor.object_name()?;
-    if cursor.take_words("RENAME TO") {
-        let to = cursor.object_name()?;
-        // As in PostgreSQL, a new name without a database stays in the old one's.
-        let to = ObjectName { database: to.database.or_else(|| name.database.clone()), ..to };
-        return Ok(Statement::RenameTable { name, to });
-    }
-    if !view && let Some(statement) = partition::alter(cursor, &name)? {
-        return Ok(statement);
-    }
-    let what: Vec<&str> = [
-        "ADD COLUMNS",
-        "ADD COLUMN",
-        "REPLACE COLUMNS",
-        "CHANGE COLUMN",
-        "CHANGE",
-        "DROP COLUMN",
-        "SET TBLPROPERTIES",
-        "SET LOCATION",
-        "SET SERDEPROPERTIES",
-        "SET SERDE",
-        "UNSET TBLPROPERTIES",
-        "RENAME COLUMN",
-        "OWNER TO",
-        "SET SCHEMA",
-        "PARTITION",
-    ]
-    .into_iter()
-    .filter(|words| cursor.peek_words(words))
-    .collect();
-    match what.first() {
-        Some(what) => Err(Error::unsupported(format!("ALTER TABLE ... {what} is not supported yet"))
-            .with_hint("Use CREATE OR REPLACE EXTERNAL TABLE to give a table a new definition.")),
-        None => Err(cursor.unexpected()),
-    }
-}
-
 /// MSCK REPAIR TABLE t [ADD | DROP | SYNC PARTITIONS]
 pub(crate) fn repair(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect_words("MSCK REPAIR TABLE")?;
@@ -152,23 +110,23 @@ fn create_mode(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<CreateMode> 
 /// `('key' = 'value', ...)`. Keys may be bare words, too, and values numbers or words, as Hive's users write them.
 fn properties(cursor: &mut Cursor<'_>) -> Result<std::collections::BTreeMap<String, String>> {
     let pairs = cursor.parenthesized(|cursor| {
-        let key = match cursor.peek_string() {
-            Some(key) => {
-                cursor.advance();
-                key
-            }
-            None => {
-                let mut key = cursor.identifier()?;
-                while cursor.take_token(&Token::Period) {
-                    key = format!("{key}.{}", cursor.identifier()?);
-                }
-                key
-            }
-        };
+        let key = property_name(cursor)?;
         cursor.expect_token(&Token::Eq)?;
         Ok((key, property_value(cursor)?))
     })?;
     Ok(pairs.into_iter().collect())
+}
+
+fn property_name(cursor: &mut Cursor<'_>) -> Result<String> {
+    if let Some(name) = cursor.peek_string() {
+        cursor.advance();
+        return Ok(name);
+    }
+    let mut name = cursor.identifier()?;
+    while cursor.take_token(&Token::Period) {
+        name = format!("{name}.{}", cursor.identifier()?);
+    }
+    Ok(name)
 }
 
 fn property_value(cursor: &mut Cursor<'_>) -> Result<String> {

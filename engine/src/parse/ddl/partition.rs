@@ -1,8 +1,9 @@
-//! ALTER TABLE ... ADD | DROP PARTITION.
+//! ALTER TABLE ... ADD | DROP PARTITION, ALTER TABLE ... PARTITION (..) ...
 
 use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 
 use crate::parse::cursor::Cursor;
+use crate::parse::statement::{Comparison, PartitionAction, PartitionCondition};
 use crate::parse::{ObjectName, PartitionSpec, Statement};
 use crate::{Error, Result};
 
@@ -29,12 +30,55 @@ pub(super) fn alter(cursor: &mut Cursor<'_>, table: &ObjectName) -> Result<Optio
         let if_exists = cursor.if_exists();
         let partitions = cursor.comma_separated(|cursor| {
             cursor.expect_words("PARTITION")?;
-            Ok(PartitionSpec { values: spec(cursor)?, location: None })
+            cursor.parenthesized(condition)
         })?;
         cursor.take_words("PURGE");
         return Ok(Some(Statement::DropPartitions { table, partitions, if_exists }));
     }
+    // A view or a table may have a column called partition; only the bracket tells.
+    if cursor.peek_words("PARTITION") && cursor.peek_nth(1).is_some_and(|next| next.token.token == Token::LParen) {
+        let partition = partition(cursor)?;
+        return Ok(Some(Statement::AlterPartition { table, partition, action: action(cursor)? }));
+    }
     Ok(None)
+}
+
+/// `PARTITION (key = constant, ...)`
+pub(super) fn partition(cursor: &mut Cursor<'_>) -> Result<PartitionSpec> {
+    cursor.expect_words("PARTITION")?;
+    Ok(PartitionSpec { values: spec(cursor)?, location: None })
+}
+
+/// What ALTER TABLE ... PARTITION (..) does.
+fn action(cursor: &mut Cursor<'_>) -> Result<PartitionAction> {
+    if cursor.take_words("RENAME TO") {
+        return Ok(PartitionAction::RenameTo(partition(cursor)?));
+    }
+    if cursor.take_words("SET LOCATION") {
+        return Ok(PartitionAction::SetLocation(cursor.string()?));
+    }
+    super::alter::partition_storage(cursor).map(PartitionAction::Storage)
+}
+
+/// `key < constant`
+fn condition(cursor: &mut Cursor<'_>) -> Result<PartitionCondition> {
+    let key = cursor.identifier()?;
+    let comparison = match cursor.peek().map(|lexeme| &lexeme.token.token) {
+        Some(Token::Eq | Token::DoubleEq) => Comparison::Equal,
+        Some(Token::Neq) => Comparison::NotEqual,
+        Some(Token::Lt) => Comparison::Less,
+        Some(Token::LtEq) => Comparison::LessOrEqual,
+        Some(Token::Gt) => Comparison::Greater,
+        Some(Token::GtEq) => Comparison::GreaterOrEqual,
+        _ => return Err(cursor.unexpected()),
+    };
+    cursor.advance();
+    let place = cursor.clone();
+    let value = constant(cursor)?;
+    if value.is_none() && !matches!(comparison, Comparison::Equal | Comparison::NotEqual) {
+        return Err(place.unexpected());
+    }
+    Ok(PartitionCondition { key, comparison, value })
 }
 
 /// `(key = constant, ...)`
@@ -45,8 +89,9 @@ fn spec(cursor: &mut Cursor<'_>) -> Result<Vec<(String, Option<String>)>> {
             cursor.peek().map(|lexeme| &lexeme.token.token),
             Some(Token::Lt | Token::Gt | Token::LtEq | Token::GtEq | Token::Neq)
         ) {
-            return Err(Error::unsupported("only \"=\" is supported in PARTITION (...)")
-                .with_hint("Name each partition by the values of its keys."));
+            return Err(Error::unsupported("only \"=\" is supported in PARTITION (...)").with_hint(
+                "Name the partition by the values of its keys. DROP PARTITION takes other comparisons, too.",
+            ));
         }
         cursor.expect_token(&Token::Eq)?;
         Ok((key, constant(cursor)?))

@@ -4,6 +4,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::Result;
 use crate::parse::cursor::Cursor;
+use crate::parse::ddl::partition;
 use crate::parse::{NamePattern, ObjectName, Statement, unsupported};
 
 /// DESCRIBE | DESC [TABLE] [EXTENDED | FORMATTED] t
@@ -18,7 +19,14 @@ pub(crate) fn describe(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if extended {
         cursor.advance();
     }
-    Ok(Statement::Describe { table: cursor.object_name()?, extended })
+    let table = cursor.object_name()?;
+    let partition = is_partition(cursor).then(|| partition::partition(cursor)).transpose()?;
+    let column = if cursor.at_end() { None } else { Some(cursor.identifier()?) };
+    Ok(Statement::Describe { table, extended, partition, column })
+}
+
+fn is_partition(cursor: &Cursor<'_>) -> bool {
+    cursor.peek_words("PARTITION") && cursor.peek_nth(1).is_some_and(|next| next.token.token == Token::LParen)
 }
 
 /// SHOW ...
@@ -51,13 +59,24 @@ pub(crate) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
         return Ok(Statement::ShowColumns { table: ObjectName { database, name: table.name } });
     }
     if cursor.take_words("PARTITIONS") {
-        return Ok(Statement::ShowPartitions { table: cursor.object_name()? });
+        let table = cursor.object_name()?;
+        let partition = is_partition(cursor).then(|| partition::partition(cursor)).transpose()?;
+        return Ok(Statement::ShowPartitions { table, partition });
+    }
+    if cursor.take_words("VERSIONS") {
+        if !cursor.take_words("OF") && !cursor.take_words("FROM") {
+            cursor.take_words("IN");
+        }
+        return Ok(Statement::ShowVersions { table: cursor.object_name()? });
     }
     if cursor.take_words("CREATE TABLE") || cursor.take_words("CREATE VIEW") {
         return Ok(Statement::ShowCreate { table: cursor.object_name()? });
     }
     if cursor.take_words("TBLPROPERTIES") {
-        return Ok(Statement::ShowTableProperties { table: cursor.object_name()? });
+        let table = cursor.object_name()?;
+        let is_one = cursor.peek().is_some_and(|lexeme| lexeme.token.token == Token::LParen);
+        let property = if is_one { cursor.parenthesized(super::property_name)?.pop() } else { None };
+        return Ok(Statement::ShowTableProperties { table, property });
     }
     if cursor.take_words("ALL") {
         return Ok(Statement::Show { name: None });

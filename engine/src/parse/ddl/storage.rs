@@ -58,7 +58,8 @@ impl RowFormat {
 }
 
 /// What STORED AS says.
-pub(super) enum Stored {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
     /// A format's name, upper case.
     Format(String),
     /// The class of an INPUTFORMAT.
@@ -85,10 +86,20 @@ impl Stored {
 }
 
 /// What both say together.
-pub(super) struct Storage {
-    pub(super) format: FileFormat,
-    pub(super) serde: Option<String>,
-    pub(super) properties: BTreeMap<String, String>,
+pub(crate) struct Storage {
+    pub(crate) format: FileFormat,
+    pub(crate) serde: Option<String>,
+    pub(crate) properties: BTreeMap<String, String>,
+}
+
+/// What SET FILEFORMAT makes of a table's storage.
+pub(crate) fn resolve_format(stored: Stored) -> Result<Storage> {
+    resolve(None, Some(stored))
+}
+
+/// What SET SERDE makes of a table's storage.
+pub(crate) fn resolve_serde(class: &str, properties: BTreeMap<String, String>) -> Result<Storage> {
+    resolve(Some(RowFormat { serde: Some(class.to_owned()), delimited: false, properties }), None)
 }
 
 /// Decides the format.

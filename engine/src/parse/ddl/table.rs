@@ -17,14 +17,7 @@ pub(super) fn create_external(cursor: &mut Cursor<'_>, or_replace: bool) -> Resu
     let name = cursor.object_name()?;
     let mut columns = Vec::new();
     if cursor.peek().is_some_and(|lexeme| lexeme.token.token == Token::LParen) {
-        for column in cursor.parenthesized(column)? {
-            match column {
-                Declared { column, typed: true } => columns.push(column),
-                Declared { column, typed: false } => {
-                    return Err(Error::syntax(format!("column \"{}\" has no type", column.name)));
-                }
-            }
-        }
+        columns = typed_columns(cursor)?;
     }
     let mut clauses = Clauses::default();
     while clauses.take(cursor)? {}
@@ -48,11 +41,11 @@ pub(super) fn create_external(cursor: &mut Cursor<'_>, or_replace: bool) -> Resu
             return Err(if is_key { error.with_hint(hint) } else { error });
         }
     }
-    let storage = super::storage::resolve(clauses.row_format, clauses.stored)?;
+    let mut storage = super::storage::resolve(clauses.row_format, clauses.stored)?;
     for column in &mut columns {
         // OpenX's SerDe reads a column from a key of another name: 'mapping.ts' = '@timestamp'.
-        if let Some(key) = storage.properties.get(&format!("mapping.{}", column.name)) {
-            column.source_name = Some(key.clone());
+        if let Some(key) = storage.properties.remove(&format!("mapping.{}", column.name)) {
+            column.source_name = Some(key);
         }
     }
     let mut parameters = clauses.parameters.unwrap_or_default();
@@ -144,12 +137,26 @@ impl Clauses {
     }
 }
 
-fn number(cursor: &mut Cursor<'_>) -> Result<()> {
-    if matches!(cursor.peek().map(|lexeme| &lexeme.token.token), Some(Token::Number(..))) {
+/// A whole number.
+pub(super) fn number(cursor: &mut Cursor<'_>) -> Result<i64> {
+    if let Some(Token::Number(text, _)) = cursor.peek().map(|lexeme| &lexeme.token.token)
+        && let Ok(number) = text.parse()
+    {
         cursor.advance();
-        return Ok(());
+        return Ok(number);
     }
     Err(cursor.unexpected())
+}
+
+/// `(name type [COMMENT '..'], ...)`
+pub(super) fn typed_columns(cursor: &mut Cursor<'_>) -> Result<Vec<Column>> {
+    cursor.parenthesized(typed_column)
+}
+
+/// `name type [COMMENT '..']`
+pub(super) fn typed_column(cursor: &mut Cursor<'_>) -> Result<Column> {
+    let Declared { column, typed } = column(cursor)?;
+    if typed { Ok(column) } else { Err(Error::syntax(format!("column \"{}\" has no type", column.name))) }
 }
 
 /// A column, or a partition key, which may have no type.
@@ -222,7 +229,9 @@ pub(crate) fn data_type(cursor: &mut Cursor<'_>) -> Result<DataType> {
 
 /// Whether the next word begins what comes after a type.
 fn ends_type(cursor: &Cursor<'_>) -> bool {
-    const COLUMN_WORDS: [&str; 5] = ["NOT", "NULL", "DEFAULT", "PRIMARY", "AS"];
+    // `CHANGE a b int AFTER c`, `ADD COLUMN a int CASCADE`.
+    const COLUMN_WORDS: [&str; 9] =
+        ["NOT", "NULL", "DEFAULT", "PRIMARY", "AS", "FIRST", "AFTER", "CASCADE", "RESTRICT"];
     // A forgotten `)`: the error is at the clause, and not in the type.
     const TABLE_WORDS: [&str; 6] = ["PARTITIONED", "CLUSTERED", "ROW", "STORED", "LOCATION", "TBLPROPERTIES"];
     is_comment(cursor) || COLUMN_WORDS.iter().chain(&TABLE_WORDS).any(|word| cursor.peek_words(word))

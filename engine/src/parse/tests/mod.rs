@@ -2,6 +2,7 @@
 
 use crate::parse::{Dialect, Statement, parse};
 
+mod alter;
 mod ddl;
 mod errors;
 mod limits;

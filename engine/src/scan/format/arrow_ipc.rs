@@ -150,15 +150,17 @@ impl BatchReader {
     }
 }
 
-/// The file's column for the table's: by its exact name in the files, else without regard to case.
+/// The file's column for the table's: by the name it has in the files or else its own, exact or without regard to case.
 fn place(schema: &SchemaRef, column: &Column) -> Option<usize> {
-    let wanted = column.source_name.as_deref().unwrap_or(&column.name);
-    let lower = wanted.to_lowercase();
     let fields = schema.fields();
-    fields
-        .iter()
-        .position(|field| field.name() == wanted)
-        .or_else(|| fields.iter().position(|field| field.name().to_lowercase() == lower))
+    let find = |wanted: &str| {
+        let lower = wanted.to_lowercase();
+        fields
+            .iter()
+            .position(|field| field.name() == wanted)
+            .or_else(|| fields.iter().position(|field| field.name().to_lowercase() == lower))
+    };
+    column.source_name.as_deref().and_then(find).or_else(|| find(&column.name))
 }
 
 fn cast(array: &ArrayRef, wanted: &ArrowType, name: &str, column: &Column) -> Result<ArrayRef> {

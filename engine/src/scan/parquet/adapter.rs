@@ -4,7 +4,7 @@
 //! name without regard to case; one that the file lacks is NULL; one of another type is cast. Structs, and what holds them,
 //! are matched field by field by [`super::nested`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
@@ -15,6 +15,7 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr_adapter::{DefaultPhysicalExprAdapter, PhysicalExprAdapter, PhysicalExprAdapterFactory};
 
 use super::nested::{NestedCast, needs_cast};
+use crate::scan::schema::SOURCE_NAME_METADATA;
 
 /// See the module.
 #[derive(Debug)]
@@ -50,6 +51,14 @@ fn nested_casts(table_schema: &Schema, file_schema: &Schema) -> HashMap<usize, F
 fn rename_to_table(table_schema: &Schema, file_schema: &Schema, nested: &HashMap<usize, FieldRef>) -> SchemaRef {
     let positions = file_positions(table_schema, file_schema);
     let mut fields: Vec<Arc<Field>> = file_schema.fields().iter().cloned().collect();
+    // A file column that is nobody's must not be found under a name that another was given: after `RENAME a TO b`, the file
+    // may have a `b` as well.
+    let owned: HashSet<usize> = positions.iter().flatten().copied().collect();
+    for (position, field) in fields.iter_mut().enumerate() {
+        if !owned.contains(&position) && table_schema.index_of(field.name()).is_ok() {
+            *field = Arc::new(field.as_ref().clone().with_name(format!("{}\0{position}", field.name())));
+        }
+    }
     for (table_field, position) in table_schema.fields().iter().zip(positions) {
         if let Some(position) = position
             && fields[position].name() != table_field.name()
@@ -63,19 +72,19 @@ fn rename_to_table(table_schema: &Schema, file_schema: &Schema, nested: &HashMap
     Arc::new(Schema::new_with_metadata(fields, file_schema.metadata().clone()))
 }
 
-/// Where each column of the table is in the file.
+/// Where each column of the table is in the file: under the name that it has in the files, where it was renamed, else under
+/// its own.
 pub(super) fn file_positions(table_schema: &Schema, file_schema: &Schema) -> Vec<Option<usize>> {
     let mut by_name: HashMap<String, usize> = HashMap::with_capacity(file_schema.fields().len());
     for (position, field) in file_schema.fields().iter().enumerate() {
         by_name.entry(field.name().to_lowercase()).or_insert(position);
     }
-    table_schema
-        .fields()
-        .iter()
-        .map(|field| {
-            file_schema.index_of(field.name()).ok().or_else(|| by_name.get(&field.name().to_lowercase()).copied())
-        })
-        .collect()
+    let find = |name: &str| file_schema.index_of(name).ok().or_else(|| by_name.get(&name.to_lowercase()).copied());
+    let place = |field: &FieldRef| {
+        let source_name = field.metadata().get(SOURCE_NAME_METADATA);
+        source_name.and_then(|source_name| find(source_name)).or_else(|| find(field.name()))
+    };
+    table_schema.fields().iter().map(place).collect()
 }
 
 #[derive(Debug)]

@@ -79,6 +79,8 @@ pub(crate) struct RowGroupStatistics<'a> {
     files: &'a [Arc<ParquetMetaData>],
     table_schema: &'a Schema,
     file_schemas: Vec<SchemaRef>,
+    /// Of each file, where the table's columns are in it.
+    positions: Vec<Vec<Option<usize>>>,
     row_group_count: usize,
 }
 
@@ -87,7 +89,8 @@ impl<'a> RowGroupStatistics<'a> {
     pub(crate) fn new(files: &'a [Arc<ParquetMetaData>], table_schema: &'a Schema) -> Result<Self> {
         let file_schemas = files.iter().map(|metadata| file_schema(metadata)).collect::<Result<Vec<_>>>()?;
         let row_group_count = files.iter().map(|metadata| metadata.num_row_groups()).sum();
-        Ok(Self { files, table_schema, file_schemas, row_group_count })
+        let positions = file_schemas.iter().map(|file_schema| file_positions(table_schema, file_schema)).collect();
+        Ok(Self { files, table_schema, file_schemas, positions, row_group_count })
     }
 
     /// One array over all files from what `get` says of each; nulls (unknown) where a file can't say.
@@ -97,16 +100,15 @@ impl<'a> RowGroupStatistics<'a> {
         wanted: Option<&DataType>,
         get: impl Fn(&StatisticsConverter<'_>, &ParquetMetaData) -> parquet::errors::Result<ArrayRef>,
     ) -> Option<ArrayRef> {
-        let field = self.table_schema.field_with_name(&column.name).ok()?;
+        let (index, field) = self.table_schema.column_with_name(&column.name)?;
         let wanted = wanted.unwrap_or(field.data_type());
-        let single = Schema::new(vec![field.clone()]);
         let parts: Vec<ArrayRef> = self
             .files
             .iter()
-            .zip(&self.file_schemas)
-            .map(|(metadata, file_schema)| {
+            .zip(self.file_schemas.iter().zip(&self.positions))
+            .map(|(metadata, (file_schema, positions))| {
                 let unknown = || new_null_array(wanted, metadata.num_row_groups());
-                let Some(position) = file_positions(&single, file_schema)[0] else {
+                let Some(position) = positions[index] else {
                     return unknown();
                 };
                 let file_field = file_schema.field(position);
