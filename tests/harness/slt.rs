@@ -6,7 +6,7 @@
 //! backslashes in texts as `\n`, `\t`, `\\`; numbers with a point cut to ten digits after it and without trailing zeros. An
 //! error is `SQLSTATE: message`. `$DATA` in a statement is the folder `sql/slt/data`, `$LAKE` that of [`crate::lake::slt_lake`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -300,6 +300,7 @@ async fn run_one_way(path: &Path, way_name: &str) -> anyhow::Result<Outcome> {
     runner.add_label(way_name);
     let records = sqllogictest::parse_file::<Letter>(path).with_context(|| path.display().to_string())?;
     let mut outcome = Outcome { failures: Vec::new(), answers: BTreeMap::new() };
+    let mut round_trip = RoundTrip::default();
     for record in records {
         if matches!(record, Record::Halt { .. }) {
             break;
@@ -322,6 +323,17 @@ async fn run_one_way(path: &Path, way_name: &str) -> anyhow::Result<Outcome> {
         {
             answered.iter_mut().flatten().for_each(|answer| answer.rows.sort());
         }
+        if way_name == "in-process"
+            && answered.iter().any(|answer| answer.as_ref().is_ok_and(|answer| !answer.has_rows))
+        {
+            for text in round_trip.check(&mut server.in_process()).await? {
+                outcome.failures.push(Failure {
+                    line,
+                    text: format!("{}:{line}: {text}", path.display()),
+                    record: None,
+                });
+            }
+        }
         if !answered.is_empty() {
             outcome.answers.insert(line, answered);
         }
@@ -329,6 +341,66 @@ async fn run_one_way(path: &Path, way_name: &str) -> anyhow::Result<Outcome> {
     drop(runner);
     server.shutdown().await;
     Ok(outcome)
+}
+
+/// Checks of every table and view that comes up that what SHOW CREATE says of it makes an equal one.
+#[derive(Default)]
+struct RoundTrip {
+    /// The statements that were tried.
+    seen: BTreeSet<String>,
+}
+
+impl RoundTrip {
+    /// The database that the copies are made in.
+    const DATABASE: &str = "slt_round_trip";
+
+    /// Tries what is new or has changed; tells what came out otherwise.
+    async fn check(&mut self, way: &mut dyn Way) -> anyhow::Result<Vec<String>> {
+        let tables = way
+            .ask(&format!(
+                "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema NOT IN \
+                 ('pg_catalog', 'information_schema', 'system', '{}')",
+                Self::DATABASE
+            ))
+            .await?;
+        let mut wrong = Vec::new();
+        for row in tables.rows {
+            let [Some(database), Some(name)] = &row[..] else { continue };
+            let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+            let statement = show_create(way, &format!("{}.{}", quoted(database), quoted(name))).await?;
+            if !self.seen.insert(statement.clone()) {
+                continue;
+            }
+            way.ask(&format!("CREATE SCHEMA IF NOT EXISTS {}; USE {}", Self::DATABASE, quoted(database))).await?;
+            // SHOW CREATE says `default`, also to those who call it `public`.
+            let owner = if database == "public" { "default" } else { database };
+            let moved = statement.replacen(&format!("`{owner}`."), &format!("`{}`.", Self::DATABASE), 1).replacen(
+                &format!("\"{owner}\"."),
+                &format!("\"{}\".", Self::DATABASE),
+                1,
+            );
+            let copy = format!("{}.{}", Self::DATABASE, quoted(name));
+            let again = match way.ask(&moved).await {
+                Ok(_) => show_create(way, &copy).await?,
+                Err(error) => error.to_string(),
+            };
+            if again != moved {
+                wrong.push(format!(
+                    "SHOW CREATE of {database}.{name} does not make an equal one:\n{moved}\n--- but\n{again}"
+                ));
+            }
+            let _ = way.ask(&format!("DROP TABLE {copy}")).await;
+            let _ = way.ask(&format!("DROP VIEW {copy}")).await;
+        }
+        way.ask(&format!("DROP SCHEMA IF EXISTS {} CASCADE", Self::DATABASE)).await?;
+        Ok(wrong)
+    }
+}
+
+async fn show_create(way: &mut dyn Way, name: &str) -> anyhow::Result<String> {
+    let answer = way.ask(&format!("SHOW CREATE TABLE {name}")).await?;
+    let cell = answer.rows.into_iter().flatten().next().flatten();
+    cell.with_context(|| format!("SHOW CREATE TABLE {name} gave no row"))
 }
 
 /// The record that expects `answer`. Defects of ours are never expected.
