@@ -9,6 +9,7 @@ mod errors;
 mod hostile;
 mod memory;
 mod monitoring;
+mod partitions;
 mod paths;
 mod protocol;
 mod pruning;
