@@ -31,11 +31,11 @@ fn definitions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
         }),
         RowFunction::strict("pg_get_userbyid", "i", "name", move |args| {
             let oid = oid(&args[0]);
-            let name = roles.tables.index.role(oid).map(|role| role.name.clone());
+            let name = roles.index().role(oid).map(|role| role.name.clone());
             Ok(name.unwrap_or_else(|| format!("unknown (OID={oid})")).into())
         }),
         RowFunction::strict("pg_get_viewdef", "a?a", "text", move |args| {
-            let index = &views.tables.index;
+            let index = views.index();
             let relation = match &args[0] {
                 Value::Text(name) if name.parse::<i32>().is_err() => {
                     let parts = parse_identifier(name).map_err(failure)?;
@@ -130,10 +130,10 @@ fn comments(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
     let database = context.session.catalog_name.clone();
     vec![
         RowFunction::strict("obj_description", "i?t", "text", move |args| {
-            Ok(comment_of(&objects.tables.index, class(args.get(1)), oid(&args[0]), 0).into())
+            Ok(comment_of(objects.index(), class(args.get(1)), oid(&args[0]), 0).into())
         }),
         RowFunction::strict("col_description", "ii", "text", move |args| {
-            Ok(comment_of(&columns.tables.index, 1259, oid(&args[0]), oid(&args[1])).into())
+            Ok(comment_of(columns.index(), 1259, oid(&args[0]), oid(&args[1])).into())
         }),
         RowFunction::strict("shobj_description", "it", "text", move |args| {
             let is_database = args[1] == Value::from("pg_database") && oid(&args[0]) == 16_384;

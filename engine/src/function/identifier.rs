@@ -81,7 +81,7 @@ fn visibility(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
     let names = Arc::clone(context);
     functions.push(RowFunction::strict("pg_table_is_visible", "i", "bool", move |args| {
         let oid = args[0].as_int().unwrap_or(0) as i32;
-        Ok(names.tables.index.is_visible(names.session.current_schema(), oid).into())
+        Ok(names.index().is_visible(names.session.current_schema(), oid).into())
     }));
     functions.push(RowFunction::strict("pg_type_is_visible", "i", "bool", |args| {
         let info = type_info(args[0].as_int().unwrap_or(0) as i32);
@@ -119,7 +119,7 @@ fn numeric(value: &Value) -> Option<i32> {
 }
 
 fn find(context: &FunctionContext, kind: Kind, name: &str) -> Result<Option<i32>> {
-    let index = &context.tables.index;
+    let index = context.index();
     if matches!(kind, Kind::Type) {
         // Type names hold blanks and parentheses; no user-made types exist.
         return Ok(oid_of_sql_name(name));
@@ -191,7 +191,7 @@ fn name_of(context: &FunctionContext, kind: Kind, oid: i32) -> String {
     if oid == 0 {
         return "-".to_owned();
     }
-    let index = &context.tables.index;
+    let index = context.index();
     let name = match kind {
         Kind::Class => index.relation(oid).map(|relation| {
             let visible = index.is_visible(context.session.current_schema(), oid).unwrap_or(false);

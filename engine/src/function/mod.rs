@@ -23,7 +23,7 @@ mod to_char;
 
 pub(crate) use interval::{divide as interval_divide, multiply as interval_multiply};
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::catalog::TableFunctionImpl;
 use datafusion::common::Result;
@@ -32,12 +32,21 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 use limnos_catalog::Snapshot;
 
-use crate::plan::pg_catalog::{SessionInfo, SnapshotTables};
+use crate::plan::pg_catalog::{CatalogIndex, SessionInfo, SnapshotTables};
 
 /// What session functions answer from.
 pub(crate) struct FunctionContext {
     pub(crate) session: SessionInfo,
-    pub(crate) tables: Arc<SnapshotTables>,
+    snapshot: Arc<Snapshot>,
+    tables: OnceLock<Arc<SnapshotTables>>,
+}
+
+impl FunctionContext {
+    /// Every object there is. Made when the first function asks: most statements call none, and a catalog of ten thousand
+    /// tables takes its time.
+    pub(crate) fn index(&self) -> &CatalogIndex {
+        &self.tables.get_or_init(|| SnapshotTables::of(&self.snapshot, &self.session)).index
+    }
 }
 
 /// The functions of one session over one snapshot.
@@ -48,8 +57,11 @@ pub struct SessionFunctions {
 impl SessionFunctions {
     /// Captures what they answer from.
     pub fn new(snapshot: &Arc<Snapshot>, session: &SessionInfo) -> Self {
-        let context =
-            Arc::new(FunctionContext { session: session.clone(), tables: SnapshotTables::of(snapshot, session) });
+        let context = Arc::new(FunctionContext {
+            session: session.clone(),
+            snapshot: Arc::clone(snapshot),
+            tables: OnceLock::new(),
+        });
         let mut functions = Vec::new();
         functions.extend(catalog::functions(&context));
         functions.extend(identifier::functions(&context));

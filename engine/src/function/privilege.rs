@@ -86,7 +86,7 @@ fn allowed(object: Object, privileges: &str) -> Result<bool> {
 
 /// NULL for an OID that nothing has, an error for a name.
 fn exists(context: &FunctionContext, object: Object, value: &Value) -> Result<Option<bool>> {
-    let index = &context.tables.index;
+    let index = context.index();
     if let Value::Int(oid) = value {
         let oid = i32::try_from(*oid).unwrap_or(0);
         let found = match object {

@@ -14,8 +14,8 @@ use datafusion::common::Result;
 use limnos_catalog::Snapshot;
 
 use super::pg_catalog::{
-    CatalogIndex, PROCEDURES, RELATIONS, Rows, SessionInfo, SnapshotTables, format_type, relation, type_info,
-    view_definition,
+    CatalogIndex, PROCEDURES, RELATIONS, Relation, RelationKeys, RelationRows, RelationTable, RowContext, Rows,
+    SessionInfo, SnapshotTables, format_type, relation, type_info, view_definition,
 };
 
 /// The schema `information_schema` as one session sees it.
@@ -47,9 +47,6 @@ impl InformationSchema {
         match name {
             "information_schema_catalog_name" => rows.push([("catalog_name", catalog.into())]),
             "schemata" => schemata(&mut rows, index, catalog),
-            "tables" => tables(&mut rows, index, catalog),
-            "columns" => columns(&mut rows, index, catalog),
-            "views" => views(&mut rows, index, catalog),
             "routines" => routines(&mut rows, catalog),
             "character_sets" => rows.push([
                 ("character_set_name", "UTF8".into()),
@@ -92,6 +89,15 @@ impl SchemaProvider for InformationSchema {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let Some(relation) = relation("information_schema", name) else { return Ok(None) };
+        if let Some(push) = relation_rows(relation.name) {
+            let keys = RelationKeys { oid: None, schema: Some("table_schema"), name: Some("table_name") };
+            return Ok(Some(Arc::new(RelationTable {
+                relation,
+                tables: Arc::clone(&self.tables),
+                catalog_name: self.catalog_name.clone(),
+                rows: RelationRows { push, keys, keep: false },
+            })));
+        }
         let batch = self.rows(relation.name, Rows::new(relation))?;
         Ok(Some(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?)))
     }
@@ -112,8 +118,19 @@ fn schemata(rows: &mut Rows, index: &CatalogIndex, catalog: &str) {
     }
 }
 
-fn tables(rows: &mut Rows, index: &CatalogIndex, catalog: &str) {
-    for relation in &index.relations {
+/// How the rows of a view are made that has some for each relation; `None` for all other views.
+fn relation_rows(name: &str) -> Option<fn(&mut Rows, &RowContext<'_>, &Relation)> {
+    match name {
+        "tables" => Some(tables),
+        "columns" => Some(columns),
+        "views" => Some(views),
+        _ => None,
+    }
+}
+
+fn tables(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
+    let catalog = context.catalog_name;
+    {
         rows.push([
             ("table_catalog", catalog.into()),
             ("table_schema", relation.schema.as_str().into()),
@@ -125,8 +142,9 @@ fn tables(rows: &mut Rows, index: &CatalogIndex, catalog: &str) {
     }
 }
 
-fn columns(rows: &mut Rows, index: &CatalogIndex, catalog: &str) {
-    for relation in &index.relations {
+fn columns(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
+    let catalog = context.catalog_name;
+    {
         for (attribute, number) in relation.attributes.iter().zip(1_i32..) {
             let column_type = attribute.column_type;
             let facts = TypeFacts::of(column_type.oid, column_type.modifier);
@@ -160,8 +178,9 @@ fn columns(rows: &mut Rows, index: &CatalogIndex, catalog: &str) {
     }
 }
 
-fn views(rows: &mut Rows, index: &CatalogIndex, catalog: &str) {
-    for relation in index.relations.iter().filter(|relation| relation.kind == "v") {
+fn views(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
+    let catalog = context.catalog_name;
+    if relation.kind == "v" {
         rows.push([
             ("table_catalog", catalog.into()),
             ("table_schema", relation.schema.as_str().into()),

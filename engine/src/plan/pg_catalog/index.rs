@@ -11,8 +11,11 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use limnos_catalog::{Snapshot, TableKind};
+use arrow::array::ArrayRef;
+use limnos_catalog::{Snapshot, Table, TableKind};
+use parking_lot::Mutex;
 
 use super::pg_type::{ColumnType, arrow_column_type, column_type, oid_of_typname};
 use super::relations::RELATIONS;
@@ -73,6 +76,8 @@ pub(crate) struct Relation {
     pub(crate) view_sql: Option<String>,
     /// One of PostgreSQL's own or ours, not a user's.
     pub(crate) system: bool,
+    /// What it was made of, if it is a user's: as long as that is the same, so is this.
+    source: Option<Arc<Table>>,
 }
 
 /// Every object of one snapshot.
@@ -81,14 +86,18 @@ pub(crate) struct CatalogIndex {
     pub(crate) namespaces: Vec<Namespace>,
     pub(crate) roles: Vec<Role>,
     /// By schema and name.
-    pub(crate) relations: Vec<Relation>,
+    pub(crate) relations: Vec<Arc<Relation>>,
+    /// The same in portions, by OID. A portion outlives the snapshot it was made for as long as nothing in it changes, and
+    /// with it the rows that were made of it.
+    pub(crate) portions: Vec<Arc<Portion>>,
     by_oid: HashMap<i32, usize>,
     by_name: HashMap<String, HashMap<String, usize>>,
 }
 
 impl CatalogIndex {
-    /// Indexes a snapshot. Of `session` only the roles and the system tables matter.
-    pub(crate) fn new(snapshot: &Snapshot, session: &SessionInfo) -> Self {
+    /// Indexes a snapshot. Of `session` only the roles and the system tables matter. `previous` is an index of another
+    /// snapshot for the same roles and system tables, whose relations are taken where nothing has changed.
+    pub(crate) fn new(snapshot: &Snapshot, session: &SessionInfo, previous: Option<&Self>) -> Self {
         let roles = roles(&session.roles, &session.user);
         let mut namespaces = vec![
             Namespace {
@@ -105,15 +114,25 @@ impl CatalogIndex {
                 comment: database.comment.clone(),
             });
         }
-        let mut relations: Vec<Relation> = Vec::new();
-        relations.extend(system_relations());
-        own_relations(&session.system_tables, &mut namespaces, &mut relations);
+        let mut own: Vec<Relation> = system_relations().collect();
+        own_relations(&session.system_tables, &mut namespaces, &mut own);
+        let mut relations: Vec<Arc<Relation>> = match previous {
+            Some(previous) => previous.relations.iter().take(own.len()).cloned().collect(),
+            None => own.into_iter().map(Arc::new).collect(),
+        };
         let oids: HashMap<String, i32> = namespaces.iter().map(|n| (n.name.clone(), n.oid)).collect();
         for table in snapshot.tables.values() {
             let schema = shown_schema(&table.name.database);
+            let before = previous.and_then(|previous| previous.shared_relation(relation_oid(table.id)));
+            if let Some(before) = before
+                && before.source.as_ref().is_some_and(|source| Arc::ptr_eq(source, table))
+            {
+                relations.push(Arc::clone(before));
+                continue;
+            }
             let attributes = table.columns.iter().map(|column| (column, false));
             let attributes = attributes.chain(table.partition_keys.iter().map(|column| (column, true)));
-            relations.push(Relation {
+            relations.push(Arc::new(Relation {
                 oid: relation_oid(table.id),
                 namespace: oids.get(schema).copied().unwrap_or(0),
                 schema: schema.to_owned(),
@@ -136,7 +155,8 @@ impl CatalogIndex {
                     TableKind::External(_) => None,
                 },
                 system: false,
-            });
+                source: Some(Arc::clone(table)),
+            }));
         }
         namespaces.sort_by_key(|namespace| namespace.oid);
         let by_oid = relations.iter().enumerate().map(|(i, relation)| (relation.oid, i)).collect();
@@ -144,17 +164,22 @@ impl CatalogIndex {
         for (i, relation) in relations.iter().enumerate() {
             by_name.entry(relation.schema.clone()).or_default().insert(relation.name.clone(), i);
         }
-        Self { namespaces, roles, relations, by_oid, by_name }
+        let portions = portions(&relations, previous);
+        Self { namespaces, roles, relations, portions, by_oid, by_name }
+    }
+
+    fn shared_relation(&self, oid: i32) -> Option<&Arc<Relation>> {
+        self.by_oid.get(&oid).map(|&i| &self.relations[i])
     }
 
     /// The relation with that OID.
     pub(crate) fn relation(&self, oid: i32) -> Option<&Relation> {
-        self.by_oid.get(&oid).map(|&i| &self.relations[i])
+        self.shared_relation(oid).map(Arc::as_ref)
     }
 
     /// The relation called `schema.name`.
     pub(crate) fn relation_named(&self, schema: &str, name: &str) -> Option<&Relation> {
-        self.by_name.get(schema)?.get(name).map(|&i| &self.relations[i])
+        self.by_name.get(schema)?.get(name).map(|&i| self.relations[i].as_ref())
     }
 
     /// The relation that an unqualified name means: `pg_catalog` is searched before the current schema.
@@ -188,6 +213,39 @@ impl CatalogIndex {
     pub(crate) fn role_named(&self, name: &str) -> Option<&Role> {
         self.roles.iter().find(|role| role.name == name)
     }
+}
+
+/// How many OIDs have their relations in one portion: about what one batch of rows is made of.
+const PORTION_OIDS: i32 = 64;
+
+/// Some of the relations, and the columns of catalog tables that were made of them.
+#[derive(Debug, Default)]
+pub(crate) struct Portion {
+    pub(crate) relations: Vec<Arc<Relation>>,
+    /// By table and position of the column.
+    pub(crate) built: Mutex<HashMap<(&'static str, usize), ArrayRef>>,
+}
+
+fn portions(relations: &[Arc<Relation>], previous: Option<&CatalogIndex>) -> Vec<Arc<Portion>> {
+    let mut by_oid: BTreeMap<i32, Vec<Arc<Relation>>> = BTreeMap::new();
+    for relation in relations {
+        by_oid.entry(relation.oid / PORTION_OIDS).or_default().push(Arc::clone(relation));
+    }
+    let number = |portion: &Portion| portion.relations.first().map_or(0, |first| first.oid / PORTION_OIDS);
+    let known: HashMap<i32, &Arc<Portion>> =
+        previous.iter().flat_map(|previous| &previous.portions).map(|portion| (number(portion), portion)).collect();
+    by_oid
+        .into_iter()
+        .map(|(number, relations)| match known.get(&number) {
+            Some(portion)
+                if portion.relations.len() == relations.len()
+                    && portion.relations.iter().zip(&relations).all(|(a, b)| Arc::ptr_eq(a, b)) =>
+            {
+                Arc::clone(portion)
+            }
+            _ => Arc::new(Portion { relations, built: Mutex::default() }),
+        })
+        .collect()
 }
 
 /// The OID of a table or view of ours.
@@ -243,6 +301,7 @@ fn system_relations() -> impl Iterator<Item = Relation> {
             .collect(),
         view_sql: None,
         system: true,
+        source: None,
     })
 }
 
@@ -286,6 +345,7 @@ fn own_relations(tables: &[SystemTable], namespaces: &mut Vec<Namespace>, relati
                     .collect(),
                 view_sql: None,
                 system: true,
+                source: None,
             });
             next += 1;
         }

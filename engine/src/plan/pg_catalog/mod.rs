@@ -16,6 +16,7 @@ mod lateral_unnest;
 mod literal;
 pub mod output_name;
 mod pg_type;
+mod provider;
 mod relations;
 pub mod rewrite;
 mod session_info;
@@ -36,7 +37,9 @@ use limnos_catalog::Snapshot;
 use parking_lot::Mutex;
 
 pub(crate) use index::CatalogIndex;
+pub(crate) use index::Relation;
 pub(crate) use pg_type::{arrow_column_type, format_type, oid_of_sql_name, type_info};
+pub(crate) use provider::{RelationKeys, RelationRows, RelationTable, RowContext};
 pub(crate) use relations::{RELATIONS, SystemRelation, arrow_field, relation};
 pub use session_info::{RoleInfo, SessionInfo, Setting, SystemTable, shown_schema};
 pub(crate) use statics::{PROCEDURES, PROCEDURES_BY_NAME};
@@ -73,7 +76,6 @@ impl SnapshotTables {
         let known = session.roles.iter().any(|role| role.name == session.user);
         let user = if known { "" } else { session.user.as_str() };
         let mut cache = CACHE.lock();
-        cache.retain(|cached| cached.snapshot.strong_count() > 0);
         let found = cache.iter().find(|cached| {
             std::ptr::eq(cached.snapshot.as_ptr(), Arc::as_ptr(snapshot))
                 && cached.roles == session.roles
@@ -83,13 +85,26 @@ impl SnapshotTables {
         if let Some(found) = found {
             return Arc::clone(&found.tables);
         }
-        let tables = Arc::new(Self { index: CatalogIndex::new(snapshot, session), built: Mutex::default() });
+        // The newest that was made for the same roles: most of what it has is the same.
+        let previous = cache.iter().rev().find(|cached| {
+            cached.roles == session.roles && cached.user == user && cached.system_tables == session.system_tables
+        });
+        let previous = previous.map(|cached| Arc::clone(&cached.tables));
+        let index = CatalogIndex::new(snapshot, session, previous.as_ref().map(|tables| &tables.index));
+        let tables = Arc::new(Self { index, built: Mutex::default() });
         cache.push_back(Cached {
             snapshot: Arc::downgrade(snapshot),
             roles: session.roles.clone(),
             user: user.to_owned(),
             system_tables: session.system_tables.clone(),
             tables: Arc::clone(&tables),
+        });
+        // Those of snapshots that are gone were kept for the next to take from.
+        let newest = cache.len() - 1;
+        let mut index = 0;
+        cache.retain(|cached| {
+            index += 1;
+            index > newest || cached.snapshot.strong_count() > 0
         });
         if cache.len() > SNAPSHOT_TABLES_MAX {
             cache.pop_front();
@@ -134,6 +149,11 @@ impl SchemaProvider for PgCatalogSchema {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let Some(relation) = relation("pg_catalog", name) else { return Ok(None) };
+        if let Some(rows) = tables::relation_rows(relation.name) {
+            let tables = Arc::clone(&self.tables);
+            let catalog_name = self.session.catalog_name.clone();
+            return Ok(Some(Arc::new(RelationTable { relation, tables, catalog_name, rows })));
+        }
         let batch = match tables::session_table(relation, &self.tables.index, &self.session) {
             Some(batch) => batch?,
             None => self.tables.table(relation)?,

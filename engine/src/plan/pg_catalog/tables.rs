@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
 
-use super::index::{BOOTSTRAP_ROLE_OID, CatalogIndex, DATABASE_OID, PG_CATALOG_OID};
+use super::index::{BOOTSTRAP_ROLE_OID, CatalogIndex, DATABASE_OID, PG_CATALOG_OID, Relation};
 use super::pg_type::type_info;
+use super::provider::{RelationKeys, RelationRows, RowContext};
 use super::relations::SystemRelation;
 use super::session_info::SessionInfo;
 use super::statics::{DESCRIPTIONS, static_table};
@@ -18,13 +19,9 @@ pub(crate) fn snapshot_table(relation: &'static SystemRelation, index: &CatalogI
     let rows = Rows::new(relation);
     match relation.name {
         "pg_namespace" => pg_namespace(rows, index),
-        "pg_class" => pg_class(rows, index),
-        "pg_attribute" => pg_attribute(rows, index),
         "pg_description" => pg_description(rows, index),
         "pg_authid" | "pg_roles" => pg_roles(rows, relation.name, index),
         "pg_user" | "pg_shadow" => pg_user(rows, index),
-        "pg_tables" => pg_tables(rows, index),
-        "pg_views" => pg_views(rows, index),
         "pg_tablespace" => pg_tablespace(rows),
         "pg_stat_user_tables" | "pg_stat_all_tables" | "pg_stat_sys_tables" => {
             pg_stat_tables(rows, relation.name, index)
@@ -34,6 +31,18 @@ pub(crate) fn snapshot_table(relation: &'static SystemRelation, index: &CatalogI
             Some(table) => Ok(table),
             None => rows.finish(),
         },
+    }
+}
+
+/// How the rows of a table are made that has some for each relation; `None` for all other tables.
+pub(crate) fn relation_rows(name: &str) -> Option<RelationRows> {
+    let rows = |push, keep, oid, schema, name| RelationRows { push, keep, keys: RelationKeys { oid, schema, name } };
+    match name {
+        "pg_class" => Some(rows(pg_class, true, Some("oid"), None, Some("relname"))),
+        "pg_attribute" => Some(rows(pg_attribute, true, Some("attrelid"), None, None)),
+        "pg_tables" => Some(rows(pg_tables, false, None, Some("schemaname"), Some("tablename"))),
+        "pg_views" => Some(rows(pg_views, false, None, Some("schemaname"), Some("viewname"))),
+        _ => None,
     }
 }
 
@@ -89,8 +98,8 @@ fn pg_namespace(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
     rows.finish()
 }
 
-fn pg_class(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
-    for relation in &index.relations {
+fn pg_class(rows: &mut Rows, _: &RowContext<'_>, relation: &Relation) {
+    {
         let view = relation.kind == "v";
         rows.push([
             ("oid", relation.oid.into()),
@@ -110,11 +119,10 @@ fn pg_class(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
             ("relreplident", if view || relation.namespace == PG_CATALOG_OID { "n" } else { "d" }.into()),
         ]);
     }
-    rows.finish()
 }
 
-fn pg_attribute(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
-    for relation in &index.relations {
+fn pg_attribute(rows: &mut Rows, _: &RowContext<'_>, relation: &Relation) {
+    {
         for (attribute, number) in relation.attributes.iter().zip(1_i32..) {
             let column_type = attribute.column_type;
             let info = type_info(column_type.oid);
@@ -137,7 +145,6 @@ fn pg_attribute(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
             ]);
         }
     }
-    rows.finish()
 }
 
 /// The class OID of relations, in `pg_description.classoid`.
@@ -230,31 +237,29 @@ fn pg_user(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
     rows.finish()
 }
 
-fn pg_tables(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
-    for relation in index.relations.iter().filter(|relation| relation.kind == "r") {
+fn pg_tables(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
+    if relation.kind == "r" {
         rows.push([
             ("schemaname", relation.schema.as_str().into()),
             ("tablename", relation.name.as_str().into()),
-            ("tableowner", owner_name(index, relation.owner)),
+            ("tableowner", owner_name(context.index, relation.owner)),
             ("hasindexes", false.into()),
             ("hasrules", false.into()),
             ("hastriggers", false.into()),
             ("rowsecurity", false.into()),
         ]);
     }
-    rows.finish()
 }
 
-fn pg_views(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
-    for relation in index.relations.iter().filter(|relation| relation.kind == "v") {
+fn pg_views(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
+    if relation.kind == "v" {
         rows.push([
             ("schemaname", relation.schema.as_str().into()),
             ("viewname", relation.name.as_str().into()),
-            ("viewowner", owner_name(index, relation.owner)),
+            ("viewowner", owner_name(context.index, relation.owner)),
             ("definition", relation.view_sql.clone().map(|sql| view_definition(&sql)).into()),
         ]);
     }
-    rows.finish()
 }
 
 /// A view's query as PostgreSQL hands it out: with a semicolon.

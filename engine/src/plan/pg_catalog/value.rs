@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, BinaryBuilder, BooleanBuilder, Float32Builder, Float64Builder, Int16Builder, Int32Builder,
-    Int64Builder, ListArray, RecordBatch, StringBuilder, TimestampMicrosecondBuilder, new_null_array,
+    Int64Builder, ListArray, RecordBatch, RecordBatchOptions, StringBuilder, TimestampMicrosecondBuilder,
+    new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
@@ -206,49 +207,87 @@ fn list_element(data_type: &DataType) -> DataType {
     }
 }
 
-/// Collects rows of one system relation. A row says what differs from the column's default: false, 0, the empty string
-/// for NOT NULL columns, NULL for the others.
+/// Collects rows of one system relation, of all its columns or of some. A row says what differs from the column's default:
+/// false, 0, the empty string for NOT NULL columns, NULL for the others.
 #[derive(Debug)]
 pub(crate) struct Rows {
     relation: &'static SystemRelation,
-    columns: Vec<Vec<Value>>,
+    /// By column; `None` for those that nobody asked for.
+    columns: Vec<Option<Cells>>,
+    row_count: usize,
+    /// Where each cell of the last row went, by its name's address: rows of one table come from one place.
+    places: Vec<(usize, usize)>,
+}
+
+/// The cells of one column. Those of the last rows that had the default are not there.
+#[derive(Debug)]
+struct Cells {
+    default: Value,
+    values: Vec<Value>,
 }
 
 impl Rows {
+    /// Collects all columns.
     pub(crate) fn new(relation: &'static SystemRelation) -> Self {
-        Self { relation, columns: vec![Vec::new(); relation.columns.len()] }
+        Self::of_columns(relation, |_| true)
+    }
+
+    /// Collects the columns that are `wanted`, by position.
+    pub(crate) fn of_columns(relation: &'static SystemRelation, wanted: impl Fn(usize) -> bool) -> Self {
+        let cells = |(i, column): (usize, &super::relations::SystemColumn)| {
+            wanted(i).then(|| Cells { default: default_of(column.type_name, column.not_null), values: Vec::new() })
+        };
+        let columns = relation.columns.iter().enumerate().map(cells).collect();
+        Self { relation, columns, row_count: 0, places: Vec::new() }
     }
 
     /// Adds a row.
     ///
     /// # Panics
     /// When a cell names a column that the relation hasn't: a typo of ours, which any test that builds the table shows.
-    pub(crate) fn push<const N: usize>(&mut self, cells: [(&str, Value); N]) {
-        for (cells_of_column, column) in self.columns.iter_mut().zip(&self.relation.columns) {
-            cells_of_column.push(default_of(column.type_name, column.not_null));
-        }
-        for (name, value) in cells {
-            let i = self.relation.columns.iter().position(|column| column.name == name);
-            let i = i.unwrap_or_else(|| panic!("{} has no column {name}", self.relation.name));
-            *self.columns[i].last_mut().expect("a cell was pushed to every column above") = value;
+    pub(crate) fn push<const N: usize>(&mut self, cells: [(&'static str, Value); N]) {
+        let before = self.row_count;
+        self.row_count += 1;
+        for (index, (name, value)) in cells.into_iter().enumerate() {
+            let place = match self.places.get(index) {
+                Some((address, place))
+                    if *address == name.as_ptr() as usize && self.relation.columns[*place].name == name =>
+                {
+                    *place
+                }
+                _ => {
+                    let place = self.relation.columns.iter().position(|column| column.name == name);
+                    let place = place.unwrap_or_else(|| panic!("{} has no column {name}", self.relation.name));
+                    self.places.truncate(index);
+                    self.places.push((name.as_ptr() as usize, place));
+                    place
+                }
+            };
+            let Some(cells) = &mut self.columns[place] else { continue };
+            if value != cells.default {
+                cells.values.resize(before, cells.default.clone());
+                cells.values.push(value);
+            }
         }
     }
 
+    /// The wanted columns, in the relation's order.
     pub(crate) fn finish(self) -> Result<RecordBatch> {
-        let schema = Arc::clone(&self.relation.arrow_schema);
-        let count = self.columns.first().map_or(0, Vec::len);
-        if count == 0 {
-            return Ok(RecordBatch::new_empty(schema));
-        }
-        let mut arrays = Vec::with_capacity(self.columns.len());
-        for (field, values) in schema.fields().iter().zip(&self.columns) {
-            if values.iter().all(|value| *value == Value::Null) {
-                arrays.push(new_null_array(field.data_type(), count));
+        let wanted: Vec<usize> = (0..self.columns.len()).filter(|place| self.columns[*place].is_some()).collect();
+        let schema = Arc::new(self.relation.arrow_schema.project(&wanted)?);
+        let schema = if wanted.len() == self.columns.len() { Arc::clone(&self.relation.arrow_schema) } else { schema };
+        let mut arrays = Vec::with_capacity(wanted.len());
+        for (field, cells) in schema.fields().iter().zip(self.columns.into_iter().flatten()) {
+            let Cells { default, mut values } = cells;
+            if values.is_empty() && default == Value::Null {
+                arrays.push(new_null_array(field.data_type(), self.row_count));
             } else {
-                arrays.push(array_of(field.data_type(), values)?);
+                values.resize(self.row_count, default);
+                arrays.push(array_of(field.data_type(), &values)?);
             }
         }
-        Ok(RecordBatch::try_new(schema, arrays)?)
+        let options = RecordBatchOptions::new().with_row_count(Some(self.row_count));
+        Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
     }
 }
 
