@@ -10,6 +10,7 @@ mod hostile;
 mod memory;
 mod monitoring;
 mod paths;
+mod projection;
 mod protocol;
 mod pruning;
 mod s3_faults;

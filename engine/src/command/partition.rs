@@ -3,7 +3,7 @@
 use limnos_catalog::partition::hive_path;
 use limnos_catalog::{Change, Column, DataType, Partition, Table};
 
-use super::{CommandAnswer, CommandContext, commit, find_partitioned};
+use super::{CommandAnswer, CommandContext, commit, find_partitioned, projection};
 use crate::parse::{ObjectName, PartitionSpec};
 use crate::{Error, ErrorCode, Result, Session};
 
@@ -29,7 +29,8 @@ pub(super) async fn add(
         partitions.push(Partition { values, location });
     }
     let change = Change::AddPartitions { table: table.name.clone(), partitions, if_not_exists };
-    let notices = commit(context, session, vec![change]).await?;
+    let mut notices = projection::notice(table);
+    notices.extend(commit(context, session, vec![change]).await?);
     Ok(CommandAnswer::tag("ALTER TABLE").with_notices(notices))
 }
 
@@ -43,7 +44,8 @@ pub(super) async fn drop(
     let (table, _) = find_partitioned(context, session, table)?;
     let values = specs.iter().map(|spec| values(table, spec)).collect::<Result<Vec<_>>>()?;
     let change = Change::DropPartitions { table: table.name.clone(), values, if_exists };
-    let notices = commit(context, session, vec![change]).await?;
+    let mut notices = projection::notice(table);
+    notices.extend(commit(context, session, vec![change]).await?);
     Ok(CommandAnswer::tag("ALTER TABLE").with_notices(notices))
 }
 

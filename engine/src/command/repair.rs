@@ -9,7 +9,7 @@ use limnos_catalog::{Change, Column, Partition};
 use object_store::path::Path;
 
 use super::partition::{check_value, folder_url, standard_path};
-use super::{CommandAnswer, CommandContext, commit, find_partitioned};
+use super::{CommandAnswer, CommandContext, commit, find_partitioned, projection};
 use crate::parse::ObjectName;
 use crate::scan::store::Location;
 use crate::{Error, ErrorCode, Notice, Result, Session};
@@ -66,7 +66,8 @@ pub(super) async fn repair(
         .map(|row| known.values.iter().map(|key| key[row].as_deref().map(str::to_owned)).collect())
         .collect();
 
-    let mut notices = found.notices;
+    let mut notices = projection::notice(table);
+    notices.extend(found.notices);
     let mut changes = Vec::new();
     let name = table.name.clone();
     if drop && !gone.is_empty() {

@@ -4,7 +4,9 @@ use limnos_catalog::TableKind;
 use limnos_catalog::partition::hive_path;
 
 use super::answer::{self, text_rows};
-use super::{CommandAnswer, CommandContext, create_statement, find, find_partitioned, pattern, resolve_database_name};
+use super::{
+    CommandAnswer, CommandContext, create_statement, find, find_partitioned, pattern, projection, resolve_database_name,
+};
 use crate::parse::{Dialect, NamePattern, ObjectName};
 use crate::{Result, Session};
 
@@ -59,7 +61,8 @@ pub(super) fn partitions(context: &CommandContext<'_>, session: &Session, table:
     };
     let mut paths: Vec<String> = (0..list.len()).map(path).collect();
     paths.sort();
-    one_column(answer::SHOW_PARTITIONS, paths.into_iter())
+    // As in Athena: what a projection makes is not listed.
+    Ok(one_column(answer::SHOW_PARTITIONS, paths.into_iter())?.with_notices(projection::notice(table)))
 }
 
 pub(super) fn create(context: &CommandContext<'_>, session: &Session, table: &ObjectName) -> Result<CommandAnswer> {

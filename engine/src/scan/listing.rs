@@ -52,7 +52,7 @@ pub async fn list_location(store: &dyn ObjectStore, location: &Location) -> Resu
         return Ok(vec![File { meta, partition: None }]);
     }
     let folder = Folder { path: location.path.clone(), partition: None };
-    list_folders(store, location, &location.path, vec![folder]).await
+    list_each(store, location, vec![folder]).await
 }
 
 /// The object at `location` itself, if it is one.
@@ -66,19 +66,23 @@ async fn head_file(store: &dyn ObjectStore, location: &Location) -> Result<Optio
     }
 }
 
-/// The files in `folders`, which all lie in one store; `base` is the table's own path.
+/// The files in `folders`, which all lie in one store; `location` is the table's own.
 ///
 /// # Errors
 /// What the store says, naming the folder.
-pub async fn list_folders(
-    store: &dyn ObjectStore,
-    location: &Location,
-    base: &Path,
-    folders: Vec<Folder>,
-) -> Result<Vec<File>> {
-    if folders.len() >= FLAT_LISTING_MIN && folders.iter().all(|folder| folder.path.prefix_matches(base)) {
+pub async fn list_folders(store: &dyn ObjectStore, location: &Location, folders: Vec<Folder>) -> Result<Vec<File>> {
+    let below = |folder: &Folder| folder.path.prefix_matches(&location.path);
+    if folders.len() >= FLAT_LISTING_MIN && folders.iter().all(below) {
         return list_flat(store, location, folders).await;
     }
+    list_each(store, location, folders).await
+}
+
+/// The files in `folders`, a listing for each and for nothing else. A folder that isn't there has none.
+///
+/// # Errors
+/// As [`list_folders`].
+pub async fn list_each(store: &dyn ObjectStore, location: &Location, folders: Vec<Folder>) -> Result<Vec<File>> {
     let lists = stream::iter(folders)
         .map(|folder| async move {
             let metas: Vec<ObjectMeta> = store
@@ -194,10 +198,10 @@ mod tests {
         let folders: Vec<Folder> = (0..FLAT_LISTING_MIN)
             .map(|day| Folder { path: Path::from(format!("t/y=1/day={}", day * 2)), partition: Some(day) })
             .collect();
-        let flat = list_folders(store.as_ref(), &location, &location.path, folders.clone()).await.unwrap();
+        let flat = list_folders(store.as_ref(), &location, folders.clone()).await.unwrap();
         let mut single = Vec::new();
         for folder in folders {
-            single.extend(list_folders(store.as_ref(), &location, &location.path, vec![folder]).await.unwrap());
+            single.extend(list_folders(store.as_ref(), &location, vec![folder]).await.unwrap());
         }
         single.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
         let names = |files: &[File]| {
