@@ -29,7 +29,7 @@ pub(super) async fn add(
         partitions.push(Partition { values, location });
     }
     let change = Change::AddPartitions { table: table.name.clone(), partitions, if_not_exists };
-    let mut notices = projection::notice(table);
+    let mut notices: Vec<_> = projection::notice(table).into_iter().collect();
     notices.extend(commit(context, session, vec![change]).await?);
     Ok(CommandAnswer::tag("ALTER TABLE").with_notices(notices))
 }
@@ -44,7 +44,7 @@ pub(super) async fn drop(
     let (table, _) = find_partitioned(context, session, table)?;
     let values = specs.iter().map(|spec| values(table, spec)).collect::<Result<Vec<_>>>()?;
     let change = Change::DropPartitions { table: table.name.clone(), values, if_exists };
-    let mut notices = projection::notice(table);
+    let mut notices: Vec<_> = projection::notice(table).into_iter().collect();
     notices.extend(commit(context, session, vec![change]).await?);
     Ok(CommandAnswer::tag("ALTER TABLE").with_notices(notices))
 }

@@ -32,14 +32,16 @@ pub(super) fn check(stores: &Stores, name: &TableName, definition: &TableDefinit
     Ok(notices)
 }
 
+/// Whether queries take the partitions of `table` from its properties. A definition that can't be read is told by the queries
+/// that it fails.
+pub(super) fn is_projected(table: &Table) -> bool {
+    matches!(Projection::of(&table.name, table), Ok(Some(_)))
+}
+
 /// What to say when the catalog's partitions of a projected table are shown or changed.
-pub(super) fn notice(table: &Table) -> Vec<Notice> {
-    // A definition that can't be read is told by the queries that it fails.
-    match Projection::of(&table.name, table) {
-        Ok(Some(_)) => {
-            let message = format!("partitions of table \"{}\" are projected from its properties", table.name);
-            vec![Notice::warning(format!("{message}; queries do not use those in the catalog"))]
-        }
-        _ => Vec::new(),
-    }
+pub(super) fn notice(table: &Table) -> Option<Notice> {
+    is_projected(table).then(|| {
+        let message = format!("partitions of table \"{}\" are projected from its properties", table.name);
+        Notice::warning(format!("{message}; queries do not use those in the catalog"))
+    })
 }

@@ -66,7 +66,7 @@ pub(super) async fn repair(
         .map(|row| known.values.iter().map(|key| key[row].as_deref().map(str::to_owned)).collect())
         .collect();
 
-    let mut notices = projection::notice(table);
+    let mut notices: Vec<_> = projection::notice(table).into_iter().collect();
     notices.extend(found.notices);
     let mut changes = Vec::new();
     let name = table.name.clone();

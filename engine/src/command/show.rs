@@ -62,7 +62,8 @@ pub(super) fn partitions(context: &CommandContext<'_>, session: &Session, table:
     let mut paths: Vec<String> = (0..list.len()).map(path).collect();
     paths.sort();
     // As in Athena: what a projection makes is not listed.
-    Ok(one_column(answer::SHOW_PARTITIONS, paths.into_iter())?.with_notices(projection::notice(table)))
+    Ok(one_column(answer::SHOW_PARTITIONS, paths.into_iter())?
+        .with_notices(projection::notice(table).into_iter().collect()))
 }
 
 pub(super) fn create(context: &CommandContext<'_>, session: &Session, table: &ObjectName) -> Result<CommandAnswer> {

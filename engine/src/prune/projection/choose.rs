@@ -85,6 +85,8 @@ impl Projection {
                 .with_hint(format!("Add a condition with constants: {name} = '...' or {name} IN ('...', '...')."))
         })?;
         let mut values = Vec::with_capacity(literals.len());
+        // Read once, however often and in however many forms it is named.
+        let mut seen = HashSet::with_capacity(literals.len());
         for literal in literals {
             let Some(value) = spell_literal(&literal)? else { continue };
             // In a location, `..` would leave the folder, and an empty part would be the folder above.
@@ -93,7 +95,9 @@ impl Projection {
                 notices.push(Notice::warning(format!("{message}: no folder is named so")));
                 continue;
             }
-            values.push(value);
+            if seen.insert(value.clone()) {
+                values.push(value);
+            }
         }
         Ok(Sequence::new(&self.table, field, Kind::List(values.into())))
     }

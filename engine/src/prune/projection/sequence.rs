@@ -290,7 +290,10 @@ impl Lookups {
 pub(super) fn spell_literal(literal: &ScalarValue) -> Result<Option<Box<str>>> {
     let text = cast(&literal.to_array()?, &DataType::Utf8).map_err(|error| Error::internal(error.to_string()))?;
     let value = ScalarValue::try_from_array(&text, 0)?;
+    let is_moment = matches!(literal.data_type(), DataType::Timestamp(..));
     Ok(match value {
+        // As Hive spells it.
+        ScalarValue::Utf8(Some(text)) if is_moment => Some(text.replacen('T', " ", 1).into()),
         ScalarValue::Utf8(Some(text)) => Some(text.into()),
         _ => None,
     })
