@@ -14,7 +14,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::Expr;
 use limnos_catalog::PartitionList;
 
-use super::narrow::{Narrowing, named_values};
+use super::narrow::{MISSING_MAX, Narrowing, named_values};
 use super::property::is_path;
 use super::sequence::{Kind, Sequence, spell_literal};
 use super::{KeyProjection, Projection};
@@ -162,6 +162,7 @@ impl Projection {
             let named: Vec<String> = spelled.take(NAMED_MAX).map(|value| format!("\"{value}\"")).collect();
             let more = match missing.len().saturating_sub(NAMED_MAX) {
                 0 => String::new(),
+                _ if missing.len() == MISSING_MAX => " and many more".to_owned(),
                 more => format!(" and {more} more"),
             };
             let message = format!("table \"{table}\" has no partition for \"{name}\" = {}{more}", named.join(", "));

@@ -14,6 +14,9 @@ use super::sequence::{Comparison, Lookups, Sequence};
 /// A list of more constants is evaluated over the values instead of looked up, where there are not too many of those.
 const LOOKED_UP_MAX: usize = 1000;
 
+/// Most constants kept that no value equals.
+pub(super) const MISSING_MAX: usize = 100;
+
 /// Ascending ranges of numbers that don't touch.
 pub(super) type Indexes = Vec<Range<u128>>;
 
@@ -24,7 +27,7 @@ pub(super) struct Narrowing<'a> {
     /// With so many values or fewer, long lists aren't looked up.
     few: u128,
     lookups: Lookups,
-    /// Constants that the key is compared with for equality and that are none of its values.
+    /// Constants that the key is compared with for equality and that are none of its values, the first [`MISSING_MAX`].
     pub(super) missing: Vec<ScalarValue>,
 }
 
@@ -76,7 +79,8 @@ impl<'a> Narrowing<'a> {
 
     fn matching(&mut self, comparison: Comparison, literal: &ScalarValue) -> Indexes {
         let found = self.sequence.matching(comparison, literal, &mut self.lookups);
-        if found.is_empty() && comparison == Comparison::Equal && !self.missing.contains(literal) {
+        let is_missing = found.is_empty() && comparison == Comparison::Equal && self.missing.len() < MISSING_MAX;
+        if is_missing && !self.missing.contains(literal) {
             self.missing.push(literal.clone());
         }
         found.into_iter().filter(|range| !range.is_empty()).collect()

@@ -181,56 +181,79 @@ impl Sequence {
     ) -> Vec<Range<u128>> {
         let all = 0..self.count();
         let Some(literal) = comparable(self.key.data_type(), literal) else { return vec![all] };
-        if self.is_sorted() {
-            let less = || self.partition_point(|value| value < &literal);
-            let less_or_equal = || self.partition_point(|value| value <= &literal);
-            let range = match comparison {
-                Comparison::Equal => less()..less_or_equal(),
-                Comparison::Less => 0..less(),
-                Comparison::LessOrEqual => 0..less_or_equal(),
-                Comparison::Greater => less_or_equal()..all.end,
-                Comparison::GreaterOrEqual => less()..all.end,
-            };
-            return if range.is_empty() { Vec::new() } else { vec![range] };
+        if comparison == Comparison::Equal
+            && let Some(found) = self.equal(&literal, lists)
+        {
+            return found;
         }
-        if comparison != Comparison::Equal {
+        if !self.is_sorted() {
             return vec![all];
         }
-        match &self.kind {
+        let less = || self.partition_point(|value| value < &literal);
+        let less_or_equal = || self.partition_point(|value| value <= &literal);
+        let range = match comparison {
+            Comparison::Equal => less()..less_or_equal(),
+            Comparison::Less => 0..less(),
+            Comparison::LessOrEqual => 0..less_or_equal(),
+            Comparison::Greater => less_or_equal()..all.end,
+            Comparison::GreaterOrEqual => less()..all.end,
+        };
+        if range.is_empty() { Vec::new() } else { vec![range] }
+    }
+
+    /// The numbers of the values that are `literal`, where that takes no search through typed values.
+    fn equal(&self, literal: &ScalarValue, lists: &mut Lookups) -> Option<Vec<Range<u128>>> {
+        let is_spelled = |index: u128| match literal {
+            ScalarValue::Utf8View(Some(text)) => *self.text(index) == **text,
+            _ => true,
+        };
+        let found = match &self.kind {
             Kind::List(_) => {
-                let numbers = lists.numbers(self);
-                numbers.map_or_else(|| vec![all], |numbers| numbers.get(&literal).cloned().unwrap_or_default())
+                return lists.numbers(self).map(|numbers| numbers.get(literal).cloned().unwrap_or_default());
             }
-            Kind::Integers { first, step, count, .. } => {
-                let ScalarValue::Utf8View(Some(text)) = &literal else { return vec![all] };
-                let number = text.parse::<i64>().ok().and_then(|number| {
-                    let distance = i128::from(number) - i128::from(*first);
-                    let is_step = distance % i128::from(*step) == 0;
-                    is_step.then(|| u128::try_from(distance / i128::from(*step)).ok()).flatten()
-                });
-                number.filter(|index| index < count && *self.text(*index) == **text).map(one).into_iter().collect()
+            Kind::Integers { first, step, .. } => {
+                let distance = integer(literal)?.map(|number| i128::from(number) - i128::from(*first));
+                let distance = distance.filter(|distance| distance % i128::from(*step) == 0);
+                distance.and_then(|distance| u128::try_from(distance / i128::from(*step)).ok())
             }
             Kind::Dates { pattern, .. } => {
-                let ScalarValue::Utf8View(Some(text)) = &literal else { return vec![all] };
-                let Some(moment) = pattern.read(text) else { return Vec::new() };
-                let (mut low, mut high) = (0, self.count());
-                while low < high {
-                    let middle = low + (high - low) / 2;
-                    if self.moment(middle).is_some_and(|other| other < moment) {
-                        low = middle + 1;
-                    } else {
-                        high = middle;
-                    }
-                }
-                let found = low < self.count() && *self.text(low) == **text;
-                found.then(|| one(low)).into_iter().collect()
+                let ScalarValue::Utf8View(Some(text)) = literal else { return None };
+                pattern.read(text).map(|moment| self.first_not_before(moment))
+            }
+        };
+        let found = found.filter(|index| *index < self.count() && is_spelled(*index));
+        Some(found.map(one).into_iter().collect())
+    }
+
+    /// The number of the first date that is not before `moment`.
+    fn first_not_before(&self, moment: NaiveDateTime) -> u128 {
+        let (mut low, mut high) = (0, self.count());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.moment(middle).is_some_and(|other| other < moment) {
+                low = middle + 1;
+            } else {
+                high = middle;
             }
         }
+        low
     }
 }
 
 /// Values named one by one in a message.
 const NAMED_MAX: usize = 5;
+
+/// The integer that a constant is; `Some(None)` for a text that is none, `None` for other types.
+fn integer(literal: &ScalarValue) -> Option<Option<i64>> {
+    Some(match literal {
+        ScalarValue::Utf8View(Some(text)) => text.parse().ok(),
+        ScalarValue::Int8(number) => number.map(i64::from),
+        ScalarValue::Int16(number) => number.map(i64::from),
+        ScalarValue::Int32(number) => number.map(i64::from),
+        ScalarValue::Int64(number) => *number,
+        _ => return None,
+    })
+}
 
 fn one(index: u128) -> Range<u128> {
     index..index + 1

@@ -194,6 +194,24 @@ fn huge_ranges_are_searched_not_enumerated() {
     assert_eq!(prune_at(&wide, &diagonal, NOW).unwrap().kept.len(), 400);
 }
 
+/// Long lists are looked up in huge ranges, and what no value equals is told in a few words.
+#[test]
+fn long_lists_are_looked_up() {
+    let wide = table(&["k bigint"], &["k.type=integer", "k.range=0,9223372036854775807", "k.interval=2"]);
+    let ids = |step: i64, odd: i64| (0..50_000).map(|id| lit(id * step + odd)).collect::<Vec<_>>();
+    let kept = prune_at(&wide, &[col("k").in_list(ids(1_000_002, 0), false)], NOW).unwrap();
+    assert_eq!((kept.kept.len(), messages(&kept)), (50_000, vec![]));
+    let kept = prune_at(&wide, &[col("k").in_list(ids(1_000_002, 1), false)], NOW).unwrap();
+    assert_eq!(kept.kept.len(), 0);
+    assert_eq!(
+        messages(&kept),
+        [
+            "01000 table \"default.t\" has no partition for \"k\" = \"1\", \"1000003\", \"2000005\" and many more: \"k\" is \
+          projected as \"0\" to \"9223372036854775806\""
+        ]
+    );
+}
+
 #[test]
 fn injected_keys_need_constants() {
     let injected = table(
