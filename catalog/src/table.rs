@@ -101,7 +101,8 @@ pub struct TableDefinition {
     pub columns: Vec<Column>,
     /// The partition keys, after the columns. Empty for a view.
     pub partition_keys: Vec<Column>,
-    /// `TBLPROPERTIES`. Those that are read: `skip.header.line.count`, `classification`, `limnos.freshness`.
+    /// `TBLPROPERTIES`. Those that are read: `skip.header.line.count`, `classification`, `limnos.freshness`,
+    /// `projection.*` and `storage.location.template`.
     pub parameters: BTreeMap<String, String>,
     /// The text of `COMMENT`.
     pub comment: Option<String>,

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use chrono::{DateTime, Utc};
 use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -29,7 +30,8 @@ use crate::plan::operator::IntervalOperators;
 use crate::plan::pg_catalog::{SessionInfo, Setting, SystemTable as SystemTableInfo};
 use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query};
 use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
-use crate::prune::PartitionIndex;
+use crate::prune::projection::Projection;
+use crate::prune::{PartitionIndex, Partitions};
 use crate::scan::parquet::Footers;
 use crate::scan::schema::catalog_field_type;
 use crate::scan::store::{StoreOptions, Stores};
@@ -75,17 +77,20 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The typed partitions of `table` in `snapshot`, made on first use.
-    pub(crate) fn partitions(&self, snapshot: &Snapshot, table: &Table) -> Result<Arc<PartitionIndex>> {
+    /// The partitions of `table` at `now`: projected, or else those of `snapshot`, typed on first use.
+    pub(crate) fn partitions(&self, snapshot: &Snapshot, table: &Table, now: DateTime<Utc>) -> Result<Partitions> {
+        if let Some(projection) = Projection::of(&table.name, table)? {
+            return Ok(Partitions::Projected(Arc::new(projection), now));
+        }
         let key = (table.id, table.version, table.partitions_version);
         if let Some(index) = self.partition_indexes.get(&key) {
-            return Ok(index);
+            return Ok(Partitions::Catalog(index));
         }
         let list = self.catalog.partitions(snapshot, table)?;
         let (_, keys) = crate::scan::schema::table_schema(table);
         let index = Arc::new(PartitionIndex::new(&table.name.to_string(), keys, list)?);
         self.partition_indexes.insert(key, Arc::clone(&index));
-        Ok(index)
+        Ok(Partitions::Catalog(index))
     }
 
     /// What one query may hold: half of all, so that one can't starve the others and two big ones can run.
@@ -287,7 +292,7 @@ impl Engine {
                     statement: Arc::clone(&prepared.statement),
                     schema: prepared.schema.clone(),
                     parameters: parameters.to_vec(),
-                    run,
+                    run: Arc::clone(&run),
                 };
                 let started = self.cpu.plan(&cancel, work.start(context)).await?;
                 let tag = if matches!(prepared.statement.statement, Statement::Query(_)) {
@@ -295,7 +300,7 @@ impl Engine {
                 } else {
                     CommandTag::Plain("EXPLAIN".to_owned())
                 };
-                Ok(Outcome { schema: Some(started.0), stream: started.1, tag, notices: Vec::new(), stats })
+                Ok(Outcome { schema: Some(started.0), stream: started.1, tag, notices: run.notices(), stats })
             }
             _ => self.execute_command(session, prepared, context).await,
         }
@@ -356,6 +361,7 @@ impl Engine {
             session: self.session_info(session),
             dialect: session.settings.dialect(),
             time_zone: session.settings.time_zone().to_owned(),
+            now: self.shared.clock.now(),
             database: session.database.clone(),
             shared: Arc::clone(&self.shared),
             run,

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use limnos_catalog::Catalog;
-use limnos_engine::clock::SystemClock;
+use limnos_engine::clock::{Clock, SystemClock};
 use limnos_engine::scan::store::StoreOptions;
 use limnos_engine::{Engine, EngineConfig};
 use tokio::net::TcpListener;
@@ -67,6 +67,8 @@ pub struct ServeOptions {
     pub statement_timeout: Option<Duration>,
     /// How long a shutdown waits for running queries.
     pub shutdown_deadline: Duration,
+    /// The time of everything: `now()`, history, projected partitions.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Why a server didn't start.
@@ -128,6 +130,7 @@ impl ServeOptions {
             max_connections: config.max_connections,
             statement_timeout: config.statement_timeout,
             shutdown_deadline: config.shutdown_deadline,
+            clock: Arc::new(SystemClock),
         })
     }
 
@@ -153,6 +156,7 @@ impl ServeOptions {
             max_connections: 100,
             statement_timeout: None,
             shutdown_deadline: Duration::from_secs(5),
+            clock: Arc::new(SystemClock),
         }
     }
 }
@@ -189,7 +193,7 @@ pub struct OpenLake {
 ///
 /// # Errors
 /// Another process has it; the catalog is damaged; a root can't be opened.
-pub fn open(data_dir: &std::path::Path, engine: EngineConfig) -> Result<OpenLake, ServeError> {
+pub fn open(data_dir: &std::path::Path, engine: EngineConfig, clock: Arc<dyn Clock>) -> Result<OpenLake, ServeError> {
     let unusable = |source| ServeError::DataDir { path: data_dir.to_owned(), source };
     std::fs::create_dir_all(data_dir).map_err(unusable)?;
     let lock = std::fs::File::create(data_dir.join("lock")).map_err(unusable)?;
@@ -199,7 +203,7 @@ pub fn open(data_dir: &std::path::Path, engine: EngineConfig) -> Result<OpenLake
         Err(std::fs::TryLockError::Error(source)) => return Err(unusable(source)),
     }
     let catalog = Catalog::open(&data_dir.join(CATALOG_FILE))?;
-    let engine = Engine::new(catalog, engine, Arc::new(SystemClock))?;
+    let engine = Engine::new(catalog, engine, clock)?;
     Ok(OpenLake { service: QueryService::new(engine), _lock: lock })
 }
 
@@ -233,7 +237,7 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
     // Before the catalog: a second start with the same ports fails at once, having touched nothing.
     let pg_listener = listen(options.pg).await?;
     let http_listener = listen(options.http).await?;
-    let lake = open(&options.data_dir, options.engine.clone())?;
+    let lake = open(&options.data_dir, options.engine.clone(), Arc::clone(&options.clock))?;
     let service = Arc::clone(&lake.service);
     service.set_statement_timeout(options.statement_timeout);
     let accepting = CancellationToken::new();

@@ -11,6 +11,7 @@ mod memory;
 mod monitoring;
 mod partitions;
 mod paths;
+mod projection;
 mod protocol;
 mod pruning;
 mod s3_faults;

@@ -11,7 +11,7 @@ use limnos_catalog::{
 };
 
 use super::partition::{check_value, folder_url, standard_path};
-use super::{CommandAnswer, CommandContext, commit, resolve_table_name, skipping};
+use super::{CommandAnswer, CommandContext, commit, projection, resolve_table_name, skipping};
 use crate::error::translate::nearest;
 use crate::parse::statement::{ColumnPlace, TableAction};
 use crate::parse::{ObjectName, ddl};
@@ -86,6 +86,7 @@ async fn attempt(
     let Alteration { definition, partitions_stay, mut notices, .. } = alteration;
     let mut changes = Vec::new();
     if definition != *table.definition {
+        notices.extend(projection::check(context.stores, &table.name, &definition)?);
         let base_version = Some(table.version);
         changes.push(Change::AlterTable { name: table.name.clone(), definition, base_version });
     }

@@ -4,7 +4,7 @@ use limnos_catalog::{Column, TableKind};
 
 use super::answer::{DESCRIBE, text_rows};
 use super::table::format_name;
-use super::{CommandAnswer, CommandContext, find, partition};
+use super::{CommandAnswer, CommandContext, find, partition, projection};
 use crate::parse::{ObjectName, PartitionSpec};
 use crate::{Error, ErrorCode, Result, Session};
 
@@ -58,7 +58,12 @@ pub(super) fn describe(
                 rows.push(row("Table Type:", "EXTERNAL_TABLE", ""));
                 rows.push(row("Format:", format_name(storage.format), ""));
                 rows.push(row("SerDe Library:", storage.serde.as_deref().unwrap_or_default(), ""));
-                rows.push(row("Partitions:", &table.partition_count.to_string(), ""));
+                let partitions = if projection::is_projected(table) {
+                    "projected".to_owned()
+                } else {
+                    table.partition_count.to_string()
+                };
+                rows.push(row("Partitions:", &partitions, ""));
                 for (name, value) in &storage.properties {
                     rows.push(row("SerDe Property:", name, &value.escape_default().to_string()));
                 }

@@ -24,6 +24,7 @@ mod database;
 mod describe;
 mod partition;
 mod pattern;
+mod projection;
 mod repair;
 mod setting;
 mod show;

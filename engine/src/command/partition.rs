@@ -8,7 +8,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use limnos_catalog::partition::hive_path;
 use limnos_catalog::{Change, Column, DataType, Partition, PartitionList, Table, TableKind};
 
-use super::{CommandAnswer, CommandContext, commit, find_partitioned};
+use super::{CommandAnswer, CommandContext, commit, find_partitioned, projection};
 use crate::parse::statement::{Comparison, PartitionAction, PartitionCondition};
 use crate::parse::{ObjectName, PartitionSpec};
 use crate::scan::schema::arrow_type;
@@ -36,7 +36,8 @@ pub(super) async fn add(
         partitions.push(Partition { values, location, storage: None });
     }
     let change = Change::AddPartitions { table: table.name.clone(), partitions, if_not_exists };
-    let notices = commit(context, session, vec![change]).await?;
+    let mut notices: Vec<_> = projection::notice(table).into_iter().collect();
+    notices.extend(commit(context, session, vec![change]).await?);
     Ok(CommandAnswer::tag("ALTER TABLE").with_notices(notices))
 }
 
@@ -61,7 +62,8 @@ pub(super) async fn drop(
     }
     let values = rows.into_iter().map(|row| values_of(&list, row)).collect();
     let change = Change::DropPartitions { table: table.name.clone(), values, if_exists };
-    let notices = commit(context, session, vec![change]).await?;
+    let mut notices: Vec<_> = projection::notice(table).into_iter().collect();
+    notices.extend(commit(context, session, vec![change]).await?);
     Ok(CommandAnswer::tag("ALTER TABLE").with_notices(notices))
 }
 

@@ -15,7 +15,7 @@ use limnos_catalog::{Change, Column, Partition, PartitionList, Table};
 use object_store::path::Path;
 
 use super::partition::{check_value, folder_url, standard_path};
-use super::{CommandAnswer, CommandContext, commit, find_partitioned};
+use super::{CommandAnswer, CommandContext, commit, find_partitioned, projection};
 use crate::parse::ObjectName;
 use crate::scan::listing::is_hidden;
 use crate::scan::store::{Location, store_error};
@@ -37,7 +37,8 @@ pub(super) async fn repair(
     let (table, storage) = find_partitioned(context, session, table)?;
     let location = context.stores.resolve(&storage.location)?;
     let known = context.catalog.partitions(&context.snapshot, table)?;
-    let Walked { added, seen, unread, mut notices } = walk(&location, table, &known).await?;
+    let Walked { added, seen, unread, notices: found } = walk(&location, table, &known).await?;
+    let mut notices: Vec<_> = projection::notice(table).into_iter().chain(found).collect();
 
     let gone: Vec<Vec<Option<String>>> = (0..known.len())
         // A partition with a place of its own is not looked for under the table's location.

@@ -5,7 +5,8 @@ use limnos_catalog::partition::hive_path;
 
 use super::answer::{self, text_rows};
 use super::{
-    CommandAnswer, CommandContext, create_statement, find, find_partitioned, partition, pattern, resolve_database_name,
+    CommandAnswer, CommandContext, create_statement, find, find_partitioned, partition, pattern, projection,
+    resolve_database_name,
 };
 use crate::parse::{Dialect, NamePattern, ObjectName, PartitionSpec};
 use crate::{Error, ErrorCode, Result, Session};
@@ -70,7 +71,9 @@ pub(super) fn partitions(
     };
     let mut paths: Vec<String> = rows.into_iter().map(path).collect();
     paths.sort();
-    one_column(answer::SHOW_PARTITIONS, paths.into_iter())
+    // As in Athena: what a projection makes is not listed.
+    Ok(one_column(answer::SHOW_PARTITIONS, paths.into_iter())?
+        .with_notices(projection::notice(table).into_iter().collect()))
 }
 
 pub(super) fn create(context: &CommandContext<'_>, session: &Session, table: &ObjectName) -> Result<CommandAnswer> {

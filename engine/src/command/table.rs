@@ -5,7 +5,7 @@ use limnos_catalog::{
     Change, Column, CreateMode, FileFormat, StorageDescriptor, TableDefinition, TableKind, TableName,
 };
 
-use super::{CommandAnswer, CommandContext, alter, commit, resolve_table_name, skipping};
+use super::{CommandAnswer, CommandContext, alter, commit, projection, resolve_table_name, skipping};
 use crate::parse::{CreateTable, CreateView, Dialect, ObjectName};
 use crate::{Error, ErrorCode, Notice, Result, Session};
 
@@ -52,19 +52,17 @@ pub(super) async fn create(
         comment: create.comment.clone(),
         owner: session.user.clone(),
     };
-    let mut changes = Vec::new();
+    let mut partitions = Vec::new();
     if create.columns.is_empty() {
-        let partitions = infer(context, &mut definition, &mut storage).await?;
+        partitions = infer(context, &mut definition, &mut storage).await?;
         definition.kind = TableKind::External(storage);
-        changes.push(Change::CreateTable { name: name.clone(), definition, mode: create.mode });
-        if !partitions.is_empty() {
-            changes.push(Change::AddPartitions { table: name, partitions, if_not_exists: true });
-        }
-    } else {
-        changes.push(Change::CreateTable { name, definition, mode: create.mode });
     }
-    let notices = commit(context, session, changes).await?;
-    Ok(answer.with_notices(notices))
+    let notices = projection::check(context.stores, &name, &definition)?;
+    let mut changes = vec![Change::CreateTable { name: name.clone(), definition, mode: create.mode }];
+    if !partitions.is_empty() {
+        changes.push(Change::AddPartitions { table: name, partitions, if_not_exists: true });
+    }
+    Ok(answer.with_notices(notices).with_notices(commit(context, session, changes).await?))
 }
 
 /// Reads the columns from the files. Gives the partitions that were found on the way.

@@ -188,6 +188,46 @@ async fn partitions() {
 }
 
 #[tokio::test]
+async fn projected_tables_say_so() {
+    let unused = "WARNING: partitions of table \"default.p\" are projected from its properties; queries do not use those in the \
+                  catalog\n";
+    let told = |answer: &str| format!("{unused}{answer}");
+    let create = |properties: &str| {
+        let (table, location) =
+            ("CREATE OR REPLACE EXTERNAL TABLE p (a int) PARTITIONED BY (k int) STORED AS PARQUET", "$L/p/");
+        format!("{table} LOCATION '{location}' TBLPROPERTIES ('projection.enabled' = 'true', {properties})")
+    };
+    let k = "'projection.k.type' = 'integer', 'projection.k.range' = '1,3'";
+    Lake::new()
+        .script(&[
+            (&create(k), "CREATE TABLE"),
+            ("ALTER TABLE p ADD PARTITION (k = 7)", &told("ALTER TABLE")),
+            ("SHOW PARTITIONS p", &told("k=7")),
+            ("ALTER TABLE p DROP PARTITION (k = 7)", &told("ALTER TABLE")),
+            ("MSCK REPAIR TABLE p", &told("MSCK REPAIR TABLE")),
+            (
+                &create(&format!("{k}, 'projection.k.values' = 'a'")),
+                "WARNING: property \"projection.k.values\" of table \"default.p\" has no effect on a partition key of type \
+                 integer\nCREATE TABLE",
+            ),
+            (
+                &create("'projection.k.type' = 'integer', 'projection.k.range' = '3,1'"),
+                "42P16: invalid value for property \"projection.k.range\" of table \"default.p\": \"3,1\"",
+            ),
+            (
+                &create(&format!("{k}, 'storage.location.template' = '/elsewhere/${{k}}/'")),
+                "42501: location \"/elsewhere/1/\" is outside the configured roots",
+            ),
+            (&create(&format!("{k}, 'storage.location.template' = '$L/p/${{k}}'")), "CREATE TABLE"),
+        ])
+        .await;
+    let mut lake = Lake::new();
+    lake.sql(&create(k)).await;
+    let described = lake.sql("DESCRIBE EXTENDED p").await;
+    assert!(described.contains("Partitions:|projected\n"), "{described}");
+}
+
+#[tokio::test]
 async fn repair_finds_folders() {
     let mut lake = Lake::new();
     for file in [

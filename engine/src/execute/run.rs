@@ -21,10 +21,13 @@ use super::{CpuRuntime, QueryContext, QueryStats};
 use crate::scan::report::ScanReport;
 use crate::scan::store::QueryStores;
 use crate::scan::table::count_report;
-use crate::{Error, ErrorCode, Result};
+use crate::{Error, ErrorCode, Notice, Result};
 
 /// Batches that wait for a slow client: with those inside operators the bound on a query's unsent rows.
 const BATCHES_AHEAD: usize = 2;
+
+/// Most notices of one query's planning: a view over a thousand tables could have as many to give.
+const NOTICES_MAX: usize = 16;
 
 /// The stream of a query's batches.
 pub(crate) type BatchStream = futures::stream::BoxStream<'static, Result<RecordBatch>>;
@@ -41,6 +44,7 @@ pub struct QueryRun {
     /// The stores its scans may read.
     pub stores: Arc<QueryStores>,
     reports: Mutex<Vec<Arc<ScanReport>>>,
+    notices: Mutex<Vec<Notice>>,
     scan_count: AtomicUsize,
 }
 
@@ -53,6 +57,7 @@ impl QueryRun {
             stats: context.stats,
             stores: Arc::default(),
             reports: Mutex::default(),
+            notices: Mutex::default(),
             scan_count: AtomicUsize::new(0),
         })
     }
@@ -69,6 +74,21 @@ impl QueryRun {
         count_report(self, &report);
         self.reports.lock().push(Arc::new(report));
         Ok(url)
+    }
+
+    /// Keeps what planning has to tell the client, each thing once, and not without end.
+    pub(crate) fn notify(&self, notices: &[Notice]) {
+        let mut kept = self.notices.lock();
+        for notice in notices {
+            if kept.len() < NOTICES_MAX && !kept.contains(notice) {
+                kept.push(notice.clone());
+            }
+        }
+    }
+
+    /// What planning has to tell the client.
+    pub(crate) fn notices(&self) -> Vec<Notice> {
+        self.notices.lock().clone()
     }
 
     /// What the scans pruned and read so far.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::datasource::ViewTable;
 use datafusion::error::Result as DataFusionResult;
@@ -43,6 +44,8 @@ pub(crate) struct PlanContext {
     pub(crate) session: SessionInfo,
     pub(crate) dialect: Dialect,
     pub(crate) time_zone: String,
+    /// The moment of the statement: what `now()` says, and NOW in projected partitions.
+    pub(crate) now: DateTime<Utc>,
     /// The database that unqualified names are looked up in.
     pub(crate) database: String,
     pub(crate) view_depth: usize,
@@ -182,7 +185,7 @@ impl DatabaseSchema {
                 Ok(Arc::new(ViewTable::new(plan, Some(sql.clone()))))
             }
             TableKind::External(_) => {
-                let partitions = context.shared.partitions(&context.snapshot, table)?;
+                let partitions = context.shared.partitions(&context.snapshot, table, context.now)?;
                 let scan = Arc::clone(&context.shared.scan);
                 Ok(Arc::new(CatalogTable::new(Arc::clone(table), partitions, scan, Arc::clone(&context.run))?))
             }

@@ -27,6 +27,7 @@ use crate::execute::QueryPool;
 use crate::function::{SessionFunctions, register_all};
 use crate::limits::TYPE_DEPTH_MAX;
 use crate::parse::{Dialect, Statement, parse};
+use crate::prune::Partitions;
 use crate::scan::table::CatalogTable;
 use crate::{Error, ErrorCode, Result};
 
@@ -115,7 +116,7 @@ pub(crate) async fn plan_view(context: PlanContext, sql: &str, view: &Table) -> 
 /// The session in which one query is planned and run: its own runtime, its own catalogs, nothing that SQL could set.
 fn session_state(context: PlanContext) -> Result<SessionState> {
     let shared = Arc::clone(&context.shared);
-    let run = Arc::clone(&context.run);
+    let (run, now) = (Arc::clone(&context.run), context.now);
     let pool = QueryPool::new(Arc::clone(&shared.memory), shared.query_memory_limit(), Arc::clone(&run.stats));
     let runtime = RuntimeEnvBuilder::from_runtime_env(&shared.runtime_env)
         .with_memory_pool(Arc::new(pool))
@@ -148,7 +149,7 @@ fn session_state(context: PlanContext) -> Result<SessionState> {
     // `now()` is one instant in a whole statement, and the clock's.
     let mut props = ExecutionProps::new();
     props.mark_start_execution(Arc::clone(state.config_options()));
-    *state.execution_props_mut() = props.with_query_execution_start_time(shared.clock.now());
+    *state.execution_props_mut() = props.with_query_execution_start_time(now);
     Ok(state)
 }
 
@@ -247,7 +248,11 @@ pub(crate) fn bind(plan: LogicalPlan, parameters: &[arrow::array::ArrayRef]) -> 
 pub(crate) async fn file_table(context: &PlanContext, path: &str) -> Result<Arc<dyn TableProvider>> {
     let found = crate::crawl::path_table(&context.shared.scan.stores, path, &context.session.user).await?;
     let scan = Arc::clone(&context.shared.scan);
-    let provider =
-        CatalogTable::new(Arc::new(found.table), Arc::new(found.partitions), scan, Arc::clone(&context.run))?;
+    let provider = CatalogTable::new(
+        Arc::new(found.table),
+        Partitions::Catalog(Arc::new(found.partitions)),
+        scan,
+        Arc::clone(&context.run),
+    )?;
     Ok(Arc::new(provider.with_files(found.files)))
 }

@@ -1,9 +1,13 @@
 //! A predicate -> the partitions and row groups it can't exclude, and why the rest was not dropped.
 //!
-//! Nothing here does I/O: partitions come from the catalog, row groups from footers that were read.
+//! Nothing here does I/O: partitions come from the catalog or follow from a table's properties, row groups come from
+//! footers that were read.
 
 mod partition;
+pub mod projection;
 mod row_group;
+mod source;
 
 pub use partition::{PartitionIndex, is_partition_only};
 pub(crate) use row_group::prune_row_groups;
+pub use source::{KeptPartitions, Partitions};

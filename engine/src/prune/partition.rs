@@ -49,12 +49,12 @@ impl PartitionIndex {
 
     /// How many partitions there are.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.values.first().map_or(self.list.len(), |values| values.len())
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.len() == 0
     }
 
     /// Bytes held, for the cache's bound.
@@ -80,14 +80,10 @@ impl PartitionIndex {
         let names: HashSet<&str> = self.keys.iter().map(|key| key.name().as_str()).collect();
         let (exact, mixed): (Vec<&Expr>, Vec<&Expr>) =
             filters.iter().partition(|filter| is_partition_only(filter, &names));
-        let mut keep: Option<BooleanArray> = None;
-        if let Some(filter) = conjunction(exact.into_iter().cloned()) {
-            let schema = Arc::new(Schema::new(self.keys.clone()));
-            let expr = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&schema))?)?;
-            let batch = RecordBatch::try_new(schema, self.values.clone())?;
-            let mask = expr.evaluate(&batch)?.into_array(self.len())?;
-            keep = Some(mask.as_boolean().clone());
-        }
+        let keep = match exact.is_empty() {
+            true => None,
+            false => Some(matching(state, &self.keys, &self.values, self.len(), &exact)?),
+        };
         let mixed = mixed.into_iter().filter(|filter| names_any(filter, &names)).cloned();
         let mut bounds_keep = None;
         if let Some(filter) = conjunction(mixed) {
@@ -106,6 +102,23 @@ impl PartitionIndex {
             .filter(|&index| bounds_keep.as_ref().is_none_or(|keep| keep[index]))
             .collect())
     }
+}
+
+/// Evaluates `filters`, which name `keys` alone, over `count` rows of key values.
+pub(super) fn matching(
+    state: &dyn datafusion::catalog::Session,
+    keys: &[FieldRef],
+    values: &[ArrayRef],
+    count: usize,
+    filters: &[&Expr],
+) -> DataFusionResult<BooleanArray> {
+    let Some(filter) = conjunction(filters.iter().map(|&filter| filter.clone())) else {
+        return Ok(BooleanArray::from(vec![true; count]));
+    };
+    let schema = Arc::new(Schema::new(keys.to_vec()));
+    let expr = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&schema))?)?;
+    let batch = RecordBatch::try_new(schema, values.to_vec())?;
+    Ok(expr.evaluate(&batch)?.into_array(count)?.as_boolean().clone())
 }
 
 /// Longest IN list that prunes; a longer one is evaluated row by row only.
@@ -174,7 +187,11 @@ fn names_any(expr: &Expr, names: &HashSet<&str>) -> bool {
     expr.column_refs().iter().any(|column| names.contains(column.name.as_str()))
 }
 
-fn typed_values(table: &str, key: &FieldRef, values: &[Option<Box<str>>]) -> Result<ArrayRef> {
+/// The values of a key as its type.
+///
+/// # Errors
+/// A value that the type can't hold.
+pub(super) fn typed_values(table: &str, key: &FieldRef, values: &[Option<Box<str>>]) -> Result<ArrayRef> {
     let text: StringArray = values.iter().map(Option::as_deref).collect();
     let bad = |index: usize| {
         let value = values[index].as_deref().unwrap_or_default();

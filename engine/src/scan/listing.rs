@@ -3,7 +3,7 @@
 //! A listing is live: what is listed is listed at this statement. One request per surviving prefix, or one flat listing
 //! where many partitions survive and a walk over all keys costs fewer requests.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::path::Path;
@@ -52,7 +52,7 @@ pub async fn list_location(store: &dyn ObjectStore, location: &Location) -> Resu
         return Ok(vec![File { meta, partition: None }]);
     }
     let folder = Folder { path: location.path.clone(), partition: None };
-    list_folders(store, location, &location.path, vec![folder]).await
+    list_each(store, location, vec![folder]).await
 }
 
 /// The object at `location` itself, if it is one.
@@ -66,19 +66,40 @@ async fn head_file(store: &dyn ObjectStore, location: &Location) -> Result<Optio
     }
 }
 
-/// The files in `folders`, which all lie in one store; `base` is the table's own path.
+/// The files in `folders`, which all lie in one store; `location` is the table's own.
 ///
 /// # Errors
 /// What the store says, naming the folder.
-pub async fn list_folders(
-    store: &dyn ObjectStore,
-    location: &Location,
-    base: &Path,
-    folders: Vec<Folder>,
-) -> Result<Vec<File>> {
-    if folders.len() >= FLAT_LISTING_MIN && folders.iter().all(|folder| folder.path.prefix_matches(base)) {
+pub async fn list_folders(store: &dyn ObjectStore, location: &Location, folders: Vec<Folder>) -> Result<Vec<File>> {
+    let below = |folder: &Folder| folder.path.prefix_matches(&location.path);
+    if folders.len() >= FLAT_LISTING_MIN && folders.iter().all(below) && are_apart(&folders) {
         return list_flat(store, location, folders).await;
     }
+    list_each(store, location, folders).await
+}
+
+/// Whether no folder is another one, or in another one. Of those that aren't, a file is in more than one partition, which a
+/// flat listing can't tell.
+fn are_apart(folders: &[Folder]) -> bool {
+    let paths: HashSet<&str> = folders.iter().map(|folder| folder.path.as_ref()).collect();
+    let is_inside = |path: &str| {
+        let mut above = path;
+        while let Some((parent, _)) = above.rsplit_once('/') {
+            if paths.contains(parent) {
+                return true;
+            }
+            above = parent;
+        }
+        false
+    };
+    paths.len() == folders.len() && !paths.iter().any(|path| is_inside(path))
+}
+
+/// The files in `folders`, a listing for each and for nothing else. A folder that isn't there has none.
+///
+/// # Errors
+/// As [`list_folders`].
+pub async fn list_each(store: &dyn ObjectStore, location: &Location, folders: Vec<Folder>) -> Result<Vec<File>> {
     let lists = stream::iter(folders)
         .map(|folder| async move {
             let metas: Vec<ObjectMeta> = store
@@ -194,10 +215,10 @@ mod tests {
         let folders: Vec<Folder> = (0..FLAT_LISTING_MIN)
             .map(|day| Folder { path: Path::from(format!("t/y=1/day={}", day * 2)), partition: Some(day) })
             .collect();
-        let flat = list_folders(store.as_ref(), &location, &location.path, folders.clone()).await.unwrap();
+        let flat = list_folders(store.as_ref(), &location, folders.clone()).await.unwrap();
         let mut single = Vec::new();
         for folder in folders {
-            single.extend(list_folders(store.as_ref(), &location, &location.path, vec![folder]).await.unwrap());
+            single.extend(list_folders(store.as_ref(), &location, vec![folder]).await.unwrap());
         }
         single.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
         let names = |files: &[File]| {
@@ -205,5 +226,23 @@ mod tests {
         };
         assert_eq!(names(&flat), names(&single));
         assert_eq!(flat.len(), FLAT_LISTING_MIN * 2);
+    }
+
+    /// Two partitions of one folder, and one inside another's: each has its files, however many partitions there are.
+    #[tokio::test]
+    async fn folders_that_overlap_have_their_files_each() {
+        let (store, location) = store(&["t/a/x.csv", "t/a/b/y.csv"]).await;
+        for others in [0, FLAT_LISTING_MIN] {
+            let paths = ["t/a".to_owned(), "t/a".to_owned(), "t/a/b".to_owned()];
+            let paths = paths.into_iter().chain((0..others).map(|other| format!("t/{other}")));
+            let folders = paths.enumerate().map(|(number, path)| Folder { path: path.into(), partition: Some(number) });
+            let files = list_folders(store.as_ref(), &location, folders.collect()).await.unwrap();
+            let mut found: Vec<(&str, Option<usize>)> =
+                files.iter().map(|file| (file.meta.location.as_ref(), file.partition)).collect();
+            found.sort();
+            let expected =
+                [("t/a/b/y.csv", 0), ("t/a/b/y.csv", 1), ("t/a/b/y.csv", 2), ("t/a/x.csv", 0), ("t/a/x.csv", 1)];
+            assert_eq!(found, expected.map(|(path, partition)| (path, Some(partition))), "{others}");
+        }
     }
 }

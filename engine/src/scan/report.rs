@@ -14,6 +14,8 @@ pub struct ScanReport {
     pub partitions_total: u64,
     /// Those that the predicate doesn't exclude.
     pub partitions_kept: u64,
+    /// Whether they follow from the table's properties: some may have no folder then.
+    pub partitions_are_projected: bool,
     /// Files listed in the kept partitions.
     pub files_total: u64,
     /// Files that statistics don't exclude.
@@ -37,7 +39,8 @@ impl ScanReport {
         let bytes = self.counters.bytes.load(Ordering::Relaxed);
         let mut lines = vec![format!("Scan of {}", self.table)];
         if self.partitions_total > 0 {
-            lines.push(format!("  Partitions: {} of {}", self.partitions_kept, self.partitions_total));
+            let projected = if self.partitions_are_projected { " (projected)" } else { "" };
+            lines.push(format!("  Partitions: {} of {}{projected}", self.partitions_kept, self.partitions_total));
         }
         lines.push(format!("  Files: {} of {} ({} bytes)", self.files_kept, self.files_total, self.bytes_kept));
         if self.row_groups_total > 0 {
@@ -51,7 +54,7 @@ impl ScanReport {
     }
 }
 
-/// Adds `count` to a counter.
+/// Adds `count` to a counter, which stays at its greatest value: projected partitions may be past counting.
 pub(crate) fn add(counter: &AtomicU64, count: u64) {
-    counter.fetch_add(count, Ordering::Relaxed);
+    let _ = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sum| Some(sum.saturating_add(count)));
 }

@@ -28,16 +28,16 @@ use object_store::path::Path;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::format::text_source;
-use super::listing::{File, Folder, list_folders, list_location};
+use super::listing::{File, Folder, list_each, list_folders, list_location};
 use super::parquet::{
     CaseInsensitiveAdapterFactory, FileKey, Footers, NamedFileSource, ReaderFactory, SmallFiles, file_statistics,
 };
 use super::report::{ScanReport, add};
 use super::schema::table_schema;
-use super::store::{Location, MeteredStore, StoreCounters, Stores};
+use super::store::{LOCAL_STORE_URL, Location, MeteredStore, StoreCounters, Stores};
 use crate::error::to_datafusion;
 use crate::execute::QueryRun;
-use crate::prune::{PartitionIndex, is_partition_only, prune_row_groups};
+use crate::prune::{KeptPartitions, PartitionIndex, Partitions, is_partition_only, prune_row_groups};
 use crate::{Error, Result};
 
 /// Footers read at plan time: beyond this many files, only cached ones are used. They are not wasted: execution needs
@@ -61,7 +61,7 @@ pub struct ScanContext {
 pub struct CatalogTable {
     table: Arc<Table>,
     storage: StorageDescriptor,
-    partitions: Arc<PartitionIndex>,
+    partitions: Partitions,
     context: Arc<ScanContext>,
     /// Where this query's scans report and register their stores.
     run: Arc<QueryRun>,
@@ -79,7 +79,7 @@ impl CatalogTable {
     /// A table that is a view.
     pub fn new(
         table: Arc<Table>,
-        partitions: Arc<PartitionIndex>,
+        partitions: Partitions,
         context: Arc<ScanContext>,
         run: Arc<QueryRun>,
     ) -> Result<Self> {
@@ -105,8 +105,13 @@ impl CatalogTable {
         self.keys.iter().map(|key| key.name().as_str()).collect()
     }
 
-    /// The files of the partitions `kept`.
-    async fn list(&self, store: &dyn ObjectStore, location: &Location, kept: &[usize]) -> Result<Vec<File>> {
+    /// The files of the partitions that were kept.
+    async fn list(
+        &self,
+        store: &dyn ObjectStore,
+        location: &Location,
+        KeptPartitions { index, kept, is_projected, .. }: &KeptPartitions,
+    ) -> Result<Vec<File>> {
         if let Some(files) = &self.files {
             return Ok(files.clone());
         }
@@ -115,19 +120,10 @@ impl CatalogTable {
         }
         let mut folders = Vec::with_capacity(kept.len());
         for &partition in kept {
-            let path = match &self.partitions.list.locations[partition] {
-                Some(own) => {
-                    let own = self.context.stores.resolve(own)?;
-                    if own.store_url != location.store_url {
-                        return Err(Error::unsupported(format!(
-                            "partition location \"{}\" of table \"{}\" is in another store than the table",
-                            own.url, self.table.name
-                        )));
-                    }
-                    own.path
-                }
+            let path = match &index.list.locations[partition] {
+                Some(own) => self.own_path(location, own)?,
                 None => {
-                    let values = self.keys.iter().zip(&self.partitions.list.values);
+                    let values = self.keys.iter().zip(&index.list.values);
                     let relative =
                         hive_path(values.map(|(key, values)| (key.name().as_str(), values[partition].as_deref())));
                     join(&location.path, &relative)?
@@ -135,7 +131,31 @@ impl CatalogTable {
             };
             folders.push(Folder { path, partition: Some(partition) });
         }
-        list_folders(store, location, &location.path, folders).await
+        // Projected folders may not be there; what lies between them may be anything.
+        if *is_projected {
+            list_each(store, location, folders).await
+        } else {
+            list_folders(store, location, folders).await
+        }
+    }
+
+    /// The path of a partition's own location. One below the table's, which was checked, needs no check of its own.
+    fn own_path(&self, location: &Location, own: &str) -> Result<Path> {
+        let base = location.url.trim_end_matches('/');
+        let bases = [base, base.strip_prefix(LOCAL_STORE_URL).unwrap_or(base)];
+        let below = bases.iter().find_map(|base| own.strip_prefix(base)?.strip_prefix('/'));
+        // What is escaped is for those to judge who know what escapes can hide.
+        if let Some(below) = below.filter(|below| !below.contains('%')) {
+            return join(&location.path, below);
+        }
+        let own = self.context.stores.resolve(own)?;
+        if own.store_url == location.store_url {
+            return Ok(own.path);
+        }
+        Err(Error::unsupported(format!(
+            "partition location \"{}\" of table \"{}\" is in another store than the table",
+            own.url, self.table.name
+        )))
     }
 
     /// The footers of `files`: all of them where there are few, the cached ones where there are many.
@@ -172,15 +192,17 @@ impl CatalogTable {
         let metered =
             MeteredStore::new(Arc::clone(&location.store), Arc::clone(&counters), Arc::clone(&self.run.stats));
         let store: Arc<dyn ObjectStore> = Arc::new(metered);
-        let kept = self.partitions.prune(state, &self.schema, filters)?;
+        let partitions = self.partitions.prune(state, &self.schema, filters)?;
+        self.run.notify(&partitions.notices);
         let mut report = ScanReport {
             table: self.table.name.to_string(),
-            partitions_total: if self.keys.is_empty() { 0 } else { self.partitions.len() as u64 },
-            partitions_kept: if self.keys.is_empty() { 0 } else { kept.len() as u64 },
+            partitions_total: if self.keys.is_empty() { 0 } else { partitions.total },
+            partitions_kept: if self.keys.is_empty() { 0 } else { partitions.kept.len() as u64 },
+            partitions_are_projected: partitions.is_projected,
             counters,
             ..ScanReport::default()
         };
-        let mut files = self.list(store.as_ref(), &location, &kept).await.map_err(to_datafusion)?;
+        let mut files = self.list(store.as_ref(), &location, &partitions).await.map_err(to_datafusion)?;
         report.files_total = files.len() as u64;
 
         let store_url: Arc<str> = Arc::from(location.store_url.as_str());
@@ -221,7 +243,7 @@ impl CatalogTable {
         report.bytes_kept = files.iter().map(|file| file.meta.size).sum();
 
         let scan_url = self.run.register_scan(Arc::clone(&store), report)?;
-        let (partitioned, total) = self.partitioned_files(files, statistics)?;
+        let (partitioned, total) = self.partitioned_files(&partitions.index, files, statistics)?;
         let groups = balance(partitioned, state.config().target_partitions());
         let source = self.source(state, &store, &store_url, location.is_remote(), small_files)?;
         let config = FileScanConfigBuilder::new(scan_url, source)
@@ -265,6 +287,7 @@ impl CatalogTable {
     /// The files with their key values and statistics, and the statistics of all together.
     fn partitioned_files(
         &self,
+        partitions: &PartitionIndex,
         files: Vec<File>,
         statistics: Vec<Option<Statistics>>,
     ) -> DataFusionResult<(Vec<PartitionedFile>, Statistics)> {
@@ -275,7 +298,7 @@ impl CatalogTable {
             all_known &= statistics.is_some();
             let mut statistics = statistics.unwrap_or_else(|| unknown.clone());
             let values = match file.partition {
-                Some(partition) => self.partitions.row(partition)?,
+                Some(partition) => partitions.row(partition)?,
                 None => Vec::new(),
             };
             // `PartitionedFile::with_statistics` claims that no key is NULL: written out here, where one may be.

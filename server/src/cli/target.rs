@@ -75,7 +75,7 @@ impl Local {
         config.check()?;
         let (service, held) = match spill {
             None => {
-                let lake = serve::open(&config.data_dir, serve::engine_config(&config))?;
+                let lake = serve::open(&config.data_dir, serve::engine_config(&config), Arc::new(SystemClock))?;
                 (Arc::clone(&lake.service), Held::Lake(lake))
             }
             Some(spill) => (in_memory(&config)?, Held::Spill(spill)),

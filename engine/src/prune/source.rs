@@ -1,0 +1,56 @@
+//! [`Partitions`]: where a table's partitions come from, and the one question that a scan asks: which does a predicate keep?
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
+use datafusion::catalog::Session;
+use datafusion::error::Result;
+use datafusion::logical_expr::Expr;
+
+use super::partition::PartitionIndex;
+use super::projection::Projection;
+use crate::Notice;
+
+/// The partitions of a table, for one statement.
+#[derive(Debug, Clone)]
+pub enum Partitions {
+    /// Those in the catalog.
+    Catalog(Arc<PartitionIndex>),
+    /// Those that follow from the table's properties at the moment of the statement.
+    Projected(Arc<Projection>, DateTime<Utc>),
+}
+
+/// What a predicate left.
+#[derive(Debug)]
+pub struct KeptPartitions {
+    /// Partitions with their values and locations.
+    pub index: Arc<PartitionIndex>,
+    /// Those of `index` that are kept, ascending.
+    pub kept: Vec<usize>,
+    /// How many there are without a predicate.
+    pub total: u64,
+    /// Whether they were projected: each has a location of its own then, and may not be there.
+    pub is_projected: bool,
+    /// What a client should be told.
+    pub notices: Vec<Notice>,
+}
+
+impl Partitions {
+    /// The partitions that `filters` (a conjunction over the table's columns) don't exclude. Does no I/O.
+    ///
+    /// # Errors
+    /// A predicate that can't be evaluated; for a projection also too many partitions, or no value for an injected key.
+    pub fn prune(&self, state: &dyn Session, table_schema: &SchemaRef, filters: &[Expr]) -> Result<KeptPartitions> {
+        match self {
+            Self::Catalog(index) => Ok(KeptPartitions {
+                index: Arc::clone(index),
+                kept: index.prune(state, table_schema, filters)?,
+                total: index.len() as u64,
+                is_projected: false,
+                notices: Vec::new(),
+            }),
+            Self::Projected(projection, now) => projection.prune(*now, state, table_schema, filters),
+        }
+    }
+}
