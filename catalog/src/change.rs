@@ -12,7 +12,7 @@ pub enum CreateMode {
     /// Leave what is there untouched.
     IfNotExists,
     /// Put the new definition in the old one's place; the table keeps its id and gets a new version. Partitions are
-    /// dropped when the names of the partition keys or their order differ.
+    /// dropped when the names of the partition keys or their order differ, or the location.
     OrReplace,
 }
 

@@ -161,7 +161,11 @@ impl<'a> Draft<'a> {
             return match mode {
                 CreateMode::Create => Err(already_exists(&existing)),
                 CreateMode::IfNotExists => Ok(()),
-                CreateMode::OrReplace => self.redefine(&existing, definition),
+                CreateMode::OrReplace => {
+                    // Partitions of another folder are other partitions.
+                    let drops_partitions = location(&existing.kind) != location(&definition.kind);
+                    self.redefine(&existing, definition, drops_partitions)
+                }
             };
         }
         validate_table_name(&name.name)?;
@@ -186,11 +190,11 @@ impl<'a> Draft<'a> {
         if base_version.is_some_and(|base_version| base_version != existing.version) {
             return Err(Error::Conflict { name: existing.name.to_string() });
         }
-        self.redefine(&existing, definition)
+        self.redefine(&existing, definition, false)
     }
 
     /// Gives an existing table a new definition of the same kind.
-    fn redefine(&mut self, existing: &Table, definition: TableDefinition) -> Result<()> {
+    fn redefine(&mut self, existing: &Table, definition: TableDefinition, drops_partitions: bool) -> Result<()> {
         let (is, wanted) = (existing.kind.noun(), definition.kind.noun());
         if is != wanted {
             return Err(Error::WrongKind {
@@ -204,7 +208,7 @@ impl<'a> Draft<'a> {
         // A partition is its values in the keys' order and, mostly, a path made of the keys' names. Other types for the same
         // names leave both as they are.
         let keys = |table: &Table| -> Vec<String> { table.partition_keys.iter().map(|key| key.name.clone()).collect() };
-        if keys(existing) != keys(&table) {
+        if drops_partitions || keys(existing) != keys(&table) {
             self.transaction.drop_all_partitions(table.id)?;
             table.partition_count = 0;
             table.partitions_version = self.snapshot.version;
@@ -358,6 +362,13 @@ fn partition_name(table: &Table, values: &[Option<String>]) -> String {
     let keys = table.partition_keys.iter().map(|key| key.name.as_str());
     let path = hive_path(keys.zip(values.iter().map(Option::as_deref)));
     format!("{}/{}", table.name, path.trim_end_matches('/'))
+}
+
+fn location(kind: &TableKind) -> Option<&str> {
+    match kind {
+        TableKind::External(storage) => Some(&storage.location),
+        TableKind::View { .. } => None,
+    }
 }
 
 fn already_exists(table: &Table) -> Error {

@@ -302,10 +302,16 @@ fn replacing_keeps_the_id_and_counts_the_version() {
         assert_eq!(partitions(&catalog, &snapshot, "default.t"), "1");
 
         let other_keys = alter(name("default.t"), partitioned_table(&["k", "j"]));
-        let snapshot = catalog.commit(vec![other_keys, add("default.t", &[&["1", "2"]])]).unwrap();
+        let snapshot = catalog.commit(vec![other_keys.clone(), add("default.t", &[&["1", "2"]])]).unwrap();
         let third = snapshot.table(&name("default.t")).unwrap();
         assert_eq!((third.id, third.version, third.partitions_version), (first.id, 3, 4));
         assert_eq!(partitions(&catalog, &snapshot, "default.t"), "1/2");
+
+        let Change::AlterTable { definition: mut elsewhere, .. } = other_keys else { panic!("an ALTER TABLE") };
+        let TableKind::External(storage) = &mut elsewhere.kind else { panic!("a table") };
+        storage.location = "file:///lake/u/".to_owned();
+        let snapshot = catalog.commit(vec![create("default.t", elsewhere, CreateMode::OrReplace)]).unwrap();
+        assert_eq!(partitions(&catalog, &snapshot, "default.t"), "", "those of another folder are others");
     }
 }
 

@@ -130,24 +130,24 @@ fn relation_rows(name: &str) -> Option<fn(&mut Rows, &RowContext<'_>, &Relation)
 
 fn tables(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
     let catalog = context.catalog_name;
-    {
-        rows.push([
-            ("table_catalog", catalog.into()),
-            ("table_schema", relation.schema.as_str().into()),
-            ("table_name", relation.name.as_str().into()),
-            ("table_type", if relation.kind == "v" { "VIEW" } else { "BASE TABLE" }.into()),
-            ("is_insertable_into", "NO".into()),
-            ("is_typed", "NO".into()),
-        ]);
-    }
+    rows.push([
+        ("table_catalog", catalog.into()),
+        ("table_schema", relation.schema.as_str().into()),
+        ("table_name", relation.name.as_str().into()),
+        ("table_type", if relation.kind == "v" { "VIEW" } else { "BASE TABLE" }.into()),
+        ("is_insertable_into", "NO".into()),
+        ("is_typed", "NO".into()),
+    ]);
 }
 
 fn columns(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
     let catalog = context.catalog_name;
-    {
+    let wants_facts = rows.wants(&TypeFacts::COLUMNS);
+    if !rows.count_only(relation.attributes.len()) {
         for (attribute, number) in relation.attributes.iter().zip(1_i32..) {
             let column_type = attribute.column_type;
-            let facts = TypeFacts::of(column_type.oid, column_type.modifier);
+            let facts =
+                if wants_facts { TypeFacts::of(column_type.oid, column_type.modifier) } else { TypeFacts::default() };
             rows.push([
                 ("table_catalog", catalog.into()),
                 ("table_schema", relation.schema.as_str().into()),
@@ -232,6 +232,17 @@ struct TypeFacts {
 }
 
 impl TypeFacts {
+    /// What `columns` tells of them.
+    const COLUMNS: [&str; 7] = [
+        "data_type",
+        "character_maximum_length",
+        "character_octet_length",
+        "numeric_precision",
+        "numeric_precision_radix",
+        "numeric_scale",
+        "datetime_precision",
+    ];
+
     fn of(oid: i32, modifier: i32) -> Self {
         let Some(info) = type_info(oid) else {
             return Self { data_type: "USER-DEFINED".to_owned(), ..Self::default() };

@@ -99,30 +99,28 @@ fn pg_namespace(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
 }
 
 fn pg_class(rows: &mut Rows, _: &RowContext<'_>, relation: &Relation) {
-    {
-        let view = relation.kind == "v";
-        rows.push([
-            ("oid", relation.oid.into()),
-            ("relname", relation.name.as_str().into()),
-            ("relnamespace", relation.namespace.into()),
-            ("relowner", relation.owner.into()),
-            // Access method 2 is heap; views have none.
-            ("relam", i32::from(!view).wrapping_mul(2).into()),
-            ("relfilenode", if view { 0 } else { relation.oid }.into()),
-            // Never analyzed: how many rows there are isn't known without reading files.
-            ("reltuples", Value::Float(-1.0)),
-            ("relpersistence", "p".into()),
-            ("relkind", relation.kind.into()),
-            ("relnatts", i64::try_from(relation.attributes.len()).unwrap_or(i64::MAX).into()),
-            ("relhasrules", view.into()),
-            ("relispopulated", true.into()),
-            ("relreplident", if view || relation.namespace == PG_CATALOG_OID { "n" } else { "d" }.into()),
-        ]);
-    }
+    let view = relation.kind == "v";
+    rows.push([
+        ("oid", relation.oid.into()),
+        ("relname", relation.name.as_str().into()),
+        ("relnamespace", relation.namespace.into()),
+        ("relowner", relation.owner.into()),
+        // Access method 2 is heap; views have none.
+        ("relam", i32::from(!view).wrapping_mul(2).into()),
+        ("relfilenode", if view { 0 } else { relation.oid }.into()),
+        // Never analyzed: how many rows there are isn't known without reading files.
+        ("reltuples", Value::Float(-1.0)),
+        ("relpersistence", "p".into()),
+        ("relkind", relation.kind.into()),
+        ("relnatts", i64::try_from(relation.attributes.len()).unwrap_or(i64::MAX).into()),
+        ("relhasrules", view.into()),
+        ("relispopulated", true.into()),
+        ("relreplident", if view || relation.namespace == PG_CATALOG_OID { "n" } else { "d" }.into()),
+    ]);
 }
 
 fn pg_attribute(rows: &mut Rows, _: &RowContext<'_>, relation: &Relation) {
-    {
+    if !rows.count_only(relation.attributes.len()) {
         for (attribute, number) in relation.attributes.iter().zip(1_i32..) {
             let column_type = attribute.column_type;
             let info = type_info(column_type.oid);

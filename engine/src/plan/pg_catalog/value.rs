@@ -271,6 +271,19 @@ impl Rows {
         }
     }
 
+    /// Whether one of these columns is wanted: for what takes time to find out.
+    pub(crate) fn wants(&self, names: &[&str]) -> bool {
+        let wanted = self.relation.columns.iter().zip(&self.columns).filter(|(_, cells)| cells.is_some());
+        wanted.into_iter().any(|(column, _)| names.contains(&column.name))
+    }
+
+    /// Adds rows at once if no column is wanted and they are only counted; tells whether it has.
+    pub(crate) fn count_only(&mut self, row_count: usize) -> bool {
+        let counts = self.columns.iter().all(Option::is_none);
+        self.row_count += if counts { row_count } else { 0 };
+        counts
+    }
+
     /// The wanted columns, in the relation's order.
     pub(crate) fn finish(self) -> Result<RecordBatch> {
         let wanted: Vec<usize> = (0..self.columns.len()).filter(|place| self.columns[*place].is_some()).collect();
