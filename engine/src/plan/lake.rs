@@ -124,7 +124,9 @@ impl CatalogProviderList for LakeCatalogList {
     }
 
     fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
-        (name == self.name).then(|| Arc::clone(&self.lake) as _)
+        // What Athena calls its one catalog: its users' queries name it.
+        let is_ours = name == self.name || name.eq_ignore_ascii_case("awsdatacatalog");
+        is_ours.then(|| Arc::clone(&self.lake) as _)
     }
 }
 
