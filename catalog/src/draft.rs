@@ -23,21 +23,22 @@ pub(crate) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// Begins with a copy of `base`; `transaction` makes the version after it.
-    pub(crate) fn new(base: &Snapshot, transaction: Transaction<'a>, now_ms: i64, next_id: i64) -> Self {
+    pub(crate) fn new(base: &Snapshot, transaction: Transaction<'a>, now_ms: i64) -> Self {
         let mut snapshot = base.clone();
         snapshot.version = transaction.version();
+        let next_id = transaction.next_id();
         Self { snapshot, transaction, now_ms, next_id, is_changed: false }
     }
 
-    /// Makes it durable and returns it with the next free id; `None` if nothing has changed, and then nothing is written.
+    /// Makes it durable and returns it; `None` if nothing has changed, and then nothing is written.
     /// Snapshots older than `oldest_version` are no longer held by anyone.
-    pub(crate) fn commit(mut self, oldest_version: i64) -> Result<Option<(Snapshot, i64)>> {
+    pub(crate) fn commit(mut self, oldest_version: i64) -> Result<Option<Snapshot>> {
         if !self.is_changed {
             return Ok(None);
         }
         self.transaction.purge(oldest_version)?;
         self.transaction.commit(self.next_id)?;
-        Ok(Some((self.snapshot, self.next_id)))
+        Ok(Some(self.snapshot))
     }
 
     /// Does one change, or refuses it.

@@ -7,12 +7,6 @@ use super::connection::{Connection, Value};
 use super::{damaged, partition_key};
 use crate::{Database, PartitionList, Result, Snapshot, Table, TableName, TableVersion, record};
 
-/// Everything but the partitions, and the next free id.
-pub(crate) struct Loaded {
-    pub(crate) snapshot: Snapshot,
-    pub(crate) next_id: i64,
-}
-
 /// The version of the catalog in the store, and the next free id.
 pub(crate) fn load_version(connection: &mut dyn Connection) -> Result<(i64, i64)> {
     let mut meta = None;
@@ -23,12 +17,20 @@ pub(crate) fn load_version(connection: &mut dyn Connection) -> Result<(i64, i64)
     meta.ok_or_else(|| damaged(connection.name(), "no version in it"))
 }
 
+/// [`load`] in a transaction of its own.
+pub(crate) fn load_consistently(connection: &mut dyn Connection, base: Option<&Snapshot>) -> Result<Snapshot> {
+    connection.begin_reading()?;
+    let loaded = load(connection, base);
+    connection.rollback();
+    loaded
+}
+
 /// Reads everything but the partitions. What `base` has unchanged is taken from it: only its key columns are read again.
-pub(crate) fn load(connection: &mut dyn Connection, base: Option<&Snapshot>) -> Result<Loaded> {
-    let (version, next_id) = load_version(connection)?;
+pub(crate) fn load(connection: &mut dyn Connection, base: Option<&Snapshot>) -> Result<Snapshot> {
+    let (version, _) = load_version(connection)?;
     let databases = load_databases(connection)?;
     let tables = load_tables(connection, base)?;
-    Ok(Loaded { snapshot: Snapshot { version, databases, tables }, next_id })
+    Ok(Snapshot { version, databases, tables })
 }
 
 fn load_databases(connection: &mut dyn Connection) -> Result<BTreeMap<String, Arc<Database>>> {

@@ -16,6 +16,7 @@ pub(crate) struct Transaction<'a> {
     connection: &'a mut dyn Connection,
     /// The catalog version that is being made.
     version: i64,
+    next_id: i64,
     is_committed: bool,
 }
 
@@ -24,14 +25,20 @@ impl<'a> Transaction<'a> {
     pub(crate) fn begin(connection: &'a mut dyn Connection) -> Result<Self> {
         connection.begin()?;
         // From here on nobody else can change it.
-        let mut transaction = Self { connection, version: 0, is_committed: false };
-        transaction.version = read::load_version(transaction.connection)?.0 + 1;
+        let mut transaction = Self { connection, version: 0, next_id: 0, is_committed: false };
+        let (version, next_id) = read::load_version(transaction.connection)?;
+        (transaction.version, transaction.next_id) = (version + 1, next_id);
         Ok(transaction)
     }
 
     /// The catalog version that is being made: one more than what is in the store.
     pub(crate) fn version(&self) -> i64 {
         self.version
+    }
+
+    /// The next free id in the store.
+    pub(crate) fn next_id(&self) -> i64 {
+        self.next_id
     }
 
     /// For reading what is in the store now.
