@@ -274,7 +274,7 @@ impl<'a> Draft<'a> {
 }
 
 /// A definition that may be stored, its names in lower case.
-fn checked(mut definition: TableDefinition) -> Result<TableDefinition> {
+pub(crate) fn checked(mut definition: TableDefinition) -> Result<TableDefinition> {
     definition.validate()?;
     for column in definition.columns.iter_mut().chain(&mut definition.partition_keys) {
         column.name = column.name.to_lowercase();
@@ -282,7 +282,7 @@ fn checked(mut definition: TableDefinition) -> Result<TableDefinition> {
     Ok(definition)
 }
 
-fn check_values(table: &Table, values: &[Option<String>]) -> Result<()> {
+pub(crate) fn check_values(table: &Table, values: &[Option<String>]) -> Result<()> {
     let keys: Vec<&str> = table.partition_keys.iter().map(|key| key.name.as_str()).collect();
     if values.len() == keys.len() {
         return Ok(());
@@ -300,14 +300,14 @@ fn check_values(table: &Table, values: &[Option<String>]) -> Result<()> {
 }
 
 /// Hive's word for NULL is NULL, also when it comes as a value.
-fn normalise(values: &mut [Option<String>]) {
+pub(crate) fn normalise(values: &mut [Option<String>]) {
     for value in values {
         value.take_if(|value| value == HIVE_DEFAULT_PARTITION);
     }
 }
 
 /// `sales.orders/year=2024/month=01`.
-fn partition_name(table: &Table, values: &[Option<String>]) -> String {
+pub(crate) fn partition_name(table: &Table, values: &[Option<String>]) -> String {
     let keys = table.partition_keys.iter().map(|key| key.name.as_str());
     let path = hive_path(keys.zip(values.iter().map(Option::as_deref)));
     format!("{}/{}", table.name, path.trim_end_matches('/'))

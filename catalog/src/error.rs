@@ -76,6 +76,14 @@ pub enum Error {
         /// What to do.
         hint: Option<String>,
     },
+    /// A file that is exported to or imported from.
+    #[error("{message}: {source}")]
+    Transfer {
+        /// What could not be done.
+        message: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The store failed.
     #[error("catalog store failed: {message}")]
     Store {

@@ -24,6 +24,7 @@ pub mod record;
 pub mod snapshot;
 pub mod store;
 pub mod table;
+pub mod transfer;
 
 pub use catalog::Catalog;
 pub use change::{Change, CreateMode};

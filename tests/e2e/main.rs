@@ -13,6 +13,7 @@ mod paths;
 mod protocol;
 mod pruning;
 mod s3_faults;
+mod shared_catalog;
 mod slt;
 mod staleness;
 mod tpch;

@@ -11,12 +11,12 @@
 mod crash_tests;
 mod partition_lists;
 #[cfg(test)]
-mod places;
+pub(crate) mod places;
 mod published;
 #[cfg(test)]
 mod server_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watch;
 
 use std::fmt;
@@ -148,6 +148,23 @@ impl Catalog {
         Ok(self.published.publish(snapshot))
     }
 
+    /// Lets `write` write the whole catalog anew in one transaction, all of it or nothing. It is given what was there, and
+    /// returns the least next free id.
+    pub(crate) fn write_whole<T>(
+        &self,
+        write: impl FnOnce(&Snapshot, &mut Transaction<'_>) -> Result<(T, i64)>,
+    ) -> Result<T> {
+        let mut writer = self.writer.lock();
+        let mut transaction = Transaction::begin(writer.as_mut())?;
+        let base = self.newest(&mut transaction)?;
+        let (written, next_id) = write(&base, &mut transaction)?;
+        let next_id = next_id.max(transaction.next_id());
+        transaction.commit(next_id)?;
+        let snapshot = read::load_consistently(writer.as_mut(), None)?;
+        self.published.publish(snapshot);
+        Ok(written)
+    }
+
     /// What the store holds before `transaction` changes it.
     fn newest(&self, transaction: &mut Transaction<'_>) -> Result<Arc<Snapshot>> {
         let base = self.published.current();
@@ -196,7 +213,7 @@ impl Catalog {
     }
 
     /// Reads beside the writer, or in its turn where the store has one connection.
-    fn read<T>(&self, read: impl FnOnce(&mut dyn Connection) -> Result<T>) -> Result<T> {
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&mut dyn Connection) -> Result<T>) -> Result<T> {
         match &self.reader {
             Some(reader) => read(reader.lock().as_mut()),
             None => read(self.writer.lock().as_mut()),

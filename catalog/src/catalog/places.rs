@@ -9,46 +9,46 @@ use crate::store::{postgres, sqlite};
 use crate::{Catalog, Location};
 
 /// A place of its own for one test, gone with it.
-pub(super) struct Place {
+pub(crate) struct Place {
     location: String,
     _folder: Option<tempfile::TempDir>,
 }
 
 /// A file, and a schema in PostgreSQL where the machine has that.
-pub(super) fn places() -> Vec<Place> {
+pub(crate) fn places() -> Vec<Place> {
     std::iter::once(Place::file()).chain(Place::postgres()).collect()
 }
 
 impl Place {
-    pub(super) fn file() -> Self {
+    pub(crate) fn file() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let location = format!("sqlite:{}", folder.path().join("catalog.db").display());
         Self { location, _folder: Some(folder) }
     }
 
-    pub(super) fn postgres() -> Option<Self> {
+    pub(crate) fn postgres() -> Option<Self> {
         Some(Self { location: limnos_test_postgres::fresh_schema()?, _folder: None })
     }
 
-    pub(super) fn location(&self) -> &str {
+    pub(crate) fn location(&self) -> &str {
         &self.location
     }
 
     /// Whether several may have it open.
-    pub(super) fn is_shared(&self) -> bool {
+    pub(crate) fn is_shared(&self) -> bool {
         self.location.starts_with("postgres:")
     }
 
-    pub(super) fn open(&self) -> Arc<Catalog> {
+    pub(crate) fn open(&self) -> Arc<Catalog> {
         Catalog::open_at(&Location::parse(&self.location).unwrap()).unwrap()
     }
 
-    pub(super) fn open_with_clock(&self, now_ms: NowMs) -> Arc<Catalog> {
+    pub(crate) fn open_with_clock(&self, now_ms: NowMs) -> Arc<Catalog> {
         Catalog::open_at_with_clock(&Location::parse(&self.location).unwrap(), now_ms).unwrap()
     }
 
     /// Changes what is in the store, past the catalog.
-    pub(super) fn edit(&self, script: &str) {
+    pub(crate) fn edit(&self, script: &str) {
         match Location::parse(&self.location).unwrap() {
             Location::File(path) => rusqlite::Connection::open(path).unwrap().execute_batch(script).unwrap(),
             Location::Postgres(url) => postgres::connect(&url).unwrap().execute_script(script).unwrap(),
@@ -56,7 +56,7 @@ impl Place {
     }
 
     /// How many rows there are in the table of partitions.
-    pub(super) fn partition_rows(&self) -> i64 {
+    pub(crate) fn partition_rows(&self) -> i64 {
         let mut connection: Box<dyn Connection> = match Location::parse(&self.location).unwrap() {
             Location::File(path) => sqlite::connect(&path).unwrap(),
             Location::Postgres(url) => postgres::connect(&url).unwrap(),

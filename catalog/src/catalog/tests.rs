@@ -15,7 +15,7 @@ use crate::{
     StorageDescriptor, TableDefinition, TableKind, TableName,
 };
 
-pub(super) fn partitioned_table(partition_keys: &[&str]) -> TableDefinition {
+pub(crate) fn partitioned_table(partition_keys: &[&str]) -> TableDefinition {
     TableDefinition {
         kind: TableKind::External(StorageDescriptor {
             location: "file:///lake/t/".to_owned(),
@@ -31,17 +31,17 @@ pub(super) fn partitioned_table(partition_keys: &[&str]) -> TableDefinition {
     }
 }
 
-pub(super) fn view(sql: &str) -> TableDefinition {
+pub(crate) fn view(sql: &str) -> TableDefinition {
     let kind = TableKind::View { sql: sql.to_owned(), database: "default".to_owned() };
     TableDefinition { kind, ..partitioned_table(&[]) }
 }
 
-pub(super) fn name(full_name: &str) -> TableName {
+pub(crate) fn name(full_name: &str) -> TableName {
     let (database, name) = full_name.split_once('.').unwrap();
     TableName::new(database, name)
 }
 
-pub(super) fn create_table(full_name: &str, definition: TableDefinition) -> Change {
+pub(crate) fn create_table(full_name: &str, definition: TableDefinition) -> Change {
     create(full_name, definition, CreateMode::Create)
 }
 
@@ -49,7 +49,7 @@ fn create(full_name: &str, definition: TableDefinition, mode: CreateMode) -> Cha
     Change::CreateTable { name: name(full_name), definition, mode }
 }
 
-pub(super) fn create_database(name: &str, mode: CreateMode) -> Change {
+pub(crate) fn create_database(name: &str, mode: CreateMode) -> Change {
     let parameters = BTreeMap::new();
     Change::CreateDatabase { name: name.to_owned(), comment: None, location: None, parameters, mode }
 }
@@ -58,34 +58,34 @@ fn drop_database(name: &str, cascade: bool) -> Change {
     Change::DropDatabase { name: name.to_owned(), if_exists: false, cascade }
 }
 
-pub(super) fn drop_table(full_name: &str, view: bool) -> Change {
+pub(crate) fn drop_table(full_name: &str, view: bool) -> Change {
     Change::DropTable { name: name(full_name), view, if_exists: false }
 }
 
-pub(super) fn alter(name: TableName, definition: TableDefinition) -> Change {
+pub(crate) fn alter(name: TableName, definition: TableDefinition) -> Change {
     Change::AlterTable { name, definition, base_version: None }
 }
 
-pub(super) fn rename(from: &str, to: &str) -> Change {
+pub(crate) fn rename(from: &str, to: &str) -> Change {
     Change::RenameTable { from: name(from), to: name(to) }
 }
 
-pub(super) fn partition(values: &[&str]) -> Partition {
+pub(crate) fn partition(values: &[&str]) -> Partition {
     Partition { values: values.iter().map(|value| Some((*value).to_owned())).collect(), location: None, storage: None }
 }
 
-pub(super) fn add(full_name: &str, values: &[&[&str]]) -> Change {
+pub(crate) fn add(full_name: &str, values: &[&[&str]]) -> Change {
     let partitions = values.iter().map(|values| partition(values)).collect();
     Change::AddPartitions { table: name(full_name), partitions, if_not_exists: false }
 }
 
-pub(super) fn drop_partitions(full_name: &str, values: &[&[&str]]) -> Change {
+pub(crate) fn drop_partitions(full_name: &str, values: &[&[&str]]) -> Change {
     let values = values.iter().map(|values| partition(values).values).collect();
     Change::DropPartitions { table: name(full_name), values, if_exists: false }
 }
 
 /// The partitions of a table as `a/b a/c`.
-pub(super) fn partitions(catalog: &Catalog, snapshot: &Snapshot, full_name: &str) -> String {
+pub(crate) fn partitions(catalog: &Catalog, snapshot: &Snapshot, full_name: &str) -> String {
     let table = snapshot.table(&name(full_name)).unwrap();
     let list = catalog.partitions(snapshot, table).unwrap();
     assert_eq!(list.len() as u64, table.partition_count);
@@ -98,7 +98,7 @@ pub(super) fn partitions(catalog: &Catalog, snapshot: &Snapshot, full_name: &str
 }
 
 /// Everything there is, but for times.
-pub(super) fn describe(catalog: &Catalog) -> String {
+pub(crate) fn describe(catalog: &Catalog) -> String {
     let snapshot = catalog.snapshot();
     let mut text = format!("version {}\n", snapshot.version);
     for database in snapshot.databases.values() {

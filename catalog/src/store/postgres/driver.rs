@@ -260,9 +260,10 @@ impl Session {
             Purpose::Change => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
                  SELECT schema_version, txid_current() FROM store, meta FOR UPDATE OF meta"
                 .to_owned(),
-            Purpose::Read => {
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT schema_version FROM store".to_owned()
-            }
+            // Nobody waits behind it, so it may wait for whoever reads what is exported.
+            Purpose::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; \
+                              SET LOCAL idle_in_transaction_session_timeout = 0; SELECT schema_version FROM store"
+                .to_owned(),
             // Two servers that start at once: the second finds all done.
             Purpose::Upgrade => format!(
                 "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock({}, hashtext({}))",
