@@ -158,9 +158,10 @@ impl Catalog {
         let mut transaction = Transaction::begin(writer.as_mut())?;
         let base = self.newest(&mut transaction)?;
         let (written, next_id) = write(&base, &mut transaction)?;
+        let mut snapshot = read::load(transaction.connection(), None)?;
+        snapshot.version = transaction.version();
         let next_id = next_id.max(transaction.next_id());
         transaction.commit(next_id)?;
-        let snapshot = read::load_consistently(writer.as_mut(), None)?;
         self.published.publish(snapshot);
         Ok(written)
     }

@@ -44,6 +44,10 @@ fn what_one_commits_the_others_see() {
     other.commit(vec![drop_partitions("default.t", &[&["1"]]), add("default.t", &[&["2"], &["3"]])]).unwrap();
     eventually("seen", || one.snapshot().version == held.version + 1);
     assert_eq!(partitions(&one, &one.snapshot(), "default.t"), "2 3");
+    // What wasn't told is found out.
+    place.edit("UPDATE meta SET version = version + 1");
+    eventually("found out", || one.snapshot().version == held.version + 2);
+    eventually("found out", || other.snapshot().version == held.version + 2);
     // A statement keeps what it began with, on both.
     assert_eq!(partitions(&one, &held, "default.t"), "1");
     assert_eq!(partitions(&other, &before, "default.t"), "1");
@@ -159,18 +163,32 @@ fn dropped_partitions_stay_while_any_server_needs_them() {
     // One that is taken for dead doesn't hold anything up, and is told when what it needs is gone.
     let held = other.snapshot();
     one.commit(vec![drop_partitions("default.t", &[&["2"]])]).unwrap();
-    place.edit("UPDATE servers SET seen_at = seen_at - interval '10 minutes'");
-    touch(1000);
-    touch(1001);
-    let table = held.table(&name("default.t")).unwrap();
-    if place.partition_rows() == 0 && other.partitions(&held, table).is_err() {
-        let error = other.partitions(&held, table).unwrap_err();
-        assert!(error.to_string().ends_with("are no longer kept"), "{error}");
-    }
+    eventually("purged", || {
+        // It says again and again that it lives.
+        place.edit("UPDATE servers SET seen_at = seen_at - interval '10 minutes'");
+        n += 1;
+        touch(n);
+        place.partition_rows() == 0
+    });
+    let error = other.partitions(&held, held.table(&name("default.t")).unwrap()).unwrap_err();
+    assert!(error.to_string().ends_with("are no longer kept"), "{error}");
     // It registers again when its row was taken away, and holds what it has then.
     place.edit("DELETE FROM servers");
     one.commit(vec![add("default.t", &[&["3"]])]).unwrap();
     eventually("registered again", || count_servers(&place) == 2);
+}
+
+#[test]
+fn says_so_when_the_store_has_gone_back() {
+    let Some(place) = Place::postgres() else { return };
+    let catalog = place.open();
+    catalog.commit(vec![create_table("default.t", partitioned_table(&[]))]).unwrap();
+    place.edit("UPDATE meta SET version = 1; DELETE FROM tables");
+    let error = catalog.commit(vec![create_table("default.u", partitioned_table(&[]))]).unwrap_err();
+    let wanted = "it has gone back from version 2 to 1, as after a restore from a backup; start the server again";
+    assert!(error.to_string().ends_with(wanted), "{error}");
+    drop(catalog);
+    assert_eq!(place.open().snapshot().tables.len(), 0);
 }
 
 fn count_servers(place: &Place) -> i64 {

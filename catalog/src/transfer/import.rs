@@ -88,8 +88,8 @@ fn refuse_unless_empty(base: &Snapshot, transaction: &mut Transaction<'_>) -> Re
     }
     Err(Error::Invalid {
         message: format!(
-            "the catalog is not empty: it holds {} databases beside \"{DEFAULT_DATABASE}\", {} tables and views, and \
-             {object_count} other objects",
+            "the catalog is not empty (databases beside \"{DEFAULT_DATABASE}\": {}, tables and views: {}, other objects: \
+             {object_count})",
             base.databases.len().saturating_sub(1),
             base.tables.len()
         ),

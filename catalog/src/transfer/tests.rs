@@ -136,7 +136,7 @@ fn replaces_only_when_told_to() {
         let error = import(&catalog, &text, false).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the catalog is not empty: it holds 0 databases beside \"default\", 1 tables and views, and 0 other objects"
+            "the catalog is not empty (databases beside \"default\": 0, tables and views: 1, other objects: 0)"
         );
         assert_eq!(error.hint(), Some("Use --replace to put the file's catalog in its place."));
         assert_eq!(describe(&catalog), before);

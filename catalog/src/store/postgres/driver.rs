@@ -12,19 +12,20 @@
 //! | in a `COMMIT` | made again, and PostgreSQL is asked what became of the transaction |
 
 use std::collections::HashMap;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::sync::mpsc::{Sender, SyncSender};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio_postgres::error::SqlState;
+use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Client, Row, SimpleQueryMessage, Statement};
 
+use super::failure::{Failed, LOCK_TIMEOUT, Outcome, answered, failed};
 use super::tls::Tls;
 use super::url::PostgresUrl;
 use super::value::{Kind, Parameter};
-use super::{CHANNEL, Wake, explain, sql};
+use super::{CHANNEL, Wake, sql};
 use crate::store::schema::SCHEMA_VERSION;
 use crate::{Error, Result};
 
@@ -36,17 +37,14 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// How often a request that can be asked twice is.
 const ASK_ATTEMPTS: u32 = 3;
 
-/// How long a commit waits for its turn behind those of other servers. A million partitions take a minute.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(300);
-
 /// How long one statement may take, reading a million partitions included.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A transaction that does nothing for so long is undone by PostgreSQL, since all other servers wait behind it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// When PostgreSQL itself doesn't answer any more, whatever its own timeouts are.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(660);
+/// How long closing a connection may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Statements on their way at a time.
 const PIPELINED: usize = 1024;
@@ -113,25 +111,6 @@ enum Transaction {
     Lost,
 }
 
-/// Why a request failed.
-enum Failed {
-    /// The connection is no more.
-    Lost(String),
-    /// It was told to us.
-    Refused(Error),
-}
-
-type Outcome<T> = Result<T, Failed>;
-
-impl From<Failed> for Error {
-    fn from(failed: Failed) -> Self {
-        match failed {
-            Failed::Refused(error) => error,
-            Failed::Lost(reason) => Self::Store { message: reason, source: None },
-        }
-    }
-}
-
 /// The connection as its thread has it.
 pub(super) struct Session {
     url: PostgresUrl,
@@ -139,13 +118,15 @@ pub(super) struct Session {
     /// Told when another server has committed.
     wake: Option<Sender<Wake>>,
     client: Option<Client>,
+    /// Drives the connection.
+    link: Option<JoinHandle<()>>,
     statements: HashMap<(&'static str, Vec<Kind>), Statement>,
     transaction: Transaction,
 }
 
 impl Session {
     pub(super) fn new(url: PostgresUrl, tls: Tls, wake: Option<Sender<Wake>>) -> Self {
-        Self { url, tls, wake, client: None, statements: HashMap::new(), transaction: Transaction::None }
+        Self { url, tls, wake, client: None, link: None, statements: HashMap::new(), transaction: Transaction::None }
     }
 
     /// Answers requests until nobody can make any more.
@@ -171,6 +152,11 @@ impl Session {
                 Request::Script { sql, reply } => reply.send(self.script(&sql).await).ok(),
             };
         }
+        // Says good-bye, or PostgreSQL's log would speak of a client that has broken off.
+        self.client = None;
+        if let Some(link) = self.link {
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, link).await;
+        }
     }
 
     /// Sees to it that there is a connection.
@@ -194,7 +180,7 @@ impl Session {
     async fn connect_once(&mut self) -> Outcome<()> {
         let (client, mut connection) = self.url.config.connect(self.tls.clone()).await.map_err(failed)?;
         let (wake, schema) = (self.wake.clone(), self.url.schema.clone());
-        tokio::spawn(async move {
+        self.link = Some(tokio::spawn(async move {
             while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
                 if let (AsyncMessage::Notification(notification), Some(wake)) = (message, &wake)
                     && notification.channel() == CHANNEL
@@ -204,7 +190,7 @@ impl Session {
                     let _ = wake.send(Wake::Changed);
                 }
             }
-        });
+        }));
         answered(client.batch_execute(&self.settings())).await?;
         self.client = Some(client);
         Ok(())
@@ -513,50 +499,4 @@ impl Session {
             hint: Some("Run the statement again.".to_owned()),
         }
     }
-}
-
-/// Waits for an answer, but not for ever.
-async fn answered<T>(answer: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Outcome<T> {
-    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
-        Ok(answer) => answer.map_err(failed),
-        Err(_) => Err(Failed::Lost(format!("PostgreSQL has not answered for {} seconds", ANSWER_TIMEOUT.as_secs()))),
-    }
-}
-
-/// Tells a connection that is gone, or can't be had just now, from what PostgreSQL refuses.
-fn failed(error: tokio_postgres::Error) -> Failed {
-    let message = explain(&error);
-    let Some(code) = error.code() else {
-        let is_ours = std::error::Error::source(&error).is_some_and(|source| {
-            // What we sent, or how we read it: asking again changes nothing.
-            !source.is::<std::io::Error>()
-        });
-        return if is_ours && !error.is_closed() {
-            Failed::Refused(Error::Store { message, source: Some(Box::new(error)) })
-        } else {
-            Failed::Lost(message)
-        };
-    };
-    const GONE: [SqlState; 5] = [
-        SqlState::ADMIN_SHUTDOWN,
-        SqlState::CRASH_SHUTDOWN,
-        SqlState::CANNOT_CONNECT_NOW,
-        SqlState::TOO_MANY_CONNECTIONS,
-        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-    ];
-    if GONE.contains(code) || code.code().starts_with("08") {
-        return Failed::Lost(message);
-    }
-    Failed::Refused(match *code {
-        SqlState::LOCK_NOT_AVAILABLE => Error::Store {
-            message: format!("another server has been changing the catalog for {} seconds", LOCK_TIMEOUT.as_secs()),
-            source: Some(Box::new(error)),
-        },
-        // PostgreSQL's indexes have no place for more.
-        SqlState::PROGRAM_LIMIT_EXCEEDED => Error::Invalid {
-            message: "a name or the values of a partition are too long for a catalog in PostgreSQL".to_owned(),
-            hint: Some("Together they may have some 2600 bytes.".to_owned()),
-        },
-        _ => Error::Store { message, source: Some(Box::new(error)) },
-    })
 }

@@ -10,11 +10,12 @@
 //! have committed and reads that ([`crate::catalog`]). They are direct ones, or through a pooler that keeps sessions:
 //! `LISTEN` and prepared statements don't outlive a transaction otherwise.
 //!
-//! In reading order: [`url`] (where), [`tls`], [`driver`] (a connection's thread), [`connection`] (the caller's end),
+//! In reading order: [`url`] (where), [`tls`], [`driver`] (a connection's thread), [`failure`], [`connection`] (the caller's end),
 //! [`sql`] and [`value`] (what is translated), [`servers`] (who else is there).
 
 mod connection;
 mod driver;
+mod failure;
 mod passfile;
 pub(crate) mod servers;
 mod sql;
@@ -191,23 +192,4 @@ fn one_text(connection: &mut dyn Connection, sql: &'static str, parameters: &[Va
 
 fn damaged(store: &str, finding: &str) -> Error {
     unusable(store, format!("the catalog is damaged ({finding}); restore the schema from a backup"))
-}
-
-/// What an error of the driver says: PostgreSQL's own words, or the causes one after the other.
-fn explain(error: &tokio_postgres::Error) -> String {
-    if let Some(told) = error.as_db_error() {
-        let detail = told.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
-        return format!("{}{detail}, SQLSTATE {}", told.message(), told.code().code());
-    }
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -92,7 +92,7 @@ impl PostgresUrl {
             }
         }
         let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
-        let mut config: Config = url.parse().map_err(|error| invalid(super::explain(&error)))?;
+        let mut config: Config = url.parse().map_err(|error| invalid(super::failure::explain(&error)))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(invalid("it names no host".to_owned()));
         }

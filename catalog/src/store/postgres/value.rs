@@ -93,9 +93,10 @@ pub(super) fn cells(row: &Row) -> Result<Vec<Value<'_>>> {
 
 fn cell(row: &Row, index: usize) -> Result<Value<'_>> {
     fn get<'a, T: FromSql<'a>>(row: &'a Row, index: usize, value: impl Fn(T) -> Value<'a>) -> Result<Value<'a>> {
-        let found: Option<T> = row
-            .try_get(index)
-            .map_err(|error| Error::Store { message: super::explain(&error), source: Some(Box::new(error)) })?;
+        let found: Option<T> = row.try_get(index).map_err(|error| Error::Store {
+            message: super::failure::explain(&error),
+            source: Some(Box::new(error)),
+        })?;
         Ok(found.map_or(Value::Null, value))
     }
     match *row.columns()[index].type_() {
