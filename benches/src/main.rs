@@ -1,8 +1,9 @@
-//! Measures the paths we own: `cargo run --release -p limnos-benches -- partitions [COUNT ...]`.
+//! Measures the paths we own: `cargo run --release -p limnos-benches -- partitions [--catalog URL] [COUNT ...]`.
 //!
 //! `partitions`: a table of so many daily partitions, one file each, on local disk; how long it takes to add them, to
 //! plan a query that names one (cold: the catalog has just been opened; warm: the median of many), and what that query
-//! asks of the store. The requests must not grow with the count.
+//! asks of the store. The requests must not grow with the count. The catalog is an SQLite file, or with `--catalog` in that
+//! PostgreSQL database, each count in a schema of its own that is left there.
 #![allow(clippy::print_stdout, reason = "a program that prints a table")]
 #![allow(clippy::disallowed_methods, reason = "arguments of a measuring program")]
 
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use futures::StreamExt;
 use limnos_catalog::{
-    Catalog, Change, Column, CreateMode, DataType, FileFormat, Partition, StorageDescriptor, TableDefinition,
+    Catalog, Change, Column, CreateMode, DataType, FileFormat, Location, Partition, StorageDescriptor, TableDefinition,
     TableKind, TableName,
 };
 use limnos_engine::clock::SystemClock;
@@ -30,15 +31,17 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some("partitions") => {
+            let mut arguments = arguments.peekable();
+            let url = arguments.next_if_eq("--catalog").map(|_| arguments.next().context("a URL")).transpose()?;
             let counts: Vec<usize> = arguments.map(|count| count.parse().context("a count")).collect::<Result<_>>()?;
             let counts = if counts.is_empty() { vec![1_000, 10_000, 100_000] } else { counts };
-            tokio::runtime::Runtime::new()?.block_on(partitions(&counts))
+            tokio::runtime::Runtime::new()?.block_on(partitions(&counts, url.as_deref()))
         }
-        _ => bail!("usage: limnos-benches partitions [COUNT ...]"),
+        _ => bail!("usage: limnos-benches partitions [--catalog URL] [COUNT ...]"),
     }
 }
 
-async fn partitions(counts: &[usize]) -> Result<()> {
+async fn partitions(counts: &[usize], url: Option<&str>) -> Result<()> {
     println!(
         "{:>10} {:>10} {:>12} {:>12} {:>9} {:>10}",
         "partitions", "add ms", "cold ms", "warm ms", "requests", "rows"
@@ -46,8 +49,9 @@ async fn partitions(counts: &[usize]) -> Result<()> {
     for &count in counts {
         let folder = tempfile::tempdir()?;
         let lake = folder.path().canonicalize()?.join("lake");
-        let added = make(folder.path(), &lake, count)?;
-        let engine = engine(folder.path(), &lake)?;
+        let location = location(folder.path(), url, count)?;
+        let added = make(&location, &lake, count)?;
+        let engine = engine(folder.path(), &location, &lake)?;
         let wanted = count / 2;
         let sql = format!("SELECT count(*) FROM events WHERE day = {wanted}");
         let cold = Box::pin(run(&engine, &sql)).await?;
@@ -73,9 +77,16 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
+/// Where the catalog for `count` partitions goes.
+fn location(folder: &Path, url: Option<&str>, count: usize) -> Result<Location> {
+    let Some(url) = url else { return Ok(Location::File(folder.join("catalog.sqlite"))) };
+    let separator = if url.contains('?') { '&' } else { '?' };
+    Ok(Location::parse(&format!("{url}{separator}schema=limnos_bench_{}_{count}", std::process::id()))?)
+}
+
 /// Makes the catalog, and the files of a few partitions: the others are never looked at.
-fn make(data_dir: &Path, lake: &Path, count: usize) -> Result<Duration> {
-    let catalog = Catalog::open(&data_dir.join("catalog.sqlite"))?;
+fn make(location: &Location, lake: &Path, count: usize) -> Result<Duration> {
+    let catalog = Catalog::open_at(location)?;
     let definition = TableDefinition {
         kind: TableKind::External(StorageDescriptor {
             location: format!("file://{}/", lake.display()),
@@ -102,8 +113,8 @@ fn make(data_dir: &Path, lake: &Path, count: usize) -> Result<Duration> {
     Ok(began.elapsed())
 }
 
-fn engine(data_dir: &Path, lake: &Path) -> Result<Arc<Engine>> {
-    let catalog = Catalog::open(&data_dir.join("catalog.sqlite"))?;
+fn engine(data_dir: &Path, location: &Location, lake: &Path) -> Result<Arc<Engine>> {
+    let catalog = Catalog::open_at(location)?;
     let config = EngineConfig {
         stores: StoreOptions { roots: vec![lake.display().to_string()], ..StoreOptions::default() },
         memory_limit_bytes: 1 << 30,

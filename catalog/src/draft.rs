@@ -24,21 +24,22 @@ pub(crate) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// Begins with a copy of `base`; `transaction` makes the version after it.
-    pub(crate) fn new(base: &Snapshot, transaction: Transaction<'a>, now_ms: i64, next_id: i64) -> Self {
+    pub(crate) fn new(base: &Snapshot, transaction: Transaction<'a>, now_ms: i64) -> Self {
         let mut snapshot = base.clone();
         snapshot.version = transaction.version();
+        let next_id = transaction.next_id();
         Self { snapshot, transaction, now_ms, next_id, is_changed: false }
     }
 
-    /// Makes it durable and returns it with the next free id; `None` if nothing has changed, and then nothing is written.
+    /// Makes it durable and returns it; `None` if nothing has changed, and then nothing is written.
     /// Snapshots older than `oldest_version` are no longer held by anyone.
-    pub(crate) fn commit(mut self, oldest_version: i64) -> Result<Option<(Snapshot, i64)>> {
+    pub(crate) fn commit(mut self, oldest_version: i64) -> Result<Option<Snapshot>> {
         if !self.is_changed {
             return Ok(None);
         }
         self.transaction.purge(oldest_version)?;
         self.transaction.commit(self.next_id)?;
-        Ok(Some((self.snapshot, self.next_id)))
+        Ok(Some(self.snapshot))
     }
 
     /// Does one change, or refuses it.
@@ -325,7 +326,7 @@ impl<'a> Draft<'a> {
 }
 
 /// A definition that may be stored, its names in lower case.
-fn checked(mut definition: TableDefinition) -> Result<TableDefinition> {
+pub(crate) fn checked(mut definition: TableDefinition) -> Result<TableDefinition> {
     definition.validate()?;
     for column in definition.columns.iter_mut().chain(&mut definition.partition_keys) {
         column.name = column.name.to_lowercase();
@@ -333,7 +334,7 @@ fn checked(mut definition: TableDefinition) -> Result<TableDefinition> {
     Ok(definition)
 }
 
-fn check_values(table: &Table, values: &[Option<String>]) -> Result<()> {
+pub(crate) fn check_values(table: &Table, values: &[Option<String>]) -> Result<()> {
     let keys: Vec<&str> = table.partition_keys.iter().map(|key| key.name.as_str()).collect();
     if values.len() == keys.len() {
         return Ok(());
@@ -351,14 +352,14 @@ fn check_values(table: &Table, values: &[Option<String>]) -> Result<()> {
 }
 
 /// Hive's word for NULL is NULL, also when it comes as a value.
-fn normalise(values: &mut [Option<String>]) {
+pub(crate) fn normalise(values: &mut [Option<String>]) {
     for value in values {
         value.take_if(|value| value == HIVE_DEFAULT_PARTITION);
     }
 }
 
 /// `sales.orders/year=2024/month=01`.
-fn partition_name(table: &Table, values: &[Option<String>]) -> String {
+pub(crate) fn partition_name(table: &Table, values: &[Option<String>]) -> String {
     let keys = table.partition_keys.iter().map(|key| key.name.as_str());
     let path = hive_path(keys.zip(values.iter().map(Option::as_deref)));
     format!("{}/{}", table.name, path.trim_end_matches('/'))

@@ -65,6 +65,25 @@ pub enum Error {
         /// The full name.
         name: String,
     },
+    /// The store is another machine's, and there was no answer. What the statement would have changed is as it was, unless
+    /// the reason says otherwise.
+    #[error("catalog \"{name}\" is out of reach: {reason}")]
+    Unreachable {
+        /// The store, without a password.
+        name: String,
+        /// What happened.
+        reason: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// A file that is exported to or imported from.
+    #[error("{message}: {source}")]
+    Transfer {
+        /// What could not be done.
+        message: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The store failed.
     #[error("catalog store failed: {message}")]
     Store {
@@ -80,7 +99,10 @@ impl Error {
     /// What the user can do, as a full sentence.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::NotFound { hint, .. } | Self::WrongKind { hint, .. } | Self::Invalid { hint, .. } => hint.as_deref(),
+            Self::NotFound { hint, .. }
+            | Self::WrongKind { hint, .. }
+            | Self::Invalid { hint, .. }
+            | Self::Unreachable { hint, .. } => hint.as_deref(),
             Self::Conflict { .. } => Some("Run the statement again."),
             _ => None,
         }

@@ -6,7 +6,7 @@
 //! 3. The store writes them in one transaction ([`store`]), durable before `commit` returns.
 //! 4. The next [`Snapshot`] is built from the last one and swapped in; readers of the old one keep it.
 //!
-//! This crate knows no query, no network and no DataFusion. Records on disk ([`record`]) are never the runtime types.
+//! This crate knows no query and no DataFusion, and no network but the way to a PostgreSQL that keeps the catalog. Records on disk ([`record`]) are never the runtime types.
 
 #![warn(missing_docs)]
 
@@ -16,6 +16,7 @@ pub mod data_type;
 pub mod database;
 mod draft;
 pub mod error;
+pub mod location;
 pub mod name;
 mod near;
 pub mod partition;
@@ -23,12 +24,14 @@ pub mod record;
 pub mod snapshot;
 pub mod store;
 pub mod table;
+pub mod transfer;
 
 pub use catalog::Catalog;
 pub use change::{Change, CreateMode, DatabaseChange};
 pub use data_type::{DataType, StructField};
 pub use database::Database;
 pub use error::{Error, Result};
+pub use location::Location;
 pub use name::TableName;
 pub use partition::{Partition, PartitionList, PartitionStorage};
 pub use snapshot::Snapshot;

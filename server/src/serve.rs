@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use limnos_catalog::Catalog;
+use limnos_catalog::{Catalog, Location};
 use limnos_engine::clock::{Clock, SystemClock};
 use limnos_engine::scan::store::StoreOptions;
 use limnos_engine::{Engine, EngineConfig};
@@ -31,9 +31,6 @@ use crate::query::QueryService;
 /// The role of those who come without a login: HTTP and the command line.
 pub const DEFAULT_USER: &str = "limnos";
 
-/// The catalog's file in the data directory.
-const CATALOG_FILE: &str = "catalog.sqlite";
-
 /// The spill folder in the data directory. The engine empties it at start.
 const SPILL_FOLDER: &str = "spill";
 
@@ -47,8 +44,10 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 /// What a server is started with.
 #[derive(Clone)]
 pub struct ServeOptions {
-    /// Where the catalog and the spill folder are.
+    /// Where the spill folder is, and the catalog unless it is elsewhere.
     pub data_dir: PathBuf,
+    /// Where the catalog is.
+    pub catalog: Location,
     /// The engine's own.
     pub engine: EngineConfig,
     /// Where PostgreSQL clients connect; port 0 takes a free one.
@@ -119,6 +118,7 @@ impl ServeOptions {
         Ok(Self {
             engine: engine_config(config),
             data_dir: config.data_dir.clone(),
+            catalog: config.catalog.clone(),
             pg: config.pg,
             http: config.http,
             catalog_name: config.catalog_name.clone(),
@@ -147,6 +147,7 @@ impl ServeOptions {
                 threads: 2,
                 footer_cache_bytes: 16 << 20,
             },
+            catalog: Location::File(data_dir.join("catalog.sqlite")),
             data_dir,
             pg: loopback,
             http: loopback,
@@ -189,11 +190,17 @@ pub struct OpenLake {
     _lock: std::fs::File,
 }
 
-/// Opens a data directory: the catalog, the engine, the one door. `limnos query --data-dir` ends here, a server goes on.
+/// Opens a data directory: the catalog there or elsewhere, the engine, the one door. `limnos query --data-dir` ends here, a
+/// server goes on.
 ///
 /// # Errors
-/// Another process has it; the catalog is damaged; a root can't be opened.
-pub fn open(data_dir: &std::path::Path, engine: EngineConfig, clock: Arc<dyn Clock>) -> Result<OpenLake, ServeError> {
+/// Another process has it; the catalog is damaged or out of reach; a root can't be opened.
+pub fn open(
+    data_dir: &std::path::Path,
+    catalog: &Location,
+    engine: EngineConfig,
+    clock: Arc<dyn Clock>,
+) -> Result<OpenLake, ServeError> {
     let unusable = |source| ServeError::DataDir { path: data_dir.to_owned(), source };
     std::fs::create_dir_all(data_dir).map_err(unusable)?;
     let lock = std::fs::File::create(data_dir.join("lock")).map_err(unusable)?;
@@ -202,7 +209,7 @@ pub fn open(data_dir: &std::path::Path, engine: EngineConfig, clock: Arc<dyn Clo
         Err(std::fs::TryLockError::WouldBlock) => return Err(ServeError::Busy(data_dir.to_owned())),
         Err(std::fs::TryLockError::Error(source)) => return Err(unusable(source)),
     }
-    let catalog = Catalog::open(&data_dir.join(CATALOG_FILE))?;
+    let catalog = Catalog::open_at(catalog)?;
     let engine = Engine::new(catalog, engine, clock)?;
     Ok(OpenLake { service: QueryService::new(engine), _lock: lock })
 }
@@ -237,7 +244,11 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
     // Before the catalog: a second start with the same ports fails at once, having touched nothing.
     let pg_listener = listen(options.pg).await?;
     let http_listener = listen(options.http).await?;
-    let lake = open(&options.data_dir, options.engine.clone(), Arc::clone(&options.clock))?;
+    let clock = Arc::clone(&options.clock);
+    let (data_dir, location, engine) = (options.data_dir.clone(), options.catalog.clone(), options.engine.clone());
+    // PostgreSQL may let one wait.
+    let lake = tokio::task::spawn_blocking(move || open(&data_dir, &location, engine, clock));
+    let lake = lake.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
     let service = Arc::clone(&lake.service);
     service.set_statement_timeout(options.statement_timeout);
     let accepting = CancellationToken::new();

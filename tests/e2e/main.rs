@@ -15,6 +15,7 @@ mod projection;
 mod protocol;
 mod pruning;
 mod s3_faults;
+mod shared_catalog;
 mod slt;
 mod staleness;
 mod tpch;

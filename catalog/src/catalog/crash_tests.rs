@@ -5,12 +5,12 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use super::places::{Place, places};
 use super::tests::{create_table, partition, partitioned_table};
-use crate::{Catalog, Change, TableName};
+use crate::{Catalog, Change, Location, TableName};
 
 /// Tells the child where the catalog is, and that it is the child.
 const CHILD_PATH: &str = "LIMNOS_CATALOG_CRASH_TEST_PATH";
@@ -19,22 +19,22 @@ const KILLS: u32 = 6;
 
 #[test]
 fn survives_being_killed() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("catalog.db");
-    let mut acknowledged = None;
-    for kill in 0..KILLS {
-        let mut child = start_child(&path);
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.by_ref().map_while(Result::ok).find_map(|line| number(&line)).unwrap();
-        // Some milliseconds of commits, and other moments in each round.
-        std::thread::sleep(Duration::from_micros(u64::from(kill * 15_000 + noise() % 40_000)));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        // What it had printed is still in the pipe. A last line that was cut off is no acknowledgement.
-        let last = lines.map_while(Result::ok).filter_map(|line| number(&line)).last().unwrap_or(first);
-        assert!(acknowledged.is_none_or(|before| last > before), "the child went on");
-        acknowledged = Some(last);
-        check(&path, last);
+    for place in places() {
+        let mut acknowledged = None;
+        for kill in 0..KILLS {
+            let mut child = start_child(&place);
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let first = lines.by_ref().map_while(Result::ok).find_map(|line| number(&line)).unwrap();
+            // Some milliseconds of commits, and other moments in each round.
+            std::thread::sleep(Duration::from_micros(u64::from(kill * 15_000 + noise() % 40_000)));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            // What it had printed is still in the pipe. A last line that was cut off is no acknowledgement.
+            let last = lines.map_while(Result::ok).filter_map(|line| number(&line)).last().unwrap_or(first);
+            assert!(acknowledged.is_none_or(|before| last > before), "the child went on");
+            acknowledged = Some(last);
+            check(&place, last);
+        }
     }
 }
 
@@ -43,7 +43,7 @@ fn survives_being_killed_while_the_file_is_made() {
     for kill in 0..KILLS {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("catalog.db");
-        let mut child = start_child(&path);
+        let mut child = start_child_at(&format!("sqlite:{}", path.display()));
         // From the moment that the child has begun to make files.
         while std::fs::read_dir(folder.path()).unwrap().next().is_none() {
             std::thread::sleep(Duration::from_micros(50));
@@ -57,11 +57,30 @@ fn survives_being_killed_while_the_file_is_made() {
     }
 }
 
-/// This very program again, running only [`commits_until_it_is_killed`] on the catalog at `path`.
-fn start_child(path: &Path) -> Child {
+#[test]
+fn survives_being_killed_while_the_schema_is_made() {
+    for kill in 0..KILLS {
+        let Some(place) = Place::postgres() else { return };
+        let mut child = start_child(&place);
+        // Starting takes some ten milliseconds, connecting and making the schema as many.
+        std::thread::sleep(Duration::from_micros(u64::from(10_000 + kill * 8_000 + noise() % 8_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let catalog = place.open();
+        assert_eq!(catalog.snapshot().database("default").unwrap().id, 1);
+        catalog.commit(vec![create_table("default.after", partitioned_table(&[]))]).unwrap();
+    }
+}
+
+/// This very program again, running only [`commits_until_it_is_killed`] on the catalog at `place`.
+fn start_child(place: &Place) -> Child {
+    start_child_at(place.location())
+}
+
+fn start_child_at(location: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "catalog::crash_tests::commits_until_it_is_killed", "--nocapture"])
-        .env(CHILD_PATH, path)
+        .env(CHILD_PATH, location)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
@@ -76,8 +95,8 @@ fn noise() -> u32 {
 /// The child's part; nothing in an ordinary run.
 #[test]
 fn commits_until_it_is_killed() {
-    let Some(path) = std::env::var_os(CHILD_PATH) else { return };
-    let catalog = Catalog::open(Path::new(&path)).unwrap();
+    let Some(location) = std::env::var_os(CHILD_PATH) else { return };
+    let catalog = Catalog::open_at(&Location::parse(location.to_str().unwrap()).unwrap()).unwrap();
     if catalog.snapshot().tables.is_empty() {
         catalog.commit(vec![create_table("default.log", partitioned_table(&["n", "half"]))]).unwrap();
     }
@@ -114,8 +133,8 @@ fn number(line: &str) -> Option<u64> {
 }
 
 /// Everything up to `acknowledged` is there, and nothing is there by halves.
-fn check(path: &Path, acknowledged: u64) {
-    let catalog = Catalog::open(path).unwrap();
+fn check(place: &Place, acknowledged: u64) {
+    let catalog = place.open();
     let snapshot = catalog.snapshot();
     let has = |letter: char, n: u64| snapshot.find_table(&TableName::new("default", &format!("{letter}{n}"))).is_some();
     let count = (0..).take_while(|n| has('a', *n)).count() as u64;

@@ -4,28 +4,36 @@
 //! snapshot()   -> current (one atomic load)
 //! commit()     -> writer (a mutex: one commit at a time) -> transaction, fsync -> current is swapped
 //! partitions() -> partition_lists (cache) -> reader (its own connection, which a commit doesn't hold up)
+//! watch        -> listener (its own connection) -> another server has committed -> current is swapped
 //! ```
 
 #[cfg(test)]
 mod crash_tests;
 mod partition_lists;
 #[cfg(test)]
-mod tests;
+pub(crate) mod places;
+mod published;
+#[cfg(test)]
+mod server_tests;
+#[cfg(test)]
+pub(crate) mod tests;
+mod watch;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::draft::Draft;
 use crate::store::connection::Connection;
 use crate::store::write::{self, Transaction};
-use crate::store::{self, OpenStore, read, sqlite};
-use crate::{Change, Error, PartitionList, Result, Snapshot, Table, TableVersion};
+use crate::store::{self, OpenStore, postgres, read, sqlite};
+use crate::{Change, Error, Location, PartitionList, Result, Snapshot, Table, TableVersion};
 use partition_lists::PartitionLists;
+use published::Published;
+use watch::Watch;
 
 /// Tells the time in milliseconds since 1970, UTC.
 pub type NowMs = Box<dyn Fn() -> i64 + Send + Sync>;
@@ -33,22 +41,17 @@ pub type NowMs = Box<dyn Fn() -> i64 + Send + Sync>;
 /// The catalog: an immutable [`Snapshot`] to read and one door, [`Catalog::commit`], to change it.
 pub struct Catalog {
     path: String,
-    current: ArcSwap<Snapshot>,
-    writer: Mutex<Writer>,
+    published: Arc<Published>,
+    /// The connection that changes anything; one commit at a time.
+    writer: Mutex<Box<dyn Connection>>,
     /// `None` for a catalog in memory, whose readers take the writer's turn.
     reader: Option<Mutex<Box<dyn Connection>>>,
     partition_lists: Mutex<PartitionLists>,
     now_ms: NowMs,
+    /// Keeps up with other servers, where there can be any.
+    watch: Option<Watch>,
     /// Declared last, so that it is given up after the connections are closed.
     _lock: Option<store::FileLock>,
-}
-
-/// What a commit needs to itself.
-struct Writer {
-    connection: Box<dyn Connection>,
-    next_id: i64,
-    /// Snapshots that somebody may still hold, oldest first.
-    held: Vec<(i64, Weak<Snapshot>)>,
 }
 
 impl Catalog {
@@ -65,9 +68,31 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::open`].
     pub fn open_with_clock(path: &Path, now_ms: NowMs) -> Result<Arc<Self>> {
-        let mut store = sqlite::open(path)?;
-        write::purge_all(store.writer.as_mut())?;
-        Self::new(store, now_ms)
+        Self::open_at_with_clock(&Location::File(path.to_owned()), now_ms)
+    }
+
+    /// Opens the catalog at `location`, creating it (with the database `default`) if it isn't there.
+    ///
+    /// # Errors
+    /// As [`Catalog::open`]; [`Error::Unusable`] also if PostgreSQL is out of reach or lets us not in.
+    pub fn open_at(location: &Location) -> Result<Arc<Self>> {
+        Self::open_at_with_clock(location, Box::new(system_now_ms))
+    }
+
+    /// As [`Catalog::open_at`], with a clock of the caller's.
+    ///
+    /// # Errors
+    /// As [`Catalog::open_at`].
+    pub fn open_at_with_clock(location: &Location, now_ms: NowMs) -> Result<Arc<Self>> {
+        match location {
+            Location::File(path) => {
+                let mut store = sqlite::open(path)?;
+                // Nobody but us can hold a snapshot. In PostgreSQL other servers may.
+                write::purge_all(store.writer.as_mut())?;
+                Self::new(store, now_ms)
+            }
+            Location::Postgres(url) => Self::new(postgres::open(url)?, now_ms),
+        }
     }
 
     /// A catalog in memory, gone with its handle: for tests and for `limnos query` on plain paths.
@@ -79,23 +104,29 @@ impl Catalog {
     }
 
     fn new(mut store: OpenStore, now_ms: NowMs) -> Result<Arc<Self>> {
-        let read::Loaded { snapshot, next_id } = read::load(store.writer.as_mut(), None)?;
-        let snapshot = Arc::new(snapshot);
-        let held = vec![(snapshot.version, Arc::downgrade(&snapshot))];
+        let snapshot = read::load_consistently(store.writer.as_mut(), None)?;
+        let published = Arc::new(Published::new(snapshot));
+        let watch = store.shared.map(|shared| Watch::start(shared, Arc::clone(&published))).transpose()?;
         Ok(Arc::new(Self {
             path: store.writer.name().to_owned(),
-            current: ArcSwap::new(snapshot),
-            writer: Mutex::new(Writer { connection: store.writer, next_id, held }),
+            published,
+            writer: Mutex::new(store.writer),
             reader: store.reader.map(Mutex::new),
             partition_lists: Mutex::new(PartitionLists::default()),
             now_ms,
+            watch,
             _lock: store.lock,
         }))
     }
 
     /// The newest committed state. Cheap: one atomic load.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.current.load_full()
+        self.published.current()
+    }
+
+    /// Where it is kept: a path, or a URL without its password.
+    pub fn name(&self) -> &str {
+        &self.path
     }
 
     /// Applies all `changes` or none of them, durably, and returns the snapshot that has them. Changes that come to nothing
@@ -105,29 +136,56 @@ impl Catalog {
     /// The first change that is refused; the catalog is then as it was.
     pub fn commit(&self, changes: Vec<Change>) -> Result<Arc<Snapshot>> {
         let mut writer = self.writer.lock();
-        let Writer { connection, next_id, held } = &mut *writer;
-        let mut transaction = Transaction::begin(connection.as_mut())?;
-        let mut base = self.current.load_full();
-        if transaction.version() != base.version + 1 {
-            // Another server has committed to the same store.
-            let loaded = read::load(transaction.connection(), Some(&base))?;
-            *next_id = loaded.next_id;
-            base = Arc::new(loaded.snapshot);
-            held.push((base.version, Arc::downgrade(&base)));
-            self.current.store(Arc::clone(&base));
-        }
-        let mut draft = Draft::new(&base, transaction, (self.now_ms)(), *next_id);
+        let mut transaction = Transaction::begin(writer.as_mut())?;
+        let base = self.newest(&mut transaction)?;
+        let oldest_elsewhere = self.oldest_elsewhere(&mut transaction)?;
+        let mut draft = Draft::new(&base, transaction, (self.now_ms)());
         for change in changes {
             draft.apply(change)?;
         }
-        held.retain(|(_, snapshot)| snapshot.strong_count() > 0);
-        let oldest_version = held.first().map_or(base.version, |(version, _)| *version);
-        let Some((snapshot, free_id)) = draft.commit(oldest_version)? else { return Ok(base) };
-        let snapshot = Arc::new(snapshot);
-        *next_id = free_id;
-        held.push((snapshot.version, Arc::downgrade(&snapshot)));
-        self.current.store(Arc::clone(&snapshot));
-        Ok(snapshot)
+        let oldest_version = self.published.oldest_held().min(oldest_elsewhere);
+        let Some(snapshot) = draft.commit(oldest_version)? else { return Ok(base) };
+        Ok(self.published.publish(snapshot))
+    }
+
+    /// Lets `write` write the whole catalog anew in one transaction, all of it or nothing. It is given what was there, and
+    /// returns the least next free id.
+    pub(crate) fn write_whole<T>(
+        &self,
+        write: impl FnOnce(&Snapshot, &mut Transaction<'_>) -> Result<(T, i64)>,
+    ) -> Result<T> {
+        let mut writer = self.writer.lock();
+        let mut transaction = Transaction::begin(writer.as_mut())?;
+        let base = self.newest(&mut transaction)?;
+        let (written, next_id) = write(&base, &mut transaction)?;
+        let mut snapshot = read::load(transaction.connection(), None)?;
+        snapshot.version = transaction.version();
+        let next_id = next_id.max(transaction.next_id());
+        transaction.commit(next_id)?;
+        self.published.publish(snapshot);
+        Ok(written)
+    }
+
+    /// What the store holds before `transaction` changes it.
+    fn newest(&self, transaction: &mut Transaction<'_>) -> Result<Arc<Snapshot>> {
+        let base = self.published.current();
+        let version = transaction.version() - 1;
+        if version == base.version {
+            return Ok(base);
+        }
+        if version < base.version {
+            return Err(published::gone_back(&self.path, version, base.version));
+        }
+        // Another server has committed to the same store.
+        let snapshot = read::load(transaction.connection(), Some(&base))?;
+        Ok(self.published.publish(snapshot))
+    }
+
+    /// The oldest version that another server may hold.
+    fn oldest_elsewhere(&self, transaction: &mut Transaction<'_>) -> Result<i64> {
+        let Some(watch) = &self.watch else { return Ok(i64::MAX) };
+        let oldest = postgres::servers::oldest_elsewhere(transaction.connection(), watch.server_id())?;
+        Ok(oldest.unwrap_or(i64::MAX))
     }
 
     /// The partitions of `table` as of `snapshot`, loaded on first use and shared after. They are sorted by their values.
@@ -156,10 +214,10 @@ impl Catalog {
     }
 
     /// Reads beside the writer, or in its turn where the store has one connection.
-    fn read<T>(&self, read: impl FnOnce(&mut dyn Connection) -> Result<T>) -> Result<T> {
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&mut dyn Connection) -> Result<T>) -> Result<T> {
         match &self.reader {
             Some(reader) => read(reader.lock().as_mut()),
-            None => read(self.writer.lock().connection.as_mut()),
+            None => read(self.writer.lock().as_mut()),
         }
     }
 
@@ -193,7 +251,7 @@ impl Catalog {
 
 impl fmt::Debug for Catalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let version = self.current.load().version;
+        let version = self.published.current().version;
         f.debug_struct("Catalog").field("path", &self.path).field("version", &version).finish_non_exhaustive()
     }
 }

@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use proptest::prelude::*;
 
+use super::places::{Place, places};
 use crate::store::write::TABLE_VERSIONS_MAX;
 use crate::{
     Catalog, Change, Column, CreateMode, DataType, Error, FileFormat, Partition, PartitionStorage, Snapshot,
     StorageDescriptor, TableDefinition, TableKind, TableName,
 };
 
-pub(super) fn partitioned_table(partition_keys: &[&str]) -> TableDefinition {
+pub(crate) fn partitioned_table(partition_keys: &[&str]) -> TableDefinition {
     TableDefinition {
         kind: TableKind::External(StorageDescriptor {
             location: "file:///lake/t/".to_owned(),
@@ -30,17 +31,17 @@ pub(super) fn partitioned_table(partition_keys: &[&str]) -> TableDefinition {
     }
 }
 
-fn view(sql: &str) -> TableDefinition {
+pub(crate) fn view(sql: &str) -> TableDefinition {
     let kind = TableKind::View { sql: sql.to_owned(), database: "default".to_owned() };
     TableDefinition { kind, ..partitioned_table(&[]) }
 }
 
-fn name(full_name: &str) -> TableName {
+pub(crate) fn name(full_name: &str) -> TableName {
     let (database, name) = full_name.split_once('.').unwrap();
     TableName::new(database, name)
 }
 
-pub(super) fn create_table(full_name: &str, definition: TableDefinition) -> Change {
+pub(crate) fn create_table(full_name: &str, definition: TableDefinition) -> Change {
     create(full_name, definition, CreateMode::Create)
 }
 
@@ -48,7 +49,7 @@ fn create(full_name: &str, definition: TableDefinition, mode: CreateMode) -> Cha
     Change::CreateTable { name: name(full_name), definition, mode }
 }
 
-fn create_database(name: &str, mode: CreateMode) -> Change {
+pub(crate) fn create_database(name: &str, mode: CreateMode) -> Change {
     let parameters = BTreeMap::new();
     Change::CreateDatabase { name: name.to_owned(), comment: None, location: None, parameters, mode }
 }
@@ -57,34 +58,34 @@ fn drop_database(name: &str, cascade: bool) -> Change {
     Change::DropDatabase { name: name.to_owned(), if_exists: false, cascade }
 }
 
-fn drop_table(full_name: &str, view: bool) -> Change {
+pub(crate) fn drop_table(full_name: &str, view: bool) -> Change {
     Change::DropTable { name: name(full_name), view, if_exists: false }
 }
 
-fn alter(name: TableName, definition: TableDefinition) -> Change {
+pub(crate) fn alter(name: TableName, definition: TableDefinition) -> Change {
     Change::AlterTable { name, definition, base_version: None }
 }
 
-fn rename(from: &str, to: &str) -> Change {
+pub(crate) fn rename(from: &str, to: &str) -> Change {
     Change::RenameTable { from: name(from), to: name(to) }
 }
 
-pub(super) fn partition(values: &[&str]) -> Partition {
+pub(crate) fn partition(values: &[&str]) -> Partition {
     Partition { values: values.iter().map(|value| Some((*value).to_owned())).collect(), location: None, storage: None }
 }
 
-fn add(full_name: &str, values: &[&[&str]]) -> Change {
+pub(crate) fn add(full_name: &str, values: &[&[&str]]) -> Change {
     let partitions = values.iter().map(|values| partition(values)).collect();
     Change::AddPartitions { table: name(full_name), partitions, if_not_exists: false }
 }
 
-fn drop_partitions(full_name: &str, values: &[&[&str]]) -> Change {
+pub(crate) fn drop_partitions(full_name: &str, values: &[&[&str]]) -> Change {
     let values = values.iter().map(|values| partition(values).values).collect();
     Change::DropPartitions { table: name(full_name), values, if_exists: false }
 }
 
 /// The partitions of a table as `a/b a/c`.
-fn partitions(catalog: &Catalog, snapshot: &Snapshot, full_name: &str) -> String {
+pub(crate) fn partitions(catalog: &Catalog, snapshot: &Snapshot, full_name: &str) -> String {
     let table = snapshot.table(&name(full_name)).unwrap();
     let list = catalog.partitions(snapshot, table).unwrap();
     assert_eq!(list.len() as u64, table.partition_count);
@@ -97,7 +98,7 @@ fn partitions(catalog: &Catalog, snapshot: &Snapshot, full_name: &str) -> String
 }
 
 /// Everything there is, but for times.
-fn describe(catalog: &Catalog) -> String {
+pub(crate) fn describe(catalog: &Catalog) -> String {
     let snapshot = catalog.snapshot();
     let mut text = format!("version {}\n", snapshot.version);
     for database in snapshot.databases.values() {
@@ -117,16 +118,16 @@ fn open(path: &Path) -> Arc<Catalog> {
     Catalog::open(path).unwrap()
 }
 
-/// On disk and in memory alike.
-fn both() -> (tempfile::TempDir, [Arc<Catalog>; 2]) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = open(&folder.path().join("catalog.db"));
-    (folder, [file, Catalog::open_in_memory().unwrap()])
+/// In memory and in all places alike; the places first, so that they outlive their catalogs.
+fn everywhere() -> (Vec<Place>, Vec<Arc<Catalog>>) {
+    let places = places();
+    let catalogs = places.iter().map(Place::open).chain([Catalog::open_in_memory().unwrap()]).collect();
+    (places, catalogs)
 }
 
 #[test]
 fn begins_with_the_default_database() {
-    let (_folder, catalogs) = both();
+    let (_places, catalogs) = everywhere();
     for catalog in catalogs {
         let snapshot = catalog.snapshot();
         assert_eq!(snapshot.databases.keys().collect::<Vec<_>>(), ["default"]);
@@ -137,47 +138,49 @@ fn begins_with_the_default_database() {
 
 #[test]
 fn everything_is_there_after_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("catalog.db");
-    let catalog = open(&path);
-    let storage = PartitionStorage {
-        format: FileFormat::Csv,
-        serde: Some("x.Y".to_owned()),
-        properties: BTreeMap::from([("field.delim".to_owned(), "|".to_owned())]),
-        columns: Some(vec![Column::new("id", DataType::String)]),
-    };
-    let with_location =
-        Partition { location: Some("s3://b/x/".to_owned()), storage: Some(storage), ..partition(&["2024", "02"]) };
-    catalog
-        .commit(vec![
-            Change::CreateDatabase {
-                name: "Sales".to_owned(),
-                comment: Some("c".to_owned()),
-                location: Some("s3://b/".to_owned()),
-                parameters: BTreeMap::from([("creator".to_owned(), "Jane D.".to_owned())]),
-                mode: CreateMode::Create,
-            },
-            create_table("sales.orders", partitioned_table(&["year", "month"])),
-            create_table("sales.v", view("select 1")),
-            add("sales.orders", &[&["2024", "01"]]),
-            Change::AddPartitions {
-                table: name("sales.orders"),
-                partitions: vec![with_location],
-                if_not_exists: false,
-            },
-        ])
-        .unwrap();
-    catalog.commit(vec![create_table("default.a", partitioned_table(&[])), drop_table("default.a", false)]).unwrap();
-    let before = describe(&catalog);
-    drop(catalog);
-    let catalog = open(&path);
-    assert_eq!(describe(&catalog), before);
-    let snapshot = catalog.snapshot();
-    let list = catalog.partitions(&snapshot, snapshot.table(&name("sales.orders")).unwrap()).unwrap();
-    assert_eq!(list.locations, [None, Some(Box::from("s3://b/x/"))]);
-    // Ids go on where they were, also past those of what was dropped.
-    let snapshot = catalog.commit(vec![create_table("default.b", partitioned_table(&[]))]).unwrap();
-    assert_eq!(snapshot.table(&name("default.b")).unwrap().id, 6);
+    for place in places() {
+        let catalog = place.open();
+        let storage = PartitionStorage {
+            format: FileFormat::Csv,
+            serde: Some("x.Y".to_owned()),
+            properties: BTreeMap::from([("field.delim".to_owned(), "|".to_owned())]),
+            columns: Some(vec![Column::new("id", DataType::String)]),
+        };
+        let with_location =
+            Partition { location: Some("s3://b/x/".to_owned()), storage: Some(storage), ..partition(&["2024", "02"]) };
+        catalog
+            .commit(vec![
+                Change::CreateDatabase {
+                    name: "Sales".to_owned(),
+                    comment: Some("c".to_owned()),
+                    location: Some("s3://b/".to_owned()),
+                    parameters: BTreeMap::from([("creator".to_owned(), "Jane D.".to_owned())]),
+                    mode: CreateMode::Create,
+                },
+                create_table("sales.orders", partitioned_table(&["year", "month"])),
+                create_table("sales.v", view("select 1")),
+                add("sales.orders", &[&["2024", "01"]]),
+                Change::AddPartitions {
+                    table: name("sales.orders"),
+                    partitions: vec![with_location],
+                    if_not_exists: false,
+                },
+            ])
+            .unwrap();
+        catalog
+            .commit(vec![create_table("default.a", partitioned_table(&[])), drop_table("default.a", false)])
+            .unwrap();
+        let before = describe(&catalog);
+        drop(catalog);
+        let catalog = place.open();
+        assert_eq!(describe(&catalog), before);
+        let snapshot = catalog.snapshot();
+        let list = catalog.partitions(&snapshot, snapshot.table(&name("sales.orders")).unwrap()).unwrap();
+        assert_eq!(list.locations, [None, Some(Box::from("s3://b/x/"))]);
+        // Ids go on where they were, also past those of what was dropped.
+        let snapshot = catalog.commit(vec![create_table("default.b", partitioned_table(&[]))]).unwrap();
+        assert_eq!(snapshot.table(&name("default.b")).unwrap().id, 6);
+    }
 }
 
 #[test]
@@ -228,7 +231,7 @@ fn refuses_and_says_why() {
         (drop_partitions("sales.orders", &[&["2024", "1:2"], &["2024", "1:2"]]), "partition \"sales.orders/year=2024/month=1%3A2\" does not exist", None),
         (Change::DropPartitions { table: name("sales.orders"), values: vec![values(&[])], if_exists: true }, "partition has 0 values, but table \"sales.orders\" has 2 partition keys", Some("Give one value for each of (year, month), in this order.")),
     ];
-    let (_folder, catalogs) = both();
+    let (_places, catalogs) = everywhere();
     for catalog in catalogs {
         catalog.commit(setup()).unwrap();
         let before = describe(&catalog);
@@ -253,7 +256,7 @@ fn refuses_and_says_why() {
 
 #[test]
 fn what_comes_to_nothing_makes_no_version() {
-    let (_folder, catalogs) = both();
+    let (_places, catalogs) = everywhere();
     for catalog in catalogs {
         let before = catalog
             .commit(vec![create_table("default.t", partitioned_table(&["k"])), add("default.t", &[&["1"]])])
@@ -284,7 +287,7 @@ fn what_comes_to_nothing_makes_no_version() {
 
 #[test]
 fn replacing_keeps_the_id_and_counts_the_version() {
-    let (_folder, catalogs) = both();
+    let (_places, catalogs) = everywhere();
     for catalog in catalogs {
         let first = catalog
             .commit(vec![create_table("default.t", partitioned_table(&["k"])), add("default.t", &[&["1"]])])
@@ -317,7 +320,7 @@ fn replacing_keeps_the_id_and_counts_the_version() {
 
 #[test]
 fn versions_of_a_table_are_kept() {
-    let (_folder, catalogs) = both();
+    let (_places, catalogs) = everywhere();
     for catalog in catalogs {
         let with_comment = |comment: i64| {
             let definition = partitioned_table(&["k"]);
@@ -354,7 +357,7 @@ fn versions_of_a_table_are_kept() {
 
 #[test]
 fn no_change_is_lost_to_another_made_from_the_same_version() {
-    let (_folder, catalogs) = both();
+    let (_places, catalogs) = everywhere();
     for catalog in catalogs {
         catalog.commit(vec![create_table("default.t", partitioned_table(&["k"]))]).unwrap();
         let change = |comment: &str, base_version| Change::AlterTable {
@@ -373,7 +376,7 @@ fn no_change_is_lost_to_another_made_from_the_same_version() {
 
 #[test]
 fn renames_within_and_across_databases() {
-    let (_folder, catalogs) = both();
+    let (_places, catalogs) = everywhere();
     for catalog in catalogs {
         let changes = vec![
             create_database("sales", CreateMode::Create),
@@ -401,7 +404,7 @@ fn renames_within_and_across_databases() {
 
 #[test]
 fn drops_a_database_with_all_that_is_in_it() {
-    let (_folder, catalogs) = both();
+    let (_places, catalogs) = everywhere();
     for catalog in catalogs {
         let changes = vec![
             create_database("sales", CreateMode::Create),
@@ -424,7 +427,7 @@ fn drops_a_database_with_all_that_is_in_it() {
 
 #[test]
 fn each_snapshot_has_its_own_partitions() {
-    let (_folder, catalogs) = both();
+    let (_places, catalogs) = everywhere();
     for catalog in catalogs {
         let null = Partition { values: vec![None], location: None, storage: None };
         let steps = [
@@ -452,7 +455,7 @@ fn each_snapshot_has_its_own_partitions() {
 
 #[test]
 fn adds_and_drops_the_same_partition_in_one_commit() {
-    let (_folder, catalogs) = both();
+    let (_places, catalogs) = everywhere();
     for catalog in catalogs {
         let changes = vec![create_table("default.t", partitioned_table(&["k"])), add("default.t", &[&["1"], &["2"]])];
         let before = catalog.commit(changes).unwrap();
@@ -470,38 +473,41 @@ fn adds_and_drops_the_same_partition_in_one_commit() {
 
 #[test]
 fn keeps_dropped_partitions_only_while_they_are_needed() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("catalog.db");
-    let catalog = open(&path);
-    let rows = || {
-        let connection = rusqlite::Connection::open(&path).unwrap();
-        connection.query_row("SELECT count(*) FROM partitions", [], |row| row.get::<_, i64>(0)).unwrap()
-    };
-    let changes = vec![create_table("default.t", partitioned_table(&["k"])), add("default.t", &[&["1"], &["2"]])];
-    let held = catalog.commit(changes).unwrap();
-    let copy = (*held).clone();
-    catalog.commit(vec![drop_partitions("default.t", &[&["1"]])]).unwrap();
-    catalog.commit(vec![create_database("a", CreateMode::Create)]).unwrap();
-    assert_eq!(rows(), 2, "held");
-    drop(held);
-    catalog.commit(vec![create_database("b", CreateMode::Create)]).unwrap();
-    assert_eq!(rows(), 1, "purged by a commit");
-    // A copy of the snapshot is not what holds them. It is told so, never given half.
-    let error = catalog.partitions(&copy, copy.table(&name("default.t")).unwrap()).unwrap_err();
-    assert_eq!(error.to_string(), "partitions of table \"default.t\" as of catalog version 2 are no longer kept");
+    for place in places() {
+        let catalog = place.open();
+        let rows = || place.partition_rows();
+        let changes = vec![create_table("default.t", partitioned_table(&["k"])), add("default.t", &[&["1"], &["2"]])];
+        let held = catalog.commit(changes).unwrap();
+        let copy = (*held).clone();
+        catalog.commit(vec![drop_partitions("default.t", &[&["1"]])]).unwrap();
+        catalog.commit(vec![create_database("a", CreateMode::Create)]).unwrap();
+        assert_eq!(rows(), 2, "held");
+        drop(held);
+        catalog.commit(vec![create_database("b", CreateMode::Create)]).unwrap();
+        assert_eq!(rows(), 1, "purged by a commit");
+        // A copy of the snapshot is not what holds them. It is told so, never given half.
+        let error = catalog.partitions(&copy, copy.table(&name("default.t")).unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), "partitions of table \"default.t\" as of catalog version 2 are no longer kept");
 
-    let held = catalog.snapshot();
-    catalog.commit(vec![drop_table("default.t", false)]).unwrap();
-    assert_eq!(rows(), 1, "held");
-    assert_eq!(partitions(&catalog, &held, "default.t"), "2");
-    drop(catalog);
-    drop(open(&path));
-    assert_eq!(rows(), 0, "purged when opened");
+        let held = catalog.snapshot();
+        catalog.commit(vec![drop_table("default.t", false)]).unwrap();
+        assert_eq!(rows(), 1, "held");
+        assert_eq!(partitions(&catalog, &held, "default.t"), "2");
+        drop(catalog);
+        let catalog = place.open();
+        // Another server may hold them, so in PostgreSQL the next commit looks.
+        if place.is_shared() {
+            assert_eq!(rows(), 1, "kept when opened");
+            drop(held);
+            catalog.commit(vec![create_database("c", CreateMode::Create)]).unwrap();
+        }
+        assert_eq!(rows(), 0, "purged when opened");
+    }
 }
 
 #[test]
 fn partition_lists_are_shared() {
-    let (_folder, catalogs) = both();
+    let (_places, catalogs) = everywhere();
     for catalog in catalogs {
         let changes = vec![create_table("default.t", partitioned_table(&["k"])), add("default.t", &[&["1"]])];
         let first = catalog.commit(changes).unwrap();
@@ -516,63 +522,63 @@ fn partition_lists_are_shared() {
 
 #[test]
 fn a_hundred_thousand_partitions() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("catalog.db");
-    let all: Vec<Partition> = (0..100_000)
-        .map(|i| Partition {
-            values: vec![Some(format!("{:04}", i / 100)), Some(format!("{:02}", i % 100))],
-            location: (i % 1000 == 0).then(|| format!("s3://b/{i}/")),
-            storage: None,
-        })
-        .collect();
-    let catalog = open(&path);
-    let change = Change::AddPartitions { table: name("default.t"), partitions: all.clone(), if_not_exists: false };
-    let snapshot =
-        catalog.commit(vec![create_table("default.t", partitioned_table(&["a", "b"])), change.clone()]).unwrap();
-    let check = |catalog: &Catalog, snapshot: &Snapshot| {
-        let list = catalog.partitions(snapshot, snapshot.table(&name("default.t")).unwrap()).unwrap();
-        assert_eq!(list.len(), all.len());
-        for (i, partition) in all.iter().enumerate() {
-            let values: Vec<Option<&str>> = list.values.iter().map(|column| column[i].as_deref()).collect();
-            assert_eq!(values, partition.values.iter().map(Option::as_deref).collect::<Vec<_>>());
-            assert_eq!(list.locations[i].as_deref(), partition.location.as_deref());
-        }
-    };
-    check(&catalog, &snapshot);
-    drop(catalog);
-    let catalog = open(&path);
-    check(&catalog, &catalog.snapshot());
-    let before = catalog.snapshot();
-    let values: Vec<Vec<Option<String>>> = all.iter().skip(1).map(|partition| partition.values.clone()).collect();
-    let after =
-        catalog.commit(vec![Change::DropPartitions { table: name("default.t"), values, if_exists: false }]).unwrap();
-    assert_eq!(partitions(&catalog, &after, "default.t"), "0000/00");
-    check(&catalog, &before);
+    for place in places() {
+        let all: Vec<Partition> = (0..100_000)
+            .map(|i| Partition {
+                values: vec![Some(format!("{:04}", i / 100)), Some(format!("{:02}", i % 100))],
+                location: (i % 1000 == 0).then(|| format!("s3://b/{i}/")),
+                storage: None,
+            })
+            .collect();
+        let catalog = place.open();
+        let change = Change::AddPartitions { table: name("default.t"), partitions: all.clone(), if_not_exists: false };
+        let snapshot =
+            catalog.commit(vec![create_table("default.t", partitioned_table(&["a", "b"])), change.clone()]).unwrap();
+        let check = |catalog: &Catalog, snapshot: &Snapshot| {
+            let list = catalog.partitions(snapshot, snapshot.table(&name("default.t")).unwrap()).unwrap();
+            assert_eq!(list.len(), all.len());
+            for (i, partition) in all.iter().enumerate() {
+                let values: Vec<Option<&str>> = list.values.iter().map(|column| column[i].as_deref()).collect();
+                assert_eq!(values, partition.values.iter().map(Option::as_deref).collect::<Vec<_>>());
+                assert_eq!(list.locations[i].as_deref(), partition.location.as_deref());
+            }
+        };
+        check(&catalog, &snapshot);
+        drop(catalog);
+        let catalog = place.open();
+        check(&catalog, &catalog.snapshot());
+        let before = catalog.snapshot();
+        let values: Vec<Vec<Option<String>>> = all.iter().skip(1).map(|partition| partition.values.clone()).collect();
+        let after = catalog
+            .commit(vec![Change::DropPartitions { table: name("default.t"), values, if_exists: false }])
+            .unwrap();
+        assert_eq!(partitions(&catalog, &after, "default.t"), "0000/00");
+        check(&catalog, &before);
+    }
 }
 
 #[test]
 fn tells_the_time_by_the_clock_it_was_given() {
-    let folder = tempfile::tempdir().unwrap();
-    let now_ms = Arc::new(AtomicI64::new(1000));
-    let clock = Arc::clone(&now_ms);
-    let catalog =
-        Catalog::open_with_clock(&folder.path().join("catalog.db"), Box::new(move || clock.load(Ordering::Relaxed)))
-            .unwrap();
-    let times = |snapshot: Arc<Snapshot>| {
-        let table = snapshot.table(&name("default.t")).unwrap();
-        (table.created_at_ms, table.updated_at_ms)
-    };
-    let snapshot = catalog.commit(vec![create_table("default.t", partitioned_table(&["k"]))]).unwrap();
-    assert_eq!(times(snapshot), (1000, 1000));
-    now_ms.store(2000, Ordering::Relaxed);
-    assert_eq!(times(catalog.commit(vec![add("default.t", &[&["1"]])]).unwrap()), (1000, 2000));
+    for place in places() {
+        let now_ms = Arc::new(AtomicI64::new(1000));
+        let clock = Arc::clone(&now_ms);
+        let catalog = place.open_with_clock(Box::new(move || clock.load(Ordering::Relaxed)));
+        let times = |snapshot: Arc<Snapshot>| {
+            let table = snapshot.table(&name("default.t")).unwrap();
+            (table.created_at_ms, table.updated_at_ms)
+        };
+        let snapshot = catalog.commit(vec![create_table("default.t", partitioned_table(&["k"]))]).unwrap();
+        assert_eq!(times(snapshot), (1000, 1000));
+        now_ms.store(2000, Ordering::Relaxed);
+        assert_eq!(times(catalog.commit(vec![add("default.t", &[&["1"]])]).unwrap()), (1000, 2000));
+    }
 }
 
 #[test]
 fn readers_see_whole_commits_while_others_write() {
     const WRITERS: usize = 3;
     const COMMITS: usize = 30;
-    let (_folder, catalogs) = both();
+    let (_places, catalogs) = everywhere();
     for catalog in catalogs {
         catalog.commit(vec![create_table("default.log", partitioned_table(&["writer", "n"]))]).unwrap();
         let is_done = AtomicBool::new(false);
@@ -627,13 +633,12 @@ proptest! {
     fn partitions_are_what_a_plain_map_says(
         commits in prop::collection::vec(prop::collection::vec((any::<bool>(), 0..8_u8), 1..6), 1..12)
     ) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("catalog.db");
-        let catalog = open(&path);
+        for place in places() {
+        let catalog = place.open();
         catalog.commit(vec![create_table("default.t", partitioned_table(&["k"]))]).unwrap();
         let mut model = std::collections::BTreeSet::new();
         let mut held = Vec::new();
-        for commit in commits {
+        for commit in &commits {
             let changes = commit.iter().map(|&(is_add, k)| {
                 let partition = partition(&[&k.to_string()]);
                 if is_add {
@@ -652,8 +657,9 @@ proptest! {
             prop_assert_eq!(&partitions(&catalog, snapshot, "default.t"), wanted);
         }
         drop(catalog);
-        let catalog = open(&path);
+        let catalog = place.open();
         prop_assert_eq!(&partitions(&catalog, &catalog.snapshot(), "default.t"), &held[held.len() - 1].1);
+        }
     }
 }
 

@@ -72,6 +72,10 @@ pub(crate) trait Connection: Send {
     /// Begins a transaction that nobody else writes beside: a second writer waits here.
     fn begin(&mut self) -> Result<()>;
 
+    /// Begins a transaction that only reads, and sees one state of the catalog all along, whoever writes meanwhile. It ends
+    /// with [`Connection::rollback`].
+    fn begin_reading(&mut self) -> Result<()>;
+
     /// Makes everything since [`Connection::begin`] durable.
     fn commit(&mut self) -> Result<()>;
 

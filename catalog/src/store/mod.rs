@@ -12,14 +12,18 @@
 pub(crate) mod connection;
 mod lock;
 pub(crate) mod partition_key;
+pub mod postgres;
 pub(crate) mod read;
 mod schema;
 pub(crate) mod sqlite;
 pub(crate) mod write;
 
+use std::sync::mpsc::{Receiver, Sender};
+
 use crate::Error;
 use connection::Connection;
 pub(crate) use lock::FileLock;
+use postgres::Wake;
 
 /// An opened store, its schema there and sound.
 pub(crate) struct OpenStore {
@@ -29,6 +33,19 @@ pub(crate) struct OpenStore {
     pub(crate) reader: Option<Box<dyn Connection>>,
     /// Keeps other processes out as long as it lives.
     pub(crate) lock: Option<FileLock>,
+    /// `None` where no other server can be.
+    pub(crate) shared: Option<Shared>,
+}
+
+/// What it takes to keep up with other servers on the same store.
+pub(crate) struct Shared {
+    /// Hears of their commits, and reads them.
+    pub(crate) listener: Box<dyn Connection>,
+    /// Which of the servers we are.
+    pub(crate) server_id: i64,
+    /// Wakes who waits for `wakes`.
+    pub(crate) wake: Sender<Wake>,
+    pub(crate) wakes: Receiver<Wake>,
 }
 
 /// A store that is ours and doesn't hold together.

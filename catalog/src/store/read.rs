@@ -5,13 +5,7 @@ use std::sync::Arc;
 
 use super::connection::{Connection, Value};
 use super::{damaged, partition_key};
-use crate::{Database, PartitionList, Result, Snapshot, Table, TableName, TableVersion, record};
-
-/// Everything but the partitions, and the next free id.
-pub(crate) struct Loaded {
-    pub(crate) snapshot: Snapshot,
-    pub(crate) next_id: i64,
-}
+use crate::{Database, Partition, PartitionList, Result, Snapshot, Table, TableName, TableVersion, record};
 
 /// The version of the catalog in the store, and the next free id.
 pub(crate) fn load_version(connection: &mut dyn Connection) -> Result<(i64, i64)> {
@@ -23,12 +17,20 @@ pub(crate) fn load_version(connection: &mut dyn Connection) -> Result<(i64, i64)
     meta.ok_or_else(|| damaged(connection.name(), "no version in it"))
 }
 
+/// [`load`] in a transaction of its own.
+pub(crate) fn load_consistently(connection: &mut dyn Connection, base: Option<&Snapshot>) -> Result<Snapshot> {
+    connection.begin_reading()?;
+    let loaded = load(connection, base);
+    connection.rollback();
+    loaded
+}
+
 /// Reads everything but the partitions. What `base` has unchanged is taken from it: only its key columns are read again.
-pub(crate) fn load(connection: &mut dyn Connection, base: Option<&Snapshot>) -> Result<Loaded> {
-    let (version, next_id) = load_version(connection)?;
+pub(crate) fn load(connection: &mut dyn Connection, base: Option<&Snapshot>) -> Result<Snapshot> {
+    let (version, _) = load_version(connection)?;
     let databases = load_databases(connection)?;
     let tables = load_tables(connection, base)?;
-    Ok(Loaded { snapshot: Snapshot { version, databases, tables }, next_id })
+    Ok(Snapshot { version, databases, tables })
 }
 
 fn load_databases(connection: &mut dyn Connection) -> Result<BTreeMap<String, Arc<Database>>> {
@@ -113,6 +115,34 @@ pub(crate) fn load_partitions(connection: &mut dyn Connection, version: i64, tab
         },
     )?;
     Ok(list)
+}
+
+/// Tells of each partition that `table` has now, sorted by their values.
+pub(crate) fn each_partition(
+    connection: &mut dyn Connection,
+    table: &Table,
+    on_partition: &mut dyn FnMut(Partition) -> Result<()>,
+) -> Result<()> {
+    let store = connection.name().to_owned();
+    let broken = || damaged(&store, &format!("a partition of table \"{}\"", table.name));
+    let mut count = 0;
+    let mut values: Vec<Vec<Option<Box<str>>>> = vec![Vec::new(); table.partition_keys.len()];
+    connection.query(
+        "SELECT \"values\", location, storage FROM partitions WHERE table_id = ?1 AND dropped_version IS NULL \
+         ORDER BY \"values\"",
+        &[Value::Int(table.id)],
+        &mut |row| {
+            partition_key::decode_into(row[0].blob()?, &mut values).ok_or_else(broken)?;
+            let storage = row[2].optional_text()?.map(record::decode_partition_storage).transpose();
+            count += 1;
+            on_partition(Partition {
+                values: values.iter_mut().map(|column| column.pop().flatten().map(String::from)).collect(),
+                location: row[1].optional_text()?.map(str::to_owned),
+                storage: storage.map_err(|_| broken())?,
+            })
+        },
+    )?;
+    if count == table.partition_count { Ok(()) } else { Err(broken()) }
 }
 
 /// The versions that are kept of a table, oldest first.

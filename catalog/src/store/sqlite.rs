@@ -40,7 +40,13 @@ pub(crate) fn open(path: &Path) -> Result<OpenStore> {
     }
     let reader = SqliteConnection::open(path).map_err(explained)?;
     reader.connection.pragma_update(None, "query_only", true).map_err(explained)?;
-    Ok(OpenStore { writer: Box::new(writer), reader: Some(Box::new(reader)), lock: Some(lock) })
+    Ok(OpenStore { writer: Box::new(writer), reader: Some(Box::new(reader)), lock: Some(lock), shared: None })
+}
+
+/// A connection past the catalog and its lock.
+#[cfg(test)]
+pub(crate) fn connect(path: &Path) -> Result<Box<dyn Connection>> {
+    Ok(Box::new(SqliteConnection::open(path)?))
 }
 
 /// A store that is gone with its handle.
@@ -49,7 +55,7 @@ pub(crate) fn open_in_memory() -> Result<OpenStore> {
     connection.pragma_update(None, "foreign_keys", true)?;
     let mut writer = SqliteConnection::new(":memory:".to_owned(), connection);
     writer.upgrade(0)?;
-    Ok(OpenStore { writer: Box::new(writer), reader: None, lock: None })
+    Ok(OpenStore { writer: Box::new(writer), reader: None, lock: None, shared: None })
 }
 
 /// A connection to a file, or to memory.
@@ -98,6 +104,10 @@ impl Connection for SqliteConnection {
 
     fn begin(&mut self) -> Result<()> {
         Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
+    }
+
+    fn begin_reading(&mut self) -> Result<()> {
+        Ok(self.connection.execute_batch("BEGIN DEFERRED")?)
     }
 
     fn commit(&mut self) -> Result<()> {

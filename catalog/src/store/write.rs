@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Value};
 use super::{partition_key, read};
-use crate::{Database, Partition, Result, Table, record};
+use crate::{Database, Error, Partition, Result, Table, TableDefinition, record};
 
 /// How many versions of a table are kept: the newest ones. Glue keeps all and then refuses the next; a crawler that flips a
 /// column every day would fill the store in either case.
@@ -16,6 +16,7 @@ pub(crate) struct Transaction<'a> {
     connection: &'a mut dyn Connection,
     /// The catalog version that is being made.
     version: i64,
+    next_id: i64,
     is_committed: bool,
 }
 
@@ -24,14 +25,20 @@ impl<'a> Transaction<'a> {
     pub(crate) fn begin(connection: &'a mut dyn Connection) -> Result<Self> {
         connection.begin()?;
         // From here on nobody else can change it.
-        let mut transaction = Self { connection, version: 0, is_committed: false };
-        transaction.version = read::load_version(transaction.connection)?.0 + 1;
+        let mut transaction = Self { connection, version: 0, next_id: 0, is_committed: false };
+        let (version, next_id) = read::load_version(transaction.connection)?;
+        (transaction.version, transaction.next_id) = (version + 1, next_id);
         Ok(transaction)
     }
 
     /// The catalog version that is being made: one more than what is in the store.
     pub(crate) fn version(&self) -> i64 {
         self.version
+    }
+
+    /// The next free id in the store.
+    pub(crate) fn next_id(&self) -> i64 {
+        self.next_id
     }
 
     /// For reading what is in the store now.
@@ -93,21 +100,79 @@ impl<'a> Transaction<'a> {
             ],
         )?;
         // Partitions that come and go make no version of the table.
-        self.connection.execute(
-            "INSERT INTO table_versions (table_id, version, changed_at_ms, definition) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (table_id, version) DO NOTHING",
-            &[
-                Value::Int(table.id),
-                Value::Int(table.version),
-                Value::Int(table.updated_at_ms),
-                Value::Text(&definition),
-            ],
-        )?;
+        self.put_table_version(table.id, table.version, table.updated_at_ms, &table.definition)?;
         self.connection.execute(
             "DELETE FROM table_versions WHERE table_id = ?1 AND version <= ?2",
             &[Value::Int(table.id), Value::Int(table.version - TABLE_VERSIONS_MAX)],
         )?;
         Ok(())
+    }
+
+    /// Notes what a table was at one of its versions, unless that is known.
+    pub(crate) fn put_table_version(
+        &mut self,
+        table_id: i64,
+        version: i64,
+        changed_at_ms: i64,
+        definition: &TableDefinition,
+    ) -> Result<()> {
+        let definition = record::encode(definition)?;
+        let parameters =
+            [Value::Int(table_id), Value::Int(version), Value::Int(changed_at_ms), Value::Text(&definition)];
+        self.connection.execute(
+            "INSERT INTO table_versions (table_id, version, changed_at_ms, definition) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (table_id, version) DO NOTHING",
+            &parameters,
+        )?;
+        Ok(())
+    }
+
+    /// Adds an object as another catalog had it; `times_ms` are when it was made and changed.
+    pub(crate) fn put_object(
+        &mut self,
+        id: i64,
+        kind: &str,
+        name: &str,
+        version: i64,
+        times_ms: (i64, i64),
+        definition: &str,
+    ) -> Result<()> {
+        let added = self.connection.execute(
+            "INSERT INTO objects (id, kind, name, version, created_at_ms, updated_at_ms, definition) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+            &[
+                Value::Int(id),
+                Value::Text(kind),
+                Value::Text(name),
+                Value::Int(version),
+                Value::Int(times_ms.0),
+                Value::Int(times_ms.1),
+                Value::Text(definition),
+            ],
+        )?;
+        if added > 0 { Ok(()) } else { Err(Error::AlreadyExists { kind: "object", name: format!("{kind} {name}") }) }
+    }
+
+    /// How many objects there are.
+    pub(crate) fn count_objects(&mut self) -> Result<i64> {
+        let mut count = 0;
+        self.connection.query("SELECT count(*) FROM objects", &[], &mut |row| {
+            count = row[0].int()?;
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
+    /// Takes everything out but the database `default`. Snapshots that are held still find their partitions.
+    pub(crate) fn delete_everything(&mut self) -> Result<()> {
+        self.connection.execute("DELETE FROM tables", &[])?;
+        self.connection.execute("DELETE FROM table_versions", &[])?;
+        self.connection.execute("DELETE FROM objects", &[])?;
+        self.connection.execute("DELETE FROM databases WHERE id <> 1", &[])?;
+        let version = [Value::Int(self.version)];
+        self.connection
+            .execute("UPDATE partitions SET dropped_version = ?1 WHERE dropped_version IS NULL", &version)
+            .map(|_| ())
     }
 
     pub(crate) fn delete_table(&mut self, id: i64) -> Result<()> {

@@ -31,8 +31,9 @@ impl Crawl {
             let server = remote::Server::new(server)?;
             return runtime()?.block_on(server.query(&sql, None, Format::Table, output));
         }
-        if self.target.sources.clone().layers(process_environment)?.data_dir.is_none() {
-            eprintln!("NOTICE:  tables are shown, not kept: no --data-dir or --server is given");
+        let layer = self.target.sources.clone().layers(process_environment)?;
+        if layer.data_dir.is_none() && layer.catalog.is_none() {
+            eprintln!("NOTICE:  tables are shown, not kept: no --data-dir, --catalog or --server is given");
         }
         // Whoever may name a location on the command line may read it; files lie in their folder.
         let local = Local::open(self.target.sources, None, &root_of(&location))?;

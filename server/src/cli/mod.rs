@@ -2,6 +2,7 @@
 //! it could not be understood or must not be.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program talks to people")]
 
+mod catalog;
 mod crawl;
 mod demo;
 mod output;
@@ -39,6 +40,9 @@ enum Command {
     Query(query::QueryCommand),
     /// Find tables under a folder or prefix and put them in the catalog
     Crawl(crawl::Crawl),
+    /// Write the whole catalog to a file, or read it from one
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
 }
 
 /// How a command ends when it doesn't succeed.
@@ -86,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Query(command) => command.run(),
         Command::Crawl(command) => command.run(),
+        Command::Catalog(command) => command.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -104,6 +109,9 @@ pub fn main() -> ExitCode {
 const LISTENER_SETTINGS: [&str; 7] =
     ["pg", "http", "max_connections", "statement_timeout", "shutdown_deadline", "auth", "users_file"];
 
+/// Settings that say where a catalog is: all that the commands on a catalog offer.
+const CATALOG_SETTINGS: [&str; 3] = ["config", "data_dir", "catalog"];
+
 fn command() -> clap::Command {
     let hide = |command: clap::Command| {
         command.mut_args(|argument| {
@@ -111,7 +119,19 @@ fn command() -> clap::Command {
             if is_listener { argument.hide(true) } else { argument }
         })
     };
-    Arguments::command().mut_subcommand("query", hide).mut_subcommand("crawl", hide)
+    let hide_all = |command: clap::Command| {
+        command.mut_args(|argument| {
+            let is_setting = argument.get_help_heading().is_some_and(|heading| heading.starts_with("Settings"));
+            let is_ours = CATALOG_SETTINGS.contains(&argument.get_id().as_str());
+            if is_setting && !is_ours { argument.hide(true) } else { argument }
+        })
+    };
+    Arguments::command()
+        .mut_subcommand("query", hide)
+        .mut_subcommand("crawl", hide)
+        .mut_subcommand("catalog", |catalog| {
+            catalog.mut_subcommand("export", hide_all).mut_subcommand("import", hide_all)
+        })
 }
 
 /// The runtime for I/O; queries compute on the engine's own.
@@ -145,6 +165,17 @@ mod tests {
             // Flattened structs have docs of their own, which must not become the command's.
             let about = command.find_subcommand(name).and_then(|command| command.get_about()).map(ToString::to_string);
             assert!(about.is_some_and(|about| !about.to_lowercase().contains("setting")), "{name}");
+        }
+    }
+
+    #[test]
+    fn commands_on_the_catalog_offer_only_where_it_is() {
+        for name in ["export", "import"] {
+            let mut command = super::command();
+            let catalog = command.find_subcommand_mut("catalog").expect("it is there");
+            let help = catalog.find_subcommand_mut(name).expect("it is there").render_long_help().to_string();
+            assert!(help.contains("--data-dir <DIR>") && help.contains("--catalog <URL>"), "{help}");
+            assert!(!help.contains("--memory-limit") && !help.contains("--pg ") && !help.contains("--s3"), "{help}");
         }
     }
 }

@@ -29,14 +29,10 @@ pub(super) struct TargetArguments {
 pub(super) struct Local {
     pub(super) service: Arc<QueryService>,
     pub(super) session: Session,
-    /// Holds the data directory, or the temporary folder for spill files, until we are done.
-    _held: Held,
-}
-
-#[allow(dead_code, reason = "held for their Drop")]
-enum Held {
-    Lake(OpenLake),
-    Spill(SpillFolder),
+    /// Holds the data directory until we are done.
+    _lake: Option<OpenLake>,
+    /// Removed after that.
+    _spill: Option<SpillFolder>,
 }
 
 /// A folder in the system's temporary one that goes when we go.
@@ -50,12 +46,13 @@ impl Drop for SpillFolder {
 }
 
 impl Local {
-    /// Opens the data directory if one is named, else a catalog in memory. The current directory, and `more_roots`, may
+    /// Opens the data directory or the catalog if one is named, else a catalog in memory. The current directory, and `more_roots`, may
     /// be read beside the configured roots; with neither data directory nor roots, all that the user may read: nobody
     /// but the user of this process asks.
     pub(super) fn open(sources: Sources, database: Option<&str>, more_roots: &[String]) -> Result<Self, Failure> {
         let mut layer = sources.layers(process_environment)?;
-        let on_lake = layer.data_dir.is_some();
+        let on_lake = layer.data_dir.is_some() || layer.catalog.is_some();
+        let is_temporary = layer.data_dir.is_none();
         let here = env::current_dir().context("could not find out the current directory")?;
         let mut roots = layer.root.take().unwrap_or_default();
         roots.extend(more_roots.iter().cloned());
@@ -71,20 +68,20 @@ impl Local {
         let config = Config::from_layer(layer.over(defaults))?;
         super::start_logs(&config)?;
         // Made by the check when it isn't there; removed when this command ends.
-        let spill = (!on_lake).then_some(SpillFolder(spill_dir));
+        let spill = is_temporary.then_some(SpillFolder(spill_dir));
         config.check()?;
-        let (service, held) = match spill {
-            None => {
-                let lake = serve::open(&config.data_dir, serve::engine_config(&config), Arc::new(SystemClock))?;
-                (Arc::clone(&lake.service), Held::Lake(lake))
-            }
-            Some(spill) => (in_memory(&config)?, Held::Spill(spill)),
+        let (service, lake) = if on_lake {
+            let (engine, clock) = (serve::engine_config(&config), Arc::new(SystemClock));
+            let lake = serve::open(&config.data_dir, &config.catalog, engine, clock)?;
+            (Arc::clone(&lake.service), Some(lake))
+        } else {
+            (in_memory(&config)?, None)
         };
         let mut session = Session::new(DEFAULT_USER, &config.catalog_name);
         if let Some(database) = database {
             database.clone_into(&mut session.database);
         }
-        Ok(Self { service, session, _held: held })
+        Ok(Self { service, session, _lake: lake, _spill: spill })
     }
 }
 

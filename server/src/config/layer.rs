@@ -19,6 +19,11 @@ pub struct Layer {
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
+    /// Where the catalog is kept: sqlite:PATH, or postgres://USER@HOST/DATABASE for several servers on one catalog
+    /// [default: a file in the data directory]
+    #[arg(long, value_name = "URL")]
+    pub catalog: Option<String>,
+
     /// A location that SQL may read and write: a folder or s3://BUCKET/PREFIX; repeat it for more. All else is refused
     #[arg(long = "root", value_name = "PATH|URL", value_delimiter = ',')]
     pub root: Option<Vec<String>>,
@@ -154,6 +159,7 @@ impl Layer {
     pub fn over(self, under: Self) -> Self {
         let Self {
             data_dir,
+            catalog,
             root,
             pg,
             http,
@@ -173,6 +179,7 @@ impl Layer {
         } = self;
         Self {
             data_dir: data_dir.or(under.data_dir),
+            catalog: catalog.or(under.catalog),
             root: root.or(under.root),
             pg: pg.or(under.pg),
             http: http.or(under.http),

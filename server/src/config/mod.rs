@@ -16,9 +16,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
+use limnos_catalog::Location;
 
 pub use layer::{Auth, Layer, LogFormat, S3Layer};
 pub use size::{ByteSize, Span};
+
+/// The catalog's file in the data directory.
+const CATALOG_FILE: &str = "catalog.sqlite";
 
 /// Least memory that a server can answer anything with.
 const MEMORY_LIMIT_MIN: u64 = 64 << 20;
@@ -29,8 +33,10 @@ const SECRET_VARIABLES: [&str; 2] = ["s3_secret_access_key", "s3_session_token"]
 /// Settings, complete.
 #[derive(Clone)]
 pub struct Config {
-    /// Folder of the catalog.
+    /// Folder of all that must survive a restart, the catalog's file too unless [`Self::catalog`] says otherwise.
     pub data_dir: PathBuf,
+    /// Where the catalog is kept.
+    pub catalog: Location,
     /// Locations that SQL may reach.
     pub roots: Vec<String>,
     /// PostgreSQL's listen address.
@@ -68,6 +74,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("data_dir", &self.data_dir)
+            .field("catalog", &self.catalog)
             .field("roots", &self.roots)
             .field("pg", &self.pg)
             .field("http", &self.http)
@@ -119,6 +126,13 @@ impl Sources {
     /// # Errors
     /// A file that can't be read, an unknown key, a value that doesn't parse.
     pub fn layers(self, environment: impl Fn(&str) -> Option<OsString>) -> Result<Layer, ConfigError> {
+        if let Some(Ok(Location::Postgres(url))) = self.flags.catalog.as_deref().map(Location::parse)
+            && url.has_password()
+        {
+            return Err(ConfigError::new("a password in --catalog is seen by everyone on this machine").with_hint(
+                "Put the URL in the file or in LIMNOS_CATALOG, or the password in PGPASSWORD or ~/.pgpass.",
+            ));
+        }
         let file = match self.config.or_else(|| environment("LIMNOS_CONFIG").map(PathBuf::from)) {
             Some(path) => read_file(&path)?,
             None => Layer::default(),
@@ -157,9 +171,14 @@ impl Config {
             None => BTreeMap::new(),
         };
         users.extend(layer.users.unwrap_or_default());
+        let catalog = match &layer.catalog {
+            Some(text) => catalog_location(text)?,
+            None => Location::File(data_dir.join(CATALOG_FILE)),
+        };
         let machine_memory = machine::memory_bytes();
         Ok(Self {
             data_dir,
+            catalog,
             roots: layer.root.unwrap_or_default(),
             pg: layer.pg.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5439)),
             http: layer.http.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8439)),
@@ -246,6 +265,22 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Where `text` says, with the password that it may leave to the environment, as libpq does.
+fn catalog_location(text: &str) -> Result<Location, ConfigError> {
+    let refuse = |error: limnos_catalog::Error| ConfigError {
+        message: error.to_string(),
+        hint: error.hint().map(str::to_owned),
+    };
+    let mut location = Location::parse(text).map_err(refuse)?;
+    if let Location::Postgres(url) = &mut location {
+        let password = process_environment("PGPASSWORD").and_then(|password| password.into_string().ok());
+        let passfile = process_environment("PGPASSFILE").map(PathBuf::from);
+        let home = || Some(PathBuf::from(process_environment("HOME")?).join(".pgpass"));
+        url.find_password(password.as_deref(), passfile.or_else(home)).map_err(refuse)?;
+    }
+    Ok(location)
 }
 
 /// Local roots must be folders; remote ones are checked when they are opened.
@@ -442,7 +477,7 @@ mod tests {
 
     #[test]
     fn every_setting_can_be_given_in_the_file() {
-        let file = "data_dir = \"/d\"\nroot = [\"/a\"]\npg = \"127.0.0.1:1\"\nhttp = \"[::1]:2\"\nmemory_limit = 1073741824\n\
+        let file = "data_dir = \"/d\"\ncatalog = \"postgres://ann:hunter2@h/d\"\nroot = [\"/a\"]\npg = \"127.0.0.1:1\"\nhttp = \"[::1]:2\"\nmemory_limit = 1073741824\n\
             threads = 1\nspill_limit = \"1GB\"\ncatalog_name = \"c\"\nmax_connections = 7\nstatement_timeout = \"5min\"\n\
             shutdown_deadline = \"1s\"\nauth = \"scram-sha-256\"\nlog_level = \"debug\"\nlog_format = \"json\"\n\
             [users]\nann = \"secret\"\n[s3]\nendpoint = \"http://e\"\nregion = \"r\"\naccess_key_id = \"i\"\n\
@@ -459,6 +494,28 @@ mod tests {
         }
         let shown = format!("{config:?} {:?}", parse_file(file).unwrap().s3);
         assert!(!shown.contains("secret") && !shown.contains("\"k\""), "{shown}");
+        assert!(shown.contains("postgres://ann@h/d") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn the_catalog_is_a_file_unless_said_otherwise() {
+        assert!(matches!(config(&[]).catalog, Location::File(path) if path == Path::new("/nowhere/catalog.sqlite")));
+        assert!(
+            matches!(config(&["--catalog", "sqlite:/c.db"]).catalog, Location::File(path) if path == Path::new("/c.db"))
+        );
+        let layer = layer(&["--data-dir", "/d"], &[("LIMNOS_CATALOG", "postgres://ann:hunter2@h/d")], "").unwrap();
+        let shown = format!("{layer:?} {:?}", Config::from_layer(layer.clone()).unwrap());
+        assert!(shown.contains("postgres://ann@h/d") && !shown.contains("hunter2"), "{shown}");
+        for text in ["postgres://ann:hunter2@h:x/d", "mysql://ann:hunter2@h/d"] {
+            let layer = Layer { catalog: Some(text.to_owned()), ..layer.clone() };
+            let error = Config::from_layer(layer).unwrap_err();
+            assert!(!format!("{error:?}").contains("hunter2"), "{error}");
+        }
+        let mut sources = Flags::try_parse_from(["limnos", "--catalog", "postgres://ann:hunter2@h/d"]).unwrap().sources;
+        let error = sources.clone().layers(|_| None).unwrap_err();
+        assert!(error.message.contains("seen by everyone") && !format!("{error:?}").contains("hunter2"), "{error:?}");
+        sources.flags.catalog = Some("postgres://ann@h/d".to_owned());
+        sources.layers(|_| None).unwrap();
     }
 
     #[test]
