@@ -52,6 +52,12 @@ pub(super) async fn create(
         owner: session.user.clone(),
     };
     let mut changes = Vec::new();
+    if create.columns.is_empty() && create.format == FileFormat::Regex {
+        let message = format!("table \"{name}\" needs a list of columns");
+        return Err(Error::new(ErrorCode::InvalidTableDefinition, message)
+            .with_hint("What a pattern takes out of a line has no names of its own."));
+    }
+    crate::scan::format::check(&definition)?;
     if create.columns.is_empty() {
         let partitions = infer(context, &mut definition, &mut storage).await?;
         definition.kind = TableKind::External(storage);
@@ -116,6 +122,7 @@ pub(super) fn format_name(format: FileFormat) -> &'static str {
     match format {
         FileFormat::Parquet => "PARQUET",
         FileFormat::Csv => "CSV",
+        FileFormat::Regex => "TEXTFILE",
         FileFormat::Json => "JSON",
         FileFormat::Arrow => "ARROW",
         FileFormat::Orc => "ORC",
