@@ -219,8 +219,8 @@ fn wrong_tables() {
                 "0A000: SerDe \"com.amazon.ionhiveserde.IonHiveSerDe\" is not supported",
             ),
             (
-                "CREATE EXTERNAL TABLE t (a int) STORED AS INPUTFORMAT 'com.x.CloudTrailInputFormat' OUTPUTFORMAT 'y'",
-                "0A000: input format \"com.x.CloudTrailInputFormat\" is not supported",
+                "CREATE EXTERNAL TABLE t (a int) STORED AS INPUTFORMAT 'com.x.IonInputFormat' OUTPUTFORMAT 'y'",
+                "0A000: input format \"com.x.IonInputFormat\" is not supported",
             ),
             (
                 "CREATE EXTERNAL TABLE t (a int) ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' STORED AS PARQUET",

@@ -216,7 +216,6 @@ fn grok_names(format: &str, custom: &str) -> Result<(Translated, Vec<(usize, Str
 ///
 /// # Errors
 /// As [`PatternOptions::new`].
-#[allow(dead_code, reason = "for crawls with classifiers, which come next")]
 pub(crate) fn grok_fields(format: &str, custom: &str) -> Result<Vec<grok::Field>> {
     let expanded = grok::expand(checked(format, "input.format")?, checked(custom, "input.grokCustomPatterns")?)?;
     java::translate(&expanded.pattern, true)?;
