@@ -93,8 +93,8 @@ impl PatternDecoder {
             }
             Err(_) => {
                 let error = Error::new(ErrorCode::ProgramLimitExceeded, "line is too hard to match").with_hint(
-                    "Write the pattern without look-around, back references and possessive repetitions, or set \
-                     \"limnos.on_error\" = 'null' to read such lines as NULLs.",
+                    "It is longer than 1 MB, or 64 KB with look-around, back references or possessive repetitions, or \
+                     backtracks too often. Set \"limnos.on_error\" = 'null' to read such lines as NULLs.",
                 );
                 return Err(located(error, &self.file, number, None));
             }
