@@ -42,6 +42,8 @@ pub enum FileFormat {
     Csv,
     /// JSON: one object a line, an array of objects, or a document (see `limnos.json.*` in [`StorageDescriptor::properties`]).
     Json,
+    /// Lines of text that a pattern takes apart: a regular expression (`input.regex`) or grok (`input.format`).
+    Regex,
     /// Arrow IPC files.
     Arrow,
     /// Apache ORC: can be declared; reading it is not built yet.
@@ -62,7 +64,10 @@ pub struct StorageDescriptor {
     pub serde: Option<String>,
     /// SerDe and reader properties by their Hive names. Those that are read:
     /// `field.delim`, `quoteChar`, `escapeChar` / `escape.delim`, `serialization.null.format`,
-    /// `limnos.json.layout` (`lines` | `array` | `document`), `limnos.json.path` (key of the array inside a document),
+    /// `input.regex`, `input.regex.case.insensitive`, `input.format`, `input.grokCustomPatterns`,
+    /// `limnos.comment` (what begins a line that isn't data), `limnos.on_error` (`fail` | `null`),
+    /// `limnos.json.layout` (`lines` | `array` | `document`), `limnos.json.path` (key of the array inside a document, or a path
+    /// to the records such as `$.Records[*]`),
     /// `limnos.timestamp_format` and `limnos.date_format` (strftime patterns for text files),
     /// `limnos.format.<column>` (a strftime pattern for one column).
     pub properties: BTreeMap<String, String>,

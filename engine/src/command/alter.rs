@@ -86,6 +86,7 @@ async fn attempt(
     let Alteration { definition, partitions_stay, mut notices, .. } = alteration;
     let mut changes = Vec::new();
     if definition != *table.definition {
+        crate::scan::format::check(&definition)?;
         notices.extend(projection::check(context.stores, &table.name, &definition)?);
         let base_version = Some(table.version);
         changes.push(Change::AlterTable { name: table.name.clone(), definition, base_version });
@@ -435,7 +436,7 @@ impl Alteration<'_> {
 fn is_read_by_name(format: FileFormat) -> bool {
     match format {
         FileFormat::Parquet | FileFormat::Json | FileFormat::Arrow | FileFormat::Orc | FileFormat::Avro => true,
-        FileFormat::Csv => false,
+        FileFormat::Csv | FileFormat::Regex => false,
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn crawl(
     if found.is_empty() {
         let message = format!("no tables were found at \"{location}\"");
         return Err(Error::new(ErrorCode::UndefinedFile, message)
-            .with_hint("A crawl looks for Parquet, CSV, JSON and Arrow files."));
+            .with_hint("A crawl looks for Parquet, CSV, JSON and Arrow files, and for logs."));
     }
     let mut changes = vec![Change::CreateDatabase {
         name: database.clone(),

@@ -56,13 +56,17 @@ fn create_external(table: &Table, storage: &StorageDescriptor) -> String {
     let serde = storage.serde.as_deref().unwrap_or(match storage.format {
         FileFormat::Parquet => "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
         FileFormat::Csv => "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe",
+        FileFormat::Regex if storage.properties.contains_key("input.regex") => {
+            "org.apache.hadoop.hive.serde2.RegexSerDe"
+        }
+        FileFormat::Regex => "com.amazonaws.glue.serde.GrokSerDe",
         FileFormat::Json => "org.openx.data.jsonserde.JsonSerDe",
         FileFormat::Orc => "org.apache.hadoop.hive.ql.io.orc.OrcSerde",
         FileFormat::Avro => "org.apache.hadoop.hive.serde2.avro.AvroSerDe",
         FileFormat::Arrow => "",
     });
     // Without a SerDe of its own and properties, the format says it all.
-    if storage.serde.is_some() || storage.format == FileFormat::Csv && !serde.is_empty() {
+    if storage.serde.is_some() || matches!(storage.format, FileFormat::Csv | FileFormat::Regex) {
         push(format!("ROW FORMAT SERDE {}", string(serde)));
     }
     let mut serde_properties = storage.properties.clone();

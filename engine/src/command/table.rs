@@ -53,6 +53,12 @@ pub(super) async fn create(
         owner: session.user.clone(),
     };
     let mut partitions = Vec::new();
+    if create.columns.is_empty() && create.format == FileFormat::Regex {
+        let message = format!("table \"{name}\" needs a list of columns");
+        return Err(Error::new(ErrorCode::InvalidTableDefinition, message)
+            .with_hint("What a pattern takes out of a line has no names of its own."));
+    }
+    crate::scan::format::check(&definition)?;
     if create.columns.is_empty() {
         partitions = infer(context, &mut definition, &mut storage).await?;
         definition.kind = TableKind::External(storage);
@@ -115,6 +121,7 @@ pub(super) fn format_name(format: FileFormat) -> &'static str {
     match format {
         FileFormat::Parquet => "PARQUET",
         FileFormat::Csv => "CSV",
+        FileFormat::Regex => "TEXTFILE",
         FileFormat::Json => "JSON",
         FileFormat::Arrow => "ARROW",
         FileFormat::Orc => "ORC",

@@ -281,6 +281,12 @@ async fn show_create_makes_the_same_table_again() {
         "(a string) STORED AS CSV LOCATION '$L/t/' TBLPROPERTIES ('skip.header.line.count'='1')",
         "(a string) STORED AS JSON LOCATION '$L/t/'",
         "(a string) ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe' WITH SERDEPROPERTIES ('mapping.a'='@A') LOCATION '$L/t/'",
+        "(a string, b int) ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.RegexSerDe' \
+         WITH SERDEPROPERTIES ('input.regex' = '([^ ]*) \"(\\\\d+)\"\\t\\'$') LOCATION '$L/t/'",
+        "(a string) ROW FORMAT SERDE 'com.amazonaws.glue.serde.GrokSerDe' WITH SERDEPROPERTIES \
+         ('input.format' = '%{X:a}', 'input.grokCustomPatterns' = 'X x+\\nY y+') STORED AS TEXTFILE LOCATION '$L/t/'",
+        "(a string) ROW FORMAT SERDE 'com.amazon.emr.hive.serde.CloudTrailSerde' \
+         STORED AS INPUTFORMAT 'com.amazon.emr.cloudtrail.CloudTrailInputFormat' OUTPUTFORMAT 'x' LOCATION '$L/t/'",
         "(a string) STORED AS ARROW LOCATION '$L/t/'",
         "(a string) STORED AS ORC LOCATION '$L/t/'",
     ] {
@@ -301,6 +307,49 @@ async fn show_create_makes_the_same_table_again() {
         }
         assert_eq!(*after.definition, expected, "{text}");
     }
+}
+
+#[tokio::test]
+async fn patterns_are_checked_before_they_are_stored() {
+    let mut lake = Lake::new();
+    for (definition, expected) in [
+        (
+            "(a int, b int) ROW FORMAT SERDE 'x.RegexSerDe' WITH SERDEPROPERTIES ('input.regex' = '(a)b')",
+            "42P16: \"input.regex\" has 1 group, the table has 2 columns",
+        ),
+        (
+            "(a int) ROW FORMAT SERDE 'x.RegexSerDe' WITH SERDEPROPERTIES ('input.regex' = '(a')",
+            "2201B: invalid regular expression: unclosed group",
+        ),
+        ("(a int) ROW FORMAT SERDE 'x.RegexSerDe'", "42P16: the table has no SerDe property \"input.regex\""),
+        (
+            "(a array<int>) ROW FORMAT SERDE 'x.RegexSerDe' WITH SERDEPROPERTIES ('input.regex' = '(a)')",
+            "42P16: column \"a\" cannot have the type array<int>",
+        ),
+        (
+            "(a int) ROW FORMAT SERDE 'x.GrokSerDe' WITH SERDEPROPERTIES ('input.format' = '%{NUMER:a}')",
+            "42704: grok pattern \"NUMER\" does not exist",
+        ),
+        (
+            "(a int) ROW FORMAT SERDE 'x.GrokSerDe' WITH SERDEPROPERTIES ('input.format' = '%{INT:b}')",
+            "42P16: \"input.format\" has no field for column \"a\"",
+        ),
+        (
+            "ROW FORMAT SERDE 'x.RegexSerDe' WITH SERDEPROPERTIES ('input.regex' = '(a)')",
+            "42P16: table \"default.t\" needs a list of columns",
+        ),
+        (
+            "(a int) STORED AS JSON WITH SERDEPROPERTIES ('limnos.on_error' = 'null')",
+            "0A000: property \"limnos.on_error\" is for delimited text and patterns only",
+        ),
+        (
+            "(a int) WITH SERDEPROPERTIES ('limnos.on_error' = 'x')",
+            "22023: invalid value for property \"limnos.on_error\": \"x\"",
+        ),
+    ] {
+        assert_eq!(lake.sql(&format!("CREATE EXTERNAL TABLE t {definition} LOCATION '$L/t/'")).await, expected);
+    }
+    assert_eq!(lake.sql("SHOW TABLES").await, "");
 }
 
 #[tokio::test]

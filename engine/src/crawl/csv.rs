@@ -21,7 +21,31 @@ pub(super) struct Dialect {
     pub escape: Option<u8>,
 }
 
-type Row = Vec<String>;
+/// What is known of a file's cells before they are looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CsvChoice {
+    pub dialect: Dialect,
+    pub header: CsvHeader,
+    /// The columns' names, instead of those of the header; beyond their end the header's count.
+    pub names: Vec<String>,
+}
+
+impl From<Dialect> for CsvChoice {
+    fn from(dialect: Dialect) -> Self {
+        Self { dialect, header: CsvHeader::Detect, names: Vec::new() }
+    }
+}
+
+/// Whether the first row names the columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CsvHeader {
+    /// Told from the rows.
+    Detect,
+    Present,
+    Absent,
+}
+
+pub(super) type Row = Vec<String>;
 
 /// The dialect that makes most of `text` a table, or `None` if none does. `is_whole` says that the text ends where the
 /// file ends.
@@ -52,7 +76,7 @@ pub(super) fn sniff_dialect(text: &str, is_whole: bool, name: &str) -> Option<Di
 }
 
 /// The rows of `text`; `None` if a quote stays open. The last row of a part is left out: it may be cut off.
-fn rows(text: &str, dialect: Dialect, is_whole: bool) -> Option<Vec<Row>> {
+pub(super) fn rows(text: &str, dialect: Dialect, is_whole: bool) -> Option<Vec<Row>> {
     let mut splitter = CsvSplitter::new(dialect.delimiter, dialect.quote, dialect.escape);
     let mut rows = Vec::new();
     let mut bytes = text.as_bytes();
@@ -107,13 +131,14 @@ fn is_header_cell(cell: &str) -> bool {
         && !trimmed.ends_with(['.', '!', '?'])
 }
 
-/// The columns of all `files`, which were sniffed as `dialect`.
+/// The columns of all `files`, which are as `choice` says.
 pub(super) async fn infer(
     store: &Arc<dyn ObjectStore>,
     files: &[(&ObjectMeta, String)],
-    dialect: Dialect,
+    choice: &CsvChoice,
     progress: &mut Progress,
 ) -> Result<Schema> {
+    let dialect = choice.dialect;
     let mut columns: Vec<TextColumn> = Vec::new();
     let mut firsts: Vec<Row> = Vec::new();
     for (object, name) in files {
@@ -145,7 +170,7 @@ pub(super) async fn infer(
             break;
         }
     }
-    Ok(schema(dialect, columns, &firsts))
+    Ok(schema(choice, columns, &firsts))
 }
 
 /// Takes a record into account: a file's first is kept, the others' cells are looked at. Returns 1 unless it was blank.
@@ -173,10 +198,15 @@ fn see_row(row: &Row, columns: &mut Vec<TextColumn>) {
     }
 }
 
-fn schema(dialect: Dialect, mut columns: Vec<TextColumn>, firsts: &[Row]) -> Schema {
+fn schema(choice: &CsvChoice, mut columns: Vec<TextColumn>, firsts: &[Row]) -> Schema {
+    let dialect = choice.dialect;
     let empty = Vec::new();
     let first = firsts.first().unwrap_or(&empty);
-    let has_header = is_header(first, &columns);
+    let has_header = match choice.header {
+        CsvHeader::Detect => is_header(first, &columns),
+        CsvHeader::Present => !first.is_empty(),
+        CsvHeader::Absent => false,
+    };
     for other in firsts {
         if !has_header || other != first {
             see_row(other, &mut columns);
@@ -193,7 +223,11 @@ fn schema(dialect: Dialect, mut columns: Vec<TextColumn>, firsts: &[Row]) -> Sch
     let null = null_marker(&columns);
     let mut schema = Schema::default();
     let names: Vec<String> = (0..width)
-        .map(|index| if has_header { first.get(index).cloned().unwrap_or_default() } else { String::new() })
+        .map(|index| match choice.names.get(index) {
+            Some(name) => name.clone(),
+            None if has_header => first.get(index).cloned().unwrap_or_default(),
+            None => String::new(),
+        })
         .collect();
     for (column, (name, source_name)) in columns.iter().zip(column_names(names.iter().map(String::as_str))) {
         let inferred = column.infer(null);
@@ -275,7 +309,7 @@ mod tests {
         for row in &rows[1..] {
             see_row(row, &mut columns);
         }
-        let schema = schema(dialect, columns, &rows[..1]);
+        let schema = schema(&dialect.into(), columns, &rows[..1]);
         let columns: Vec<_> =
             schema.columns.iter().map(|column| format!("{} {:?}", column.name, column.data_type)).collect();
         let header = if schema.parameters.is_empty() { "" } else { "header " };

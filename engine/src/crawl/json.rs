@@ -240,6 +240,10 @@ fn schema(shape: &Shape, layout: &Layout) -> Schema {
             }
             "document"
         }
+        Layout::Path(path) => {
+            schema.properties.insert("limnos.json.path".to_owned(), path.to_string());
+            "document"
+        }
     };
     schema.properties.insert("limnos.json.layout".to_owned(), layout_name.to_owned());
     schema

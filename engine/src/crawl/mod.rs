@@ -2,19 +2,23 @@
 //!
 //! 1. [`crawl_at`] lists the location and leaves out hidden names.
 //! 2. [`group`] says which files belong together by where they lie.
-//! 3. [`sniff`] says by content which format a file has.
+//! 3. [`sniff`] says by content of which kind a file is: [`custom`] classifiers first, then ours, among them the [`log`]s.
 //! 4. [`csv`], [`json`] and [`columnar`] say what its columns are; [`infer`] finds the types of texts.
 //! 5. What comes out is a definition a person could have written, with remarks where a choice was made.
 
 mod columnar;
 mod csv;
+mod custom;
 mod group;
 mod infer;
 mod json;
+mod log;
 mod name;
 mod paths;
 mod sniff;
 
+pub use csv::CsvHeader;
+pub use custom::CustomClassifier;
 pub use paths::{PathTable, path_table};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -27,7 +31,7 @@ use object_store::{ObjectMeta, ObjectStore};
 use self::group::{FoundFile, Group, GroupKind, file_name};
 use self::infer::TextColumn;
 use self::name::{stem, table_name, unique};
-use self::sniff::{Sniffed, sniff};
+use self::sniff::{Known, Sniffed, sniff};
 use crate::scan::format::display_prefix;
 use crate::scan::format::input;
 use crate::scan::store::Stores;
@@ -44,6 +48,9 @@ const SAMPLE_BYTES: usize = 64 << 20;
 
 /// Files of one table that are looked into.
 const SAMPLE_FILES: usize = 8;
+
+/// Files of the crawled folder itself that are each looked into before they are taken for logs of one kind.
+const KNOWN_FILES_MAX: usize = 64;
 
 /// A table that a crawl found.
 #[derive(Debug, Clone)]
@@ -78,8 +85,21 @@ pub struct Crawled {
 /// # Errors
 /// A location that is not allowed, does not exist or can't be read.
 pub async fn crawl(stores: &Arc<Stores>, location: &str, owner: &str) -> Result<Crawled> {
+    crawl_with(stores, location, owner, &[]).await
+}
+
+/// As [`crawl`]; each file is shown to `classifiers`, in their order, before our own.
+///
+/// # Errors
+/// As [`crawl`], and a classifier that can't be (see [`CustomClassifier::check`]).
+pub async fn crawl_with(
+    stores: &Arc<Stores>,
+    location: &str,
+    owner: &str,
+    classifiers: &[CustomClassifier],
+) -> Result<Crawled> {
     let location = stores.resolve(location)?;
-    let crawled = crawl_at(&location.store, &location.path, &location.url, owner).await?;
+    let crawled = crawl_at(&location.store, &location.path, &location.url, owner, classifiers).await?;
     for skipped in &crawled.skipped {
         tracing::info!("{skipped}");
     }
@@ -102,12 +122,20 @@ pub async fn crawl(stores: &Arc<Stores>, location: &str, owner: &str) -> Result<
 ///
 /// # Errors
 /// A location that does not exist or can't be read. A file that can't be made sense of is skipped and told.
-pub async fn crawl_at(store: &Arc<dyn ObjectStore>, path: &Path, url: &str, owner: &str) -> Result<Crawled> {
+pub async fn crawl_at(
+    store: &Arc<dyn ObjectStore>,
+    path: &Path,
+    url: &str,
+    owner: &str,
+    classifiers: &[CustomClassifier],
+) -> Result<Crawled> {
+    classifiers.iter().try_for_each(CustomClassifier::check)?;
     let mut crawl = Crawl {
         store: Arc::clone(store),
         url: url.trim_end_matches('/').to_owned(),
         prefix: display_prefix(url),
         owner: owner.to_owned(),
+        classifiers: classifiers.to_vec(),
         taken: HashSet::new(),
         result: Crawled::default(),
     };
@@ -167,6 +195,7 @@ struct Crawl {
     url: String,
     prefix: String,
     owner: String,
+    classifiers: Vec<CustomClassifier>,
     taken: HashSet<String>,
     result: Crawled,
 }
@@ -229,8 +258,9 @@ impl Crawl {
                 let pattern = name::series(file_name(&group.files[0]));
                 pattern.starts_with("part-") || pattern.starts_with('#')
             }
-            GroupKind::Series => self.is_alike(&group.files).await?,
-            GroupKind::Mixed => !is_root && self.is_alike(&group.files).await?,
+            GroupKind::Series => self.is_alike(&group.files, false).await?,
+            // Of files in the crawled folder, only logs say themselves that they belong together.
+            GroupKind::Mixed => self.is_alike(&group.files, is_root).await?,
         };
         if !is_one_table {
             for file in &group.files {
@@ -251,18 +281,24 @@ impl Crawl {
         self.table(name, url, &[file]).await
     }
 
-    /// Whether a sample of files have one format and, mostly, the same columns.
-    async fn is_alike(&self, files: &[FoundFile]) -> Result<bool> {
+    /// Whether a sample of files have one format and, mostly, the same columns; with `only_known`, whether they are logs of one
+    /// kind.
+    async fn is_alike(&self, files: &[FoundFile], only_known: bool) -> Result<bool> {
         if files.len() == 1 {
-            return Ok(true);
+            return Ok(!only_known);
         }
         let mut first: Option<(FileFormat, BTreeSet<String>)> = None;
-        for file in sample(&files.iter().collect::<Vec<_>>()) {
+        let all: Vec<&FoundFile> = files.iter().collect();
+        let looked_at = if only_known && all.len() <= KNOWN_FILES_MAX { all } else { sample(&all) };
+        for file in looked_at {
             let Ok((sniffed, schema)) =
                 self.look(&[file], &mut Progress { bytes: SAMPLE_BYTES, ..Progress::default() }).await
             else {
                 continue;
             };
+            if only_known && !matches!(sniffed, Sniffed::Known(_)) {
+                return Ok(false);
+            }
             let Some(format) = sniffed.format() else { continue };
             let columns: BTreeSet<String> = schema.columns.into_iter().map(|column| column.name).collect();
             match &first {
@@ -276,7 +312,8 @@ impl Crawl {
                 }
             }
         }
-        Ok(true)
+        // What can't be looked into doesn't make the others logs.
+        Ok(!only_known || first.is_some())
     }
 
     /// Format and columns of files that are taken for one table.
@@ -284,15 +321,38 @@ impl Crawl {
         let named: Vec<(&ObjectMeta, String)> =
             files.iter().map(|file| (&file.object, format!("{}{}", self.prefix, file.object.location))).collect();
         let (object, name) = &named[0];
-        let sniffed = sniff(&self.store, object, name).await?;
+        let sniffed = sniff(&self.store, object, name, &self.classifiers).await?;
         let schema = match &sniffed {
             Sniffed::Parquet => columnar::infer(&self.store, &named, FileFormat::Parquet).await?,
             Sniffed::Arrow => columnar::infer(&self.store, &named, FileFormat::Arrow).await?,
             Sniffed::Json(layout) => json::infer(&self.store, &named, layout, progress).await?,
-            Sniffed::Csv(dialect) => csv::infer(&self.store, &named, *dialect, progress).await?,
+            Sniffed::Csv(choice) => csv::infer(&self.store, &named, choice, progress).await?,
+            Sniffed::Known(known) => self.known_schema(known, &named[1..]).await,
             Sniffed::Nothing(_) => Schema::default(),
         };
         Ok((sniffed, schema))
+    }
+
+    /// What is known of a kind, and a remark on each of the `others` that is not of it.
+    async fn known_schema(&self, known: &Known, others: &[(&ObjectMeta, String)]) -> Schema {
+        let mut schema = Schema {
+            columns: known.columns.clone(),
+            properties: known.properties.clone(),
+            parameters: known.parameters.clone(),
+            remarks: vec![format!("recognized as {}", known.classification)],
+        };
+        schema.parameters.insert("classification".to_owned(), known.classification.clone());
+        for (object, name) in others {
+            match sniff(&self.store, object, name, &self.classifiers).await {
+                Ok(Sniffed::Known(other)) if *other == *known => {}
+                Ok(Sniffed::Known(other)) if other.classification == known.classification => {
+                    schema.remarks.push(format!("file \"{name}\" has other columns"));
+                }
+                Ok(_) => schema.remarks.push(format!("file \"{name}\" is not {}", known.classification)),
+                Err(error) => schema.remarks.push(reason(error)),
+            }
+        }
+        schema
     }
 
     /// Format and columns of those of `files` that can be read, and a remark on each other one: the folder is a table all
@@ -351,8 +411,12 @@ impl Crawl {
             self.result.skipped.push(format!("\"{location}\" was skipped: it has no columns"));
             return Ok(());
         }
-        let is_text = matches!(format, FileFormat::Csv | FileFormat::Json);
-        if is_text && (progress.is_partial || sampled.len() < files.len()) {
+        let serde = match &sniffed {
+            Sniffed::Known(known) => known.serde.clone(),
+            _ => None,
+        };
+        let is_inferred = matches!(sniffed, Sniffed::Csv(_) | Sniffed::Json(_));
+        if is_inferred && (progress.is_partial || sampled.len() < files.len()) {
             schema.remarks.push(format!(
                 "types were inferred from {} rows of {} of {} files",
                 progress.rows,
@@ -362,23 +426,19 @@ impl Crawl {
         }
         let (partition_keys, partitions) = partitions(&location, files);
         // A key that is in the files too is the folder's: its value there is what the partition says.
+        let is_by_place = matches!(format, FileFormat::Csv | FileFormat::Regex);
         schema.columns.retain(|column| {
             let is_key = partition_keys.iter().any(|key| key.name == column.name);
-            if is_key && format == FileFormat::Csv {
+            if is_key && is_by_place {
                 schema.remarks.push(format!("column \"{}\" is also a partition key", column.name));
             }
-            !is_key || format == FileFormat::Csv
+            !is_key || is_by_place
         });
         let partition_keys = rename_keys(partition_keys, &schema.columns);
         self.result.tables.push(FoundTable {
             name: unique(name, &mut self.taken),
             definition: TableDefinition {
-                kind: TableKind::External(StorageDescriptor {
-                    location,
-                    format,
-                    serde: None,
-                    properties: schema.properties,
-                }),
+                kind: TableKind::External(StorageDescriptor { location, format, serde, properties: schema.properties }),
                 columns: schema.columns,
                 partition_keys,
                 parameters: schema.parameters,
@@ -402,7 +462,7 @@ fn reason(error: Error) -> String {
     }
 }
 
-/// CSV columns are found by their place, so one that bears a key's name must stay; the key then takes another name.
+/// Columns of delimited text and of patterns are found by their place, so one that bears a key's name must stay; the key then takes another name.
 fn rename_keys(keys: Vec<Column>, columns: &[Column]) -> Vec<Column> {
     let mut taken: HashSet<String> = columns.iter().map(|column| column.name.clone()).collect();
     keys.into_iter().map(|key| Column { name: unique(key.name, &mut taken), ..key }).collect()

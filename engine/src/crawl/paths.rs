@@ -43,6 +43,7 @@ pub async fn path_table(stores: &Arc<Stores>, path: &str, owner: &str) -> Result
         url: location.url.trim_end_matches('/').to_owned(),
         prefix: display_prefix(&location.url),
         owner: owner.to_owned(),
+        classifiers: Vec::new(),
         taken: std::collections::HashSet::new(),
         result: Crawled::default(),
     };

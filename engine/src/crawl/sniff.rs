@@ -1,16 +1,20 @@
-//! What is in a file: its first bytes, and only then its name, say which format it has.
+//! What is in a file: its first bytes, and only then its name, say which kind it is of. Each [`Classifier`] knows one kind;
+//! they are asked in a fixed order, a user's own first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use limnos_catalog::FileFormat;
+use limnos_catalog::{Column, FileFormat};
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::csv::{self, Dialect};
-use crate::Result;
+use super::csv::{self, CsvChoice};
+use super::custom::CustomClassifier;
+use super::log::{self, LINES_MAX};
 use crate::scan::format::input;
 use crate::scan::format::json::cursor::{Cursor, Kind};
 use crate::scan::format::json::records::Layout;
+use crate::{Error, Result};
 
 /// Unpacked text that the format is told from.
 const HEAD_BYTES: usize = 256 << 10;
@@ -21,9 +25,23 @@ pub(super) enum Sniffed {
     Parquet,
     Arrow,
     Json(Layout),
-    Csv(Dialect),
+    Csv(CsvChoice),
+    /// A file whose columns are known with its kind.
+    Known(Box<Known>),
     /// No table; the text completes "was skipped: ".
     Nothing(String),
+}
+
+/// A table whose columns its kind says: a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    /// What the kind is called, for the table's `classification`.
+    pub classification: String,
+    pub format: FileFormat,
+    pub serde: Option<String>,
+    pub columns: Vec<Column>,
+    pub properties: BTreeMap<String, String>,
+    pub parameters: BTreeMap<String, String>,
 }
 
 impl Sniffed {
@@ -33,13 +51,79 @@ impl Sniffed {
             Self::Arrow => Some(FileFormat::Arrow),
             Self::Json(_) => Some(FileFormat::Json),
             Self::Csv(_) => Some(FileFormat::Csv),
+            Self::Known(known) => Some(known.format),
             Self::Nothing(_) => None,
         }
     }
 }
 
-/// Looks into `object`.
-pub(super) async fn sniff(store: &Arc<dyn ObjectStore>, object: &ObjectMeta, name: &str) -> Result<Sniffed> {
+/// The beginning of a file, unpacked.
+pub(super) struct Head<'a> {
+    pub bytes: &'a [u8],
+    /// The same as text, without a byte order mark; `None` if it isn't text.
+    pub text: Option<&'a str>,
+    /// Whether the file ends with it.
+    pub is_whole: bool,
+    /// What the file is called.
+    pub name: &'a str,
+}
+
+impl<'a> Head<'a> {
+    fn new(bytes: &'a [u8], is_whole: bool, name: &'a str) -> Self {
+        let unmarked = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let text = match std::str::from_utf8(unmarked) {
+            Ok(text) => Some(text),
+            // The end of the sample may lie within a character.
+            Err(error) if error.error_len().is_none() => std::str::from_utf8(&unmarked[..error.valid_up_to()]).ok(),
+            Err(_) => None,
+        };
+        Self { bytes, text: text.filter(|text| !text.contains('\0')), is_whole, name }
+    }
+
+    /// Its lines that have a character, up to [`LINES_MAX`]. A last line that the sample may have cut off is left out.
+    pub(super) fn lines(&self) -> Vec<&'a str> {
+        let text = self.text.unwrap_or_default();
+        let complete = if self.is_whole { text.len() } else { text.rfind('\n').map_or(0, |end| end + 1) };
+        text[..complete].lines().filter(|line| !line.is_empty()).take(LINES_MAX).collect()
+    }
+}
+
+/// Tells files of one kind from all others.
+struct Classifier {
+    /// The kind; what is declined is asked of the next one.
+    name: &'static str,
+    verdict: fn(&Head<'_>) -> Option<Sniffed>,
+}
+
+/// The classifiers in the order in which they are asked. Logs come before delimited text, since the cells of every log are
+/// delimited by spaces, and CloudTrail's documents before other JSON.
+const BUILT_IN: [Classifier; 12] = [
+    Classifier { name: "parquet", verdict: |head| head.bytes.starts_with(b"PAR1").then_some(Sniffed::Parquet) },
+    Classifier { name: "orc", verdict: |head| refused(head, b"ORC", "reading ORC files is not supported") },
+    Classifier { name: "avro", verdict: |head| refused(head, b"Obj\x01", "reading Avro files is not supported") },
+    Classifier { name: "arrow", verdict: |head| head.bytes.starts_with(b"ARROW1").then_some(Sniffed::Arrow) },
+    Classifier { name: "binary", verdict: no_text },
+    Classifier { name: "cloudtrail", verdict: |head| known(log::cloudtrail(head)) },
+    Classifier { name: "json", verdict: |head| json_layout(head.text?).map(Sniffed::Json) },
+    Classifier { name: "w3c_extended_log", verdict: |head| known(log::w3c_log(head)) },
+    Classifier { name: "vpc_flow_log", verdict: |head| known(log::vpc_flow_log(head)) },
+    Classifier { name: "line_log", verdict: |head| known(log::line_log(head)) },
+    Classifier {
+        name: "delimited",
+        verdict: |head| {
+            csv::sniff_dialect(head.text?, head.is_whole, head.name).map(|found| Sniffed::Csv(found.into()))
+        },
+    },
+    Classifier { name: "prose", verdict: |_| Some(nothing("it is text without a table in it")) },
+];
+
+/// Looks into `object`; `custom` classifiers are asked before ours.
+pub(super) async fn sniff(
+    store: &Arc<dyn ObjectStore>,
+    object: &ObjectMeta,
+    name: &str,
+    custom: &[CustomClassifier],
+) -> Result<Sniffed> {
     let mut chunks = input::open(store, object, name, |_| ()).await?;
     let mut head = Vec::new();
     let mut is_whole = false;
@@ -52,46 +136,57 @@ pub(super) async fn sniff(store: &Arc<dyn ObjectStore>, object: &ObjectMeta, nam
             }
         }
     }
-    Ok(sniff_head(&head, is_whole, name))
+    sniff_head(&head, is_whole, name, custom)
 }
 
-fn sniff_head(head: &[u8], is_whole: bool, name: &str) -> Sniffed {
-    let nothing = |reason: &str| Sniffed::Nothing(reason.to_owned());
-    for (magic, sniffed) in [
-        (&b"PAR1"[..], Sniffed::Parquet),
-        (b"ARROW1", Sniffed::Arrow),
-        (b"ORC", nothing("reading ORC files is not supported")),
-        (b"Obj\x01", nothing("reading Avro files is not supported")),
-        (b"PK\x03\x04", nothing("it is a zip archive")),
-        (b"%PDF", nothing("it is a PDF document")),
-        (b"\xfe\xff", nothing("files in UTF-16 are not supported")),
-        (b"\xff\xfe", nothing("files in UTF-16 are not supported")),
+fn sniff_head(head: &[u8], is_whole: bool, name: &str, custom: &[CustomClassifier]) -> Result<Sniffed> {
+    let head = Head::new(head, is_whole, name);
+    for classifier in custom {
+        if let Some(sniffed) = classifier.verdict(&head)? {
+            return Ok(sniffed);
+        }
+    }
+    for classifier in &BUILT_IN {
+        if let Some(sniffed) = (classifier.verdict)(&head) {
+            tracing::debug!(classifier = classifier.name, file = name, "classified");
+            return Ok(sniffed);
+        }
+    }
+    Err(Error::internal("the last classifier claims every file"))
+}
+
+fn nothing(reason: &str) -> Sniffed {
+    Sniffed::Nothing(reason.to_owned())
+}
+
+fn known(known: Option<Known>) -> Option<Sniffed> {
+    known.map(|known| Sniffed::Known(Box::new(known)))
+}
+
+/// A file that is recognised and can't be read.
+fn refused(head: &Head<'_>, magic: &[u8], reason: &str) -> Option<Sniffed> {
+    head.bytes.starts_with(magic).then(|| nothing(reason))
+}
+
+/// What isn't text, and what is an empty one.
+fn no_text(head: &Head<'_>) -> Option<Sniffed> {
+    for (magic, reason) in [
+        (&b"PK\x03\x04"[..], "it is a zip archive"),
+        (b"%PDF", "it is a PDF document"),
+        (b"\xfe\xff", "files in UTF-16 are not supported"),
+        (b"\xff\xfe", "files in UTF-16 are not supported"),
     ] {
-        if head.starts_with(magic) {
-            return sniffed;
+        if head.bytes.starts_with(magic) {
+            return Some(nothing(reason));
         }
     }
-    if head.iter().all(u8::is_ascii_whitespace) {
-        return nothing("it is empty");
+    if head.bytes.iter().all(u8::is_ascii_whitespace) {
+        return Some(nothing("it is empty"));
     }
-    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
-    let text = match std::str::from_utf8(head) {
-        Ok(text) => text,
-        // The end of the sample may lie within a character.
-        Err(error) if error.error_len().is_none() => {
-            std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
-        }
-        Err(_) => return nothing("it is neither UTF-8 text nor of a known format"),
-    };
-    if text.contains('\0') {
-        return nothing("it is neither text nor of a known format");
-    }
-    if let Some(layout) = json_layout(text) {
-        return Sniffed::Json(layout);
-    }
-    match csv::sniff_dialect(text, is_whole, name) {
-        Some(dialect) => Sniffed::Csv(dialect),
-        None => nothing("it is text without a table in it"),
+    match head.text {
+        Some(_) => None,
+        None if std::str::from_utf8(head.bytes).is_ok() => Some(nothing("it is neither text nor of a known format")),
+        None => Some(nothing("it is neither UTF-8 text nor of a known format")),
     }
 }
 
@@ -183,7 +278,7 @@ mod tests {
             ("{\"things\":[{\"a\":1}]}", document("things")),
             ("{\"id\":1,\"lines\":[{\"a\":1}]}", Sniffed::Json(Layout::Lines)),
         ] {
-            assert_eq!(sniff_head(text.as_bytes(), true, "f"), expected, "{text}");
+            assert_eq!(sniff_head(text.as_bytes(), true, "f", &[]).unwrap(), expected, "{text}");
         }
         for text in [
             "",
@@ -192,7 +287,7 @@ mod tests {
             "\0\u{1}binary",
             "[INFO] started\n[INFO] ended\n",
         ] {
-            assert!(matches!(sniff_head(text.as_bytes(), true, "f"), Sniffed::Nothing(_)), "{text}");
+            assert!(matches!(sniff_head(text.as_bytes(), true, "f", &[]).unwrap(), Sniffed::Nothing(_)), "{text}");
         }
     }
 }

@@ -12,7 +12,7 @@ async fn check(files: &[(&str, &str)], location: &str, expected: &[&str]) {
         store.put(&Path::from(*path), PutPayload::from(text.as_bytes().to_vec())).await.unwrap();
     }
     let url = format!("file:///{location}");
-    let crawled = crawl_at(&store, &Path::from(location.trim_end_matches('/')), &url, "limnos").await.unwrap();
+    let crawled = crawl_at(&store, &Path::from(location.trim_end_matches('/')), &url, "limnos", &[]).await.unwrap();
     let mut shown: Vec<String> = crawled
         .tables
         .iter()
@@ -80,7 +80,7 @@ async fn partition_values_and_locations() {
         let path = Path::parse(format!("t/{folder}/f.json")).unwrap();
         store.put(&path, PutPayload::from_static(b"{\"a\":true}\n")).await.unwrap();
     }
-    let crawled = crawl_at(&store, &Path::from("t"), "s3://b/t/", "me").await.unwrap();
+    let crawled = crawl_at(&store, &Path::from("t"), "s3://b/t/", "me", &[]).await.unwrap();
     let table = &crawled.tables[0];
     assert_eq!(table.definition.partition_keys, [Column::new("dt", DataType::Date)]);
     assert_eq!(
@@ -132,11 +132,130 @@ async fn one_damaged_file_does_not_hide_the_others() {
     {
         store.put(&Path::from(path), PutPayload::from(text.as_bytes().to_vec())).await.unwrap();
     }
-    let crawled = crawl_at(&store, &Path::from("l"), "file:///l/", "limnos").await.unwrap();
+    let crawled = crawl_at(&store, &Path::from("l"), "file:///l/", "limnos", &[]).await.unwrap();
     assert!(crawled.skipped.is_empty(), "{:?}", crawled.skipped);
     let [table] = crawled.tables.as_slice() else { panic!("{:?}", crawled.tables) };
     assert_eq!((table.name.as_str(), table.file_count), ("e", 3));
     let names: Vec<&str> = table.definition.columns.iter().map(|column| column.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
     assert_eq!(table.remarks, ["JSON is nested deeper than 64 levels (File \"/l/e/p-2.json\", line 1)"]);
+}
+
+/// The kind of a file with this text, its columns' number and the cells of its first line; or what it is instead.
+async fn classify(text: &str, classifiers: &[CustomClassifier]) -> String {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    store.put(&Path::from("l/f"), PutPayload::from(text.as_bytes().to_vec())).await.unwrap();
+    let crawled = crawl_at(&store, &Path::from("l"), "file:///l/", "limnos", classifiers).await.unwrap();
+    let Some(table) = crawled.tables.first() else { return crawled.skipped.join("; ") };
+    let TableKind::External(storage) = &table.definition.kind else { panic!("a view") };
+    crate::scan::format::check(&table.definition).unwrap();
+    let kind = table.definition.parameters.get("classification").map_or("-", String::as_str);
+    let names: Vec<&str> = table.definition.columns.iter().take(3).map(|column| column.name.as_str()).collect();
+    format!("{kind} {:?} {} {}", storage.format, table.definition.columns.len(), names.join(","))
+}
+
+#[tokio::test]
+async fn logs_are_told_by_their_lines() {
+    let common = "192.0.2.1 - - [05/Mar/2024:10:00:01 +0100] \"GET / HTTP/1.1\" 200 5\n";
+    let combined = common.replace(" 5\n", " 5 \"-\" \"curl \\\"x\\\"\"\n");
+    let nginx = combined.replace("\n", " \"10.0.0.1\"\n");
+    let mostly = format!("{}garbage\n", common.repeat(30));
+    let hardly = format!("{}garbage\n", common.repeat(10));
+    let vpc = "version srcaddr dstaddr bytes action\n2 192.0.2.1 192.0.2.2 5 ACCEPT\n";
+    let trail = "{ \"Records\": [{\"eventVersion\":\"1.0\",\"eventSource\":\"s3\",\"eventName\":\"Get\"}]}";
+    for (text, expected) in [
+        (common, "common_access_log Regex 7 client_ip,client_id,user_id"),
+        (&combined, "combined_access_log Regex 9 client_ip,client_id,user_id"),
+        (&nginx, "nginx_access_log Regex 10 client_ip,client_id,user_id"),
+        (&mostly, "common_access_log Regex 7 client_ip,client_id,user_id"),
+        (&hardly, "\"file:///l/f\" was skipped: it is text without a table in it"),
+        (&common.replace('\n', "\r\n"), "common_access_log Regex 7 client_ip,client_id,user_id"),
+        ("Mar  5 10:00:01 web sshd[1]: hello there\n", "syslog Regex 6 priority,timestamp,host"),
+        ("<34>1 2024-03-05T10:00:02Z web su - - - failed\n", "syslog_5424 Regex 9 priority,version,timestamp"),
+        ("Mars 5 is a day.\nMay 5 is another.\n", "\"file:///l/f\" was skipped: it is text without a table in it"),
+        (vpc, "vpc_flow_log Csv 5 version,srcaddr,dstaddr"),
+        ("version srcaddr other bytes\n2 a b 5\n", "- Csv 4 version,srcaddr,other"),
+        (
+            "#Version: 1.0\n#Fields: date time c-ip cs-uri-stem\n2024-03-05 10:00:00 192.0.2.1 /\n",
+            "w3c_extended_log Csv 4 date,time,c_ip",
+        ),
+        ("#Fields: date time x-edge-location sc-bytes\n", "cloudfront Csv 4 date,time,location"),
+        ("#Fields: a a\nx y\n", "\"file:///l/f\" was skipped: it is text without a table in it"),
+        (trail, "cloudtrail Json 25 eventversion,useridentity,eventtime"),
+        ("{\"Records\":[{\"a\":1}]}", "- Json 1 a"),
+        ("id,name\n1,a\n", "- Csv 2 id,name"),
+        ("ORC\0\0", "\"file:///l/f\" was skipped: reading ORC files is not supported"),
+        ("Obj\u{1}\0", "\"file:///l/f\" was skipped: reading Avro files is not supported"),
+    ] {
+        assert_eq!(classify(text, &[]).await, expected, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn own_classifiers_come_first() {
+    let grok = |pattern: &str| CustomClassifier::Grok {
+        classification: "jobs".to_owned(),
+        pattern: pattern.to_owned(),
+        custom_patterns: "JOB j-[0-9]+".to_owned(),
+    };
+    let csv = |header, columns: &[&str], allow_single_column| CustomClassifier::Csv {
+        delimiter: '^',
+        quote: Some('\''),
+        header,
+        columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+        allow_single_column,
+    };
+    let json = |path: &str| CustomClassifier::Json { path: path.to_owned() };
+    let jobs = grok("^%{JOB:Job} %{NUMBER:took:double} %{GREEDYDATA:what}$");
+    for (text, classifier, expected) in [
+        ("j-1 0.5 a b\nj-2 1 c\n", &jobs, "jobs Regex 3 job,took,what"),
+        ("k-1 0.5 a b\n", &jobs, "\"file:///l/f\" was skipped: it is text without a table in it"),
+        ("a^b\n1^'x^y'\n", &csv(CsvHeader::Detect, &[], false), "- Csv 2 a,b"),
+        ("a^b\nc^d\n", &csv(CsvHeader::Absent, &["p", "q"], false), "- Csv 2 p,q"),
+        ("a^b\nc^d\n", &csv(CsvHeader::Present, &[], false), "- Csv 2 a,b"),
+        (
+            "a^b\nc^d\n",
+            &csv(CsvHeader::Absent, &["p", "q", "r"], false),
+            "\"file:///l/f\" was skipped: it is text without a table in it",
+        ),
+        ("x\ny\n", &csv(CsvHeader::Absent, &["line"], true), "- Csv 1 line"),
+        ("{\"n\":1,\"deep\":{\"rows\":[{\"a\":1,\"b\":2}]}}", &json("$.deep.rows[*]"), "- Json 2 a,b"),
+        ("{\"n\":1,\"deep\":{\"rows\":[1]}}", &json("$.deep.rows[*]"), "- Json 2 n,deep"),
+        ("{\"n\":1}\n", &json("$.deep.rows[*]"), "- Json 1 n"),
+    ] {
+        assert_eq!(classify(text, std::slice::from_ref(classifier)).await, expected, "{text}");
+    }
+    // The first that claims a file has it.
+    let both = [json("$[*]"), json("$.deep.rows[*]")];
+    assert_eq!(classify("{\"deep\":{\"rows\":[{\"a\":1}]}}", &both).await, "- Json 1 a");
+    for (classifier, expected) in [
+        (grok("%{NOPE:x}"), "grok pattern \"NOPE\" does not exist"),
+        (grok("%{INT}"), "grok pattern of classifier \"jobs\" names no fields"),
+        (json("rows"), "invalid JSON path: \"rows\""),
+        (
+            CustomClassifier::Csv {
+                delimiter: 'ä',
+                quote: None,
+                header: CsvHeader::Detect,
+                columns: Vec::new(),
+                allow_single_column: false,
+            },
+            "invalid delimiter of a classifier: \"ä\"",
+        ),
+    ] {
+        assert_eq!(classifier.check().unwrap_err().message, expected);
+    }
+}
+
+/// CloudFront's files lie in one folder, each with a name of its own; beside other files each is a table.
+#[tokio::test]
+async fn logs_of_one_kind_are_one_table() {
+    let log = |ip: &str| format!("{ip} - - [05/Mar/2024:10:00:01 +0100] \"GET / HTTP/1.1\" 200 5\n");
+    let (first, second) = (log("192.0.2.1"), log("192.0.2.2"));
+    check(
+        &[("l/one.txt", &first), ("l/two.log", &second)],
+        "l/",
+        &["l Regex file:///l/ (client_ip String, client_id String, user_id String, request_received_time TimestampTz, client_request String, server_status Int, returned_obj_size BigInt)"],
+    )
+    .await;
 }

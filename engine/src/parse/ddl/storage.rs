@@ -9,6 +9,8 @@
 //! | STORED AS CSV | Csv | `field.delim` = `,`, `quoteChar` = `"` |
 //! | OpenCSVSerde | Csv | `field.delim` = `separatorChar` or `,`, `quoteChar` = `"`, `escapeChar` = `\` |
 //! | JsonSerDe (Hive's and OpenX's), STORED AS JSON | Json | |
+//! | CloudTrailSerde, CloudTrailInputFormat | Json | `limnos.json.layout` = `document`, `limnos.json.path` = `Records` |
+//! | RegexSerDe (Hive's two), GrokSerDe | Regex | |
 
 use std::collections::BTreeMap;
 
@@ -110,7 +112,11 @@ pub(super) fn resolve(row_format: Option<RowFormat>, stored: Option<Stored>) -> 
     };
     let stored_reader = stored.as_ref().map(stored_reader).transpose()?;
     let reader = match &serde {
-        Some(class) => serde_reader(class)?,
+        // The SerDe says how a record is read, and the input format where in the file it lies.
+        Some(class) => match (serde_reader(class)?, stored_reader) {
+            (Reader::Other(FileFormat::Json), Some(Reader::CloudTrail)) => Reader::CloudTrail,
+            (reader, _) => reader,
+        },
         None => match stored_reader {
             Some(reader) if !delimited || reader.format() == FileFormat::Csv => {
                 // DELIMITED says how a text file is laid out, also when it is called CSV.
@@ -137,6 +143,10 @@ pub(super) fn resolve(row_format: Option<RowFormat>, stored: Option<Stored>) -> 
             let separator = properties.get("separatorChar").cloned().unwrap_or_else(|| ",".to_owned());
             properties.entry("field.delim".to_owned()).or_insert(separator);
         }
+        Reader::CloudTrail => {
+            default("limnos.json.layout", "document");
+            default("limnos.json.path", "Records");
+        }
         Reader::Other(_) => {}
     }
     Ok(Storage { format: reader.format(), serde, properties })
@@ -149,6 +159,8 @@ enum Reader {
     Delimited,
     Csv,
     OpenCsv,
+    /// A document with the records in an array.
+    CloudTrail,
     Other(FileFormat),
 }
 
@@ -156,6 +168,7 @@ impl Reader {
     fn format(self) -> FileFormat {
         match self {
             Self::Delimited | Self::Csv | Self::OpenCsv => FileFormat::Csv,
+            Self::CloudTrail => FileFormat::Json,
             Self::Other(format) => format,
         }
     }
@@ -180,6 +193,7 @@ fn stored_reader(stored: &Stored) -> Result<Reader> {
             let name = class.rsplit('.').next().unwrap_or(class);
             Ok(match name {
                 "TextInputFormat" => Reader::Delimited,
+                "CloudTrailInputFormat" => Reader::CloudTrail,
                 "MapredParquetInputFormat" | "DeprecatedParquetInputFormat" => Reader::Other(FileFormat::Parquet),
                 "OrcInputFormat" => Reader::Other(FileFormat::Orc),
                 "AvroContainerInputFormat" => Reader::Other(FileFormat::Avro),
@@ -196,13 +210,15 @@ fn serde_reader(class: &str) -> Result<Reader> {
         "lazysimpleserde" => Reader::Delimited,
         "opencsvserde" | "csvserde" => Reader::OpenCsv,
         "jsonserde" => Reader::Other(FileFormat::Json),
+        "cloudtrailserde" => Reader::CloudTrail,
+        "regexserde" | "grokserde" => Reader::Other(FileFormat::Regex),
         "parquethiveserde" => Reader::Other(FileFormat::Parquet),
         "orcserde" => Reader::Other(FileFormat::Orc),
         "avroserde" => Reader::Other(FileFormat::Avro),
         _ => {
             return Err(Error::unsupported(format!("SerDe \"{class}\" is not supported")).with_hint(
-                "Supported are LazySimpleSerDe, OpenCSVSerde, JsonSerDe (Hive's and OpenX's), ParquetHiveSerDe, OrcSerde \
-                 and AvroSerDe.",
+                "Supported are LazySimpleSerDe, OpenCSVSerde, RegexSerDe, GrokSerDe, JsonSerDe (Hive's and OpenX's), \
+                 CloudTrailSerde, ParquetHiveSerDe, OrcSerde and AvroSerDe.",
             ));
         }
     })

@@ -108,6 +108,7 @@ fn a_table_with_every_clause() {
 #[test]
 fn storage_decides_the_format() {
     let lazy = map(&[("field.delim", "\u{1}")]);
+    let cloudtrail = map(&[("limnos.json.layout", "document"), ("limnos.json.path", "Records")]);
     let open = |separator: &str| {
         let mut properties = map(&[("quoteChar", "\""), ("escapeChar", "\\"), ("field.delim", separator)]);
         if separator != "," {
@@ -145,6 +146,26 @@ fn storage_decides_the_format() {
              OUTPUTFORMAT 'org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat'",
             FileFormat::Parquet,
             map(&[]),
+        ),
+        (
+            "ROW FORMAT SERDE 'org.apache.hadoop.hive.contrib.serde2.RegexSerDe' WITH SERDEPROPERTIES ('input.regex' = '(\\\\S+)')",
+            FileFormat::Regex,
+            map(&[("input.regex", "(\\S+)")]),
+        ),
+        (
+            "ROW FORMAT SERDE 'com.amazonaws.glue.serde.GrokSerDe' WITH SERDEPROPERTIES ('input.format' = '%{INT:a}') \
+             STORED AS INPUTFORMAT 'org.apache.hadoop.mapred.TextInputFormat' \
+             OUTPUTFORMAT 'org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat'",
+            FileFormat::Regex,
+            map(&[("input.format", "%{INT:a}")]),
+        ),
+        ("ROW FORMAT SERDE 'com.amazon.emr.hive.serde.CloudTrailSerde'", FileFormat::Json, cloudtrail.clone()),
+        (
+            "ROW FORMAT SERDE 'org.apache.hive.hcatalog.data.JsonSerDe' \
+             STORED AS INPUTFORMAT 'com.amazon.emr.cloudtrail.CloudTrailInputFormat' \
+             OUTPUTFORMAT 'org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat'",
+            FileFormat::Json,
+            cloudtrail,
         ),
         ("ROW FORMAT SERDE 'org.apache.hadoop.hive.ql.io.orc.OrcSerde'", FileFormat::Orc, map(&[])),
         ("ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.avro.AvroSerDe'", FileFormat::Avro, map(&[])),
@@ -197,12 +218,12 @@ fn wrong_tables() {
             ),
             ("CREATE EXTERNAL TABLE t (a int) STORED AS LANCE", "0A000: file format \"lance\" is not supported"),
             (
-                "CREATE EXTERNAL TABLE t (a int) ROW FORMAT SERDE 'com.amazonaws.glue.serde.GrokSerDe'",
-                "0A000: SerDe \"com.amazonaws.glue.serde.GrokSerDe\" is not supported",
+                "CREATE EXTERNAL TABLE t (a int) ROW FORMAT SERDE 'com.amazon.ionhiveserde.IonHiveSerDe'",
+                "0A000: SerDe \"com.amazon.ionhiveserde.IonHiveSerDe\" is not supported",
             ),
             (
-                "CREATE EXTERNAL TABLE t (a int) STORED AS INPUTFORMAT 'com.x.CloudTrailInputFormat' OUTPUTFORMAT 'y'",
-                "0A000: input format \"com.x.CloudTrailInputFormat\" is not supported",
+                "CREATE EXTERNAL TABLE t (a int) STORED AS INPUTFORMAT 'com.x.IonInputFormat' OUTPUTFORMAT 'y'",
+                "0A000: input format \"com.x.IonInputFormat\" is not supported",
             ),
             (
                 "CREATE EXTERNAL TABLE t (a int) ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' STORED AS PARQUET",

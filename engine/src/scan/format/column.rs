@@ -198,6 +198,11 @@ impl ColumnBuilder {
         matches!(self, Self::Scalar(values) if values.is_text())
     }
 
+    /// Whether a value that couldn't be appended left nothing behind.
+    pub fn is_scalar(&self) -> bool {
+        matches!(self, Self::Scalar(_))
+    }
+
     /// The collected column; the builder starts over.
     pub fn finish(&mut self) -> ArrayRef {
         match self {

@@ -5,6 +5,7 @@
 //!
 //! Which cells are NULL:
 //! - an empty cell (or one of blanks) of a column that isn't text;
+//! - a lone hyphen in a column that isn't text, in tables of LazySimpleSerDe;
 //! - a cell without quotes that is exactly `serialization.null.format`. LazySimpleSerDe's default is `\N`, OpenCSVSerDe
 //!   has none. Crawled tables set it to the empty string, as `COPY ... CSV` and DuckDB read: `a,,c` has a NULL and
 //!   `a,"",c` an empty string. Declared without it, an empty text cell is an empty string, as in Hive and Athena.
@@ -12,13 +13,15 @@
 //! A row with too few cells ends in NULLs, as in Hive. One with too many is an error, but for a single empty one, which
 //! a delimiter at the line's end makes. A line without a character is skipped where the table has several columns and
 //! is a row where it has one.
+//!
+//! `limnos.on_error` = `null` reads as Hive does: spare cells are left out, and a scalar that isn't one is NULL.
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use limnos_catalog::TableDefinition;
 
 use super::column::ColumnBuilder;
-use super::{Decode, WantedColumn, invalid_utf8, located, utf16_refused};
+use super::{Decode, OnError, WantedColumn, invalid_utf8, located, utf16_refused};
 use crate::{Error, ErrorCode, Result};
 
 /// Largest row; see [`super::json::records::RECORD_BYTES_MAX`].
@@ -36,11 +39,18 @@ pub struct CsvOptions {
     pub header_rows: u64,
     /// Whether dates and timestamps may be the numbers of OpenCSVSerDe.
     pub serial_dates: bool,
+    /// Whether a lone hyphen is NULL in a column that isn't text: AWS's logs, which Hive's LazySimpleSerDe is declared for,
+    /// write it for "nothing".
+    pub dash_is_null: bool,
+    /// What begins a line that isn't data, wherever it stands: the `#` of W3C's extended log format.
+    pub comment: Option<u8>,
+    /// What becomes of a row with too many cells or a cell that isn't of its column's type; errors if nothing is said.
+    pub on_error: Option<OnError>,
 }
 
 impl CsvOptions {
     /// Reads `field.delim` / `separatorChar`, `quoteChar`, `escapeChar` / `escape.delim`, `serialization.null.format`,
-    /// `skip.header.line.count`. LazySimpleSerDe (the default) splits at `\001` and knows no quotes unless `quoteChar`
+    /// `skip.header.line.count`, `limnos.comment`, `limnos.on_error`. LazySimpleSerDe (the default) splits at `\001` and knows no quotes unless `quoteChar`
     /// says so; OpenCSVSerDe splits at commas, with `"` and `\`.
     ///
     /// # Errors
@@ -61,27 +71,18 @@ impl CsvOptions {
             _ => character(names),
         };
         let delimiter = character(&["field.delim", "separatorChar", "serialization.format"])?;
-        let header = definition
-            .parameters
-            .get("skip.header.line.count")
-            .or_else(|| storage.properties.get("skip.header.line.count"));
-        let header_rows = match header {
-            None => 0,
-            Some(text) => text.trim().parse().map_err(|_| {
-                Error::new(
-                    ErrorCode::InvalidParameterValue,
-                    format!("invalid value for property \"skip.header.line.count\": \"{text}\""),
-                )
-            })?,
-        };
         let null = storage.properties.get("serialization.null.format").cloned();
+        let quote = default(&["quoteChar"], b'"')?;
         Ok(Self {
             delimiter: delimiter.unwrap_or(if is_open_csv { b',' } else { 1 }),
-            quote: default(&["quoteChar"], b'"')?,
+            quote,
             escape: default(&["escapeChar", "escape.delim"], b'\\')?,
             null: null.or_else(|| (!is_open_csv).then(|| "\\N".to_owned())),
-            header_rows,
+            header_rows: super::header_rows(definition)?,
             serial_dates: is_open_csv,
+            dash_is_null: !is_open_csv && quote.is_none(),
+            comment: character(&["limnos.comment"])?,
+            on_error: OnError::of(storage)?,
         })
     }
 }
@@ -366,6 +367,9 @@ pub struct CsvDecoder {
     splitter: CsvSplitter,
     null: Option<String>,
     header_rows: u64,
+    dash_is_null: bool,
+    comment: Option<u8>,
+    is_lenient: bool,
     /// The wanted columns: name, place in the file, values.
     columns: Vec<(String, usize, ColumnBuilder)>,
     /// How many columns the table has.
@@ -392,6 +396,9 @@ impl CsvDecoder {
             splitter: CsvSplitter::new(options.delimiter, options.quote, options.escape),
             null: options.null.clone(),
             header_rows: options.header_rows,
+            dash_is_null: options.dash_is_null,
+            comment: options.comment,
+            is_lenient: options.on_error == Some(OnError::Null),
             columns: columns
                 .iter()
                 .map(|wanted| (wanted.column.name.clone(), wanted.index, wanted.builder()))
@@ -405,6 +412,12 @@ impl CsvDecoder {
     }
 
     fn decode_record(&mut self) -> Result<()> {
+        let is_comment = self.comment.is_some()
+            && self.splitter.data().first().copied() == self.comment
+            && self.splitter.cell(0).is_some_and(|(_, quoted)| !quoted);
+        if is_comment {
+            return Ok(());
+        }
         if self.header_rows > 0 {
             self.header_rows -= 1;
             return Ok(());
@@ -417,7 +430,7 @@ impl CsvDecoder {
         let count = splitter.cell_count();
         let has_spare_delimiter =
             count == self.width + 1 && splitter.cell(self.width).is_some_and(|(at, _)| at.is_empty());
-        if count > self.width && !has_spare_delimiter {
+        if count > self.width && !has_spare_delimiter && !self.is_lenient {
             let error = Error::new(ErrorCode::DataException, "extra data after last expected column");
             let mut error = located(error, &self.file, line, None);
             if let Some(detail) = &mut error.detail {
@@ -434,9 +447,13 @@ impl CsvDecoder {
                 None => values.append_null(),
                 Some((cell, false)) if self.null.as_deref() == Some(cell) => values.append_null(),
                 Some((cell, _)) if !values.is_text() && cell.trim().is_empty() => values.append_null(),
-                Some((cell, _)) => {
-                    values.append_text(cell).map_err(|error| located(error, &self.file, line, Some(name)))?;
-                }
+                Some(("-", _)) if self.dash_is_null && !values.is_text() => values.append_null(),
+                Some((cell, _)) => match values.append_text(cell) {
+                    Ok(()) => {}
+                    // Of a nested column, a part may be there already.
+                    Err(_) if self.is_lenient && values.is_scalar() => values.append_null(),
+                    Err(error) => return Err(located(error, &self.file, line, Some(name))),
+                },
             }
         }
         self.rows += 1;

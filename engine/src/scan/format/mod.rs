@@ -1,7 +1,7 @@
 //! One module per file format: an object's bytes -> record batches of the wanted columns.
 //!
 //! Text formats and Arrow IPC files are read by one [`FileSource`], [`TextSource`], made by [`text_source`]:
-//! [`input`] unpacks the object's bytes, a [`Decode`] ([`csv`], [`json`]) makes batches of them, and DataFusion's
+//! [`input`] unpacks the object's bytes, a [`Decode`] ([`csv`], [`json`], [`pattern`]) makes batches of them, and DataFusion's
 //! `ProjectionOpener` adds partition columns and evaluates what else was pushed into the scan.
 
 pub mod arrow_ipc;
@@ -10,6 +10,7 @@ pub mod csv;
 pub mod datetime;
 pub mod input;
 pub mod json;
+pub mod pattern;
 pub mod scalar;
 
 use std::fmt;
@@ -37,6 +38,8 @@ use self::datetime::DateTimeFormat;
 use self::input::Chunks;
 use self::json::decode::JsonDecoder;
 use self::json::records::Layout;
+use self::pattern::PatternOptions;
+use self::pattern::decode::PatternDecoder;
 use crate::{Error, ErrorCode, Result};
 
 /// Text that one batch is made of at most; long rows make batches of fewer rows than asked for.
@@ -95,15 +98,83 @@ impl WantedColumn {
     }
 }
 
+/// What becomes of a text that isn't a value of its column's type, and of a line that isn't what the table says
+/// (`limnos.on_error`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// The query ends with an error that names file, line and column.
+    Fail,
+    /// It is NULL, as in Hive and Athena.
+    Null,
+}
+
+impl OnError {
+    /// What the table says, if it says something.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidParameterValue`] for what is neither.
+    pub fn of(storage: &StorageDescriptor) -> Result<Option<Self>> {
+        match storage.properties.get("limnos.on_error").map(String::as_str) {
+            None => Ok(None),
+            Some("fail") => Ok(Some(Self::Fail)),
+            Some("null") => Ok(Some(Self::Null)),
+            Some(other) => Err(Error::new(
+                ErrorCode::InvalidParameterValue,
+                format!("invalid value for property \"limnos.on_error\": \"{other}\""),
+            )
+            .with_hint("Available values: fail, null.")),
+        }
+    }
+}
+
+/// How many rows at the top of each file aren't data (`skip.header.line.count`).
+///
+/// # Errors
+/// [`ErrorCode::InvalidParameterValue`] for what isn't a count.
+fn header_rows(definition: &TableDefinition) -> Result<u64> {
+    let storage = storage(definition)?;
+    let count = definition
+        .parameters
+        .get("skip.header.line.count")
+        .or_else(|| storage.properties.get("skip.header.line.count"));
+    match count {
+        None => Ok(0),
+        Some(text) => text.trim().parse().map_err(|_| {
+            Error::new(
+                ErrorCode::InvalidParameterValue,
+                format!("invalid value for property \"skip.header.line.count\": \"{text}\""),
+            )
+        }),
+    }
+}
+
+/// Checks what a statement says of lines and their patterns, before it is stored.
+///
+/// # Errors
+/// As [`PatternOptions::new`].
+pub fn check(definition: &TableDefinition) -> Result<()> {
+    match &definition.kind {
+        TableKind::External(storage) if storage.format == FileFormat::Regex => {
+            PatternOptions::new(definition).map(drop)
+        }
+        TableKind::External(storage) => match (OnError::of(storage)?, storage.format) {
+            (None, _) | (_, FileFormat::Csv) => Ok(()),
+            _ => Err(Error::unsupported("property \"limnos.on_error\" is for delimited text and patterns only")),
+        },
+        TableKind::View { .. } => Ok(()),
+    }
+}
+
 /// What a format needs to know to read files.
 #[derive(Debug, Clone)]
 enum Reader {
     Csv(CsvOptions),
     Json(Layout),
+    Pattern(Arc<PatternOptions>),
     Arrow,
 }
 
-/// Reads the files of a CSV, JSON or Arrow table.
+/// Reads the files of a CSV, JSON or Arrow table, or of one whose lines a pattern takes apart.
 #[derive(Debug, Clone)]
 pub struct TextSource {
     reader: Reader,
@@ -127,6 +198,7 @@ pub fn text_source(definition: &TableDefinition, table_schema: TableSchema) -> R
     let reader = match storage.format {
         FileFormat::Csv => Reader::Csv(CsvOptions::new(definition)?),
         FileFormat::Json => Reader::Json(json::layout(storage)?),
+        FileFormat::Regex => Reader::Pattern(Arc::new(PatternOptions::new(definition)?)),
         FileFormat::Arrow => Reader::Arrow,
         FileFormat::Orc => return Err(Error::unsupported("reading ORC files is not supported")),
         FileFormat::Avro => return Err(Error::unsupported("reading Avro files is not supported")),
@@ -247,6 +319,7 @@ impl FileSource for TextSource {
         match self.reader {
             Reader::Csv(_) => "csv",
             Reader::Json(_) => "json",
+            Reader::Pattern(_) => "pattern",
             Reader::Arrow => "arrow",
         }
     }
@@ -259,6 +332,7 @@ impl FileSource for TextSource {
     fn fmt_extra(&self, _display: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reader {
             Reader::Csv(options) => write!(f, ", header_rows={}", options.header_rows),
+            Reader::Pattern(options) => write!(f, ", header_rows={}", options.header_rows),
             Reader::Json(_) | Reader::Arrow => Ok(()),
         }
     }
@@ -298,6 +372,9 @@ impl FileOpener for TextOpener {
             }
             Reader::Json(layout) => {
                 Box::new(JsonDecoder::new(&name, layout.clone(), &self.wanted, schema, self.batch_rows))
+            }
+            Reader::Pattern(options) => {
+                Box::new(PatternDecoder::new(&name, options, &self.wanted, schema, self.batch_rows).map_err(external)?)
             }
             Reader::Arrow => {
                 let columns = self.wanted.iter().map(|wanted| wanted.column.clone()).collect();

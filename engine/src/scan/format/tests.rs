@@ -18,7 +18,7 @@ use object_store::{ObjectStoreExt, PutPayload};
 use super::*;
 use crate::scan::schema;
 
-fn table(format: FileFormat, columns: Vec<Column>, properties: &[(&str, &str)]) -> TableDefinition {
+pub(super) fn table(format: FileFormat, columns: Vec<Column>, properties: &[(&str, &str)]) -> TableDefinition {
     let (parameters, properties): (BTreeMap<_, _>, BTreeMap<_, _>) = properties
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -39,7 +39,7 @@ fn table(format: FileFormat, columns: Vec<Column>, properties: &[(&str, &str)]) 
 }
 
 /// Runs a scan of one file through DataFusion; `projection` are places in columns + partition keys.
-async fn scan(
+pub(super) async fn scan(
     definition: &TableDefinition,
     bytes: Vec<u8>,
     projection: Option<Vec<usize>>,

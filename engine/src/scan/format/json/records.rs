@@ -1,10 +1,11 @@
 //! [`RecordSplitter`]: a stream of JSON bytes -> the bytes of one record after another.
 //!
-//! The outer structure (an array, or one document that holds an array) is walked byte by byte and never held; what is
-//! held is one record, up to [`RECORD_BYTES_MAX`]. Strings and escapes are respected, so a bracket or a newline inside a
+//! The outer structure (an array, a document that holds an array, or what else lies on a [`JsonPath`] to the records) is
+//! walked byte by byte and never held; what is held is one record, up to [`RECORD_BYTES_MAX`]. Strings and escapes are respected, so a bracket or a newline inside a
 //! string ends nothing. Whether a record is well-formed is for the [`super::cursor::Cursor`] to say.
 
 use super::cursor::Cursor;
+use super::path::{JsonPath, Step};
 use crate::{Error, ErrorCode, Result};
 
 /// Largest record. A row is decoded from one piece of memory; a larger "row" is nearly always a file that is not what
@@ -20,8 +21,23 @@ pub enum Layout {
     Array,
     /// One object that holds the array under this key, or that is itself the one record.
     Document(Option<String>),
+    /// What lies at the end of a path, in one document.
+    Path(JsonPath),
     /// An array if the first character is `[`, else lines.
     Detect,
+}
+
+impl Layout {
+    /// The way from the document to the records; `None` for those that lie one after another.
+    fn steps(&self) -> Option<Vec<Step>> {
+        match self {
+            Self::Lines | Self::Detect => None,
+            Self::Array => Some(vec![Step::Each]),
+            Self::Document(None) => Some(Vec::new()),
+            Self::Document(Some(key)) => Some(vec![Step::Key(key.clone()), Step::Each]),
+            Self::Path(path) => Some(path.steps().to_vec()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,25 +46,25 @@ enum State {
     Start,
     /// `Lines`: between records.
     Between,
-    /// In the array: an item, or its end if none came yet, is next.
+    /// In an array on the way: an item, or its end if none came yet, is next.
     ItemOrEnd,
-    /// In the array: an item is next.
+    /// In an array on the way: an item is next.
     Item,
-    /// In the array: a comma or the end is next.
+    /// In an array on the way: a comma or the end is next.
     CommaOrEnd,
     /// In a record.
     Record,
-    /// In the document: a key or its end is next.
+    /// In an object on the way: a key or its end is next.
     KeyOrEnd,
-    /// In the document: the key's characters.
+    /// In an object on the way: the key's characters.
     Key,
-    /// In the document: the colon is next.
+    /// In an object on the way: the colon is next.
     Colon,
-    /// In the document: the value is next.
+    /// In an object on the way: the value is next.
     Value,
-    /// In the document: a value that isn't ours.
+    /// In a value that isn't on the way.
     Skip,
-    /// In the document: a comma or the end is next.
+    /// In an object on the way: a comma or the end is next.
     MemberCommaOrEnd,
     /// Everything was read; only white space may follow.
     Done,
@@ -58,6 +74,10 @@ enum State {
 #[derive(Debug)]
 pub struct RecordSplitter {
     layout: Layout,
+    /// The way to the records; `None` where they lie one after another.
+    steps: Option<Vec<Step>>,
+    /// The arrays and objects on the way that are open, each of the step at its place; of an object, whether its key came.
+    open: Vec<bool>,
     state: State,
     /// The bytes of the record, or of the document's current key.
     held: Vec<u8>,
@@ -70,14 +90,17 @@ pub struct RecordSplitter {
     record_line: u64,
     /// Records seen, this one included.
     record_number: u64,
-    found_array: bool,
+    /// Whether the records' place was there, be it empty.
+    is_found: bool,
 }
 
 impl RecordSplitter {
     /// Starts at a file's first byte.
     pub fn new(layout: Layout) -> Self {
         Self {
+            steps: layout.steps(),
             layout,
+            open: Vec::new(),
             state: State::Start,
             held: Vec::new(),
             depth: 0,
@@ -86,7 +109,7 @@ impl RecordSplitter {
             line: 1,
             record_line: 1,
             record_number: 0,
-            found_array: false,
+            is_found: false,
         }
     }
 
@@ -148,9 +171,15 @@ impl RecordSplitter {
         match self.state {
             // An empty file has no rows, whatever its layout.
             State::Start | State::Between | State::Done => {
-                if let (State::Done, Layout::Document(Some(key)), false) = (self.state, &self.layout, self.found_array)
-                {
-                    return Err(malformed(&format!("the document has no array \"{key}\"")));
+                match &self.layout {
+                    _ if self.is_found || self.state != State::Done => {}
+                    Layout::Document(Some(key)) => {
+                        return Err(malformed(&format!("the document has no array \"{key}\"")));
+                    }
+                    Layout::Path(path) => {
+                        return Err(malformed(&format!("the document has nothing at \"{path}\"")));
+                    }
+                    _ => {}
                 }
                 Ok(false)
             }
@@ -215,14 +244,44 @@ impl RecordSplitter {
     /// Behind a value; true if it was a record.
     fn leave_value(&mut self) -> bool {
         let was_record = self.state == State::Record;
-        self.state = match (&self.layout, self.state) {
-            (Layout::Lines | Layout::Detect, _) => State::Between,
-            (Layout::Array, _) => State::CommaOrEnd,
-            (Layout::Document(None), _) => State::Done,
-            (Layout::Document(Some(_)), State::Record) => State::CommaOrEnd,
-            (Layout::Document(Some(_)), _) => State::MemberCommaOrEnd,
-        };
+        self.state = self.behind_value();
         was_record
+    }
+
+    /// Where a value's end leads to.
+    fn behind_value(&self) -> State {
+        let Some(steps) = &self.steps else { return State::Between };
+        match self.open.len().checked_sub(1).map(|innermost| &steps[innermost]) {
+            None => State::Done,
+            Some(Step::Each) => State::CommaOrEnd,
+            Some(Step::Key(_)) => State::MemberCommaOrEnd,
+        }
+    }
+
+    /// At the first byte of a value on the way; as [`Self::outside`]. A value that is no part of the way is skipped, but the
+    /// document itself must be one.
+    fn enter(&mut self, byte: u8) -> Result<bool> {
+        let step = self.steps.as_ref().and_then(|steps| steps.get(self.open.len()));
+        match (step, byte) {
+            (None, _) => {
+                self.is_found = true;
+                self.begin_record();
+                return Ok(false);
+            }
+            (Some(Step::Each), b'[') => {
+                self.is_found = true;
+                self.state = State::ItemOrEnd;
+            }
+            (Some(Step::Key(_)), b'{') => self.state = State::KeyOrEnd,
+            (Some(Step::Each), _) if self.open.is_empty() => return Err(malformed("an array was expected")),
+            (Some(Step::Key(_)), _) if self.open.is_empty() => return Err(malformed("an object was expected")),
+            _ => {
+                self.state = State::Skip;
+                return Ok(false);
+            }
+        }
+        self.open.push(false);
+        Ok(true)
     }
 
     /// Looks at one byte outside all records; false if it has to be looked at again in the new state.
@@ -251,28 +310,20 @@ impl RecordSplitter {
             (State::Start, _) => {
                 if self.layout == Layout::Detect {
                     self.layout = if byte == b'[' { Layout::Array } else { Layout::Lines };
+                    self.steps = self.layout.steps();
                 }
-                match (&self.layout, byte) {
-                    (Layout::Array, b'[') => self.state = State::ItemOrEnd,
-                    (Layout::Array, _) => return Err(malformed("an array was expected")),
-                    (Layout::Document(Some(_)), b'{') => self.state = State::KeyOrEnd,
-                    (Layout::Document(_), found) if found != b'{' => return Err(malformed("an object was expected")),
-                    _ => {
-                        self.begin_record();
-                        return Ok(false);
-                    }
+                if self.layout == Layout::Document(None) && byte != b'{' {
+                    return Err(malformed("an object was expected"));
                 }
-                Ok(true)
+                self.enter(byte)
             }
             (State::Between, _) => {
                 self.begin_record();
                 Ok(false)
             }
-            (State::ItemOrEnd | State::CommaOrEnd, b']') => {
-                self.state = match self.layout {
-                    Layout::Document(_) => State::MemberCommaOrEnd,
-                    _ => State::Done,
-                };
+            (State::ItemOrEnd | State::CommaOrEnd, b']') | (State::KeyOrEnd | State::MemberCommaOrEnd, b'}') => {
+                self.open.pop();
+                self.state = self.behind_value();
                 Ok(true)
             }
             (State::CommaOrEnd, b',') => {
@@ -280,17 +331,12 @@ impl RecordSplitter {
                 Ok(true)
             }
             (State::ItemOrEnd | State::Item, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
-                self.begin_record();
-                Ok(false)
+                self.enter(byte)
             }
             (State::KeyOrEnd, b'"') => {
                 self.held.clear();
                 self.held.push(byte);
                 self.state = State::Key;
-                Ok(true)
-            }
-            (State::KeyOrEnd | State::MemberCommaOrEnd, b'}') => {
-                self.state = State::Done;
                 Ok(true)
             }
             (State::MemberCommaOrEnd, b',') => {
@@ -301,12 +347,14 @@ impl RecordSplitter {
                 self.state = State::Value;
                 Ok(true)
             }
-            (State::Value, b'[') if !self.found_array && self.is_our_key() => {
-                self.found_array = true;
-                self.state = State::ItemOrEnd;
-                Ok(true)
-            }
             (State::Value, b',' | b'}' | b']' | b':') => Err(malformed("a value was expected")),
+            (State::Value, _) if self.is_our_key() => {
+                let object = self.open.len() - 1;
+                let used = self.enter(byte)?;
+                // Of two keys of that name the first that leads on counts.
+                self.open[object] = self.state != State::Skip;
+                Ok(used)
+            }
             (State::Value, _) => {
                 self.state = State::Skip;
                 Ok(false)
@@ -325,7 +373,8 @@ impl RecordSplitter {
     }
 
     fn is_our_key(&self) -> bool {
-        let Layout::Document(Some(wanted)) = &self.layout else { return false };
+        let (Some(steps), Some(false)) = (&self.steps, self.open.last()) else { return false };
+        let Step::Key(wanted) = &steps[self.open.len() - 1] else { return false };
         std::str::from_utf8(&self.held).is_ok_and(|key| Cursor::new(key).string().is_ok_and(|key| key == *wanted))
     }
 }
@@ -366,7 +415,19 @@ mod tests {
     #[test]
     fn records_come_out_whole_however_the_bytes_arrive() {
         let features = Layout::Document(Some("features".to_owned()));
+        let path = |text: &str| Layout::Path(text.parse().unwrap());
         for (layout, text, expected) in [
+            (path("$"), "{\"a\":1}", "1:{\"a\":1}"),
+            (path("$[*]"), "[{},{\"a\":[]}]", "1:{}|1:{\"a\":[]}"),
+            (path("$.r[*]"), "{\"r\":1,\"x\":{\"r\":[9]},\"r\":[{}],\"r\":[9]}", "1:{}"),
+            (path("$.a.b"), "{\"a\":{\"c\":[{}],\"b\":{\"d\":1}}}", "1:{\"d\":1}"),
+            (
+                path("$[*].a['b c'][*]"),
+                "[{\"a\":{\"b c\":[{\"n\":1},{\"n\":2}]}},5,{\"a\":[1]},\n{\"a\":{\"b c\":[{\"n\":3}]}}]",
+                "1:{\"n\":1}|1:{\"n\":2}|2:{\"n\":3}",
+            ),
+            (path("$.a[*].b[*]"), "{\"a\":[]}", ""),
+            (path("$[*][*]"), "[[1,2],[],[3]]", "1:1|1:2|1:3"),
             (
                 Layout::Lines,
                 "{\"a\":1}\n{\"a\":\"}\\\"\\n{\"}\r\n\n{\"b\":\n[1]}",
@@ -408,6 +469,13 @@ mod tests {
             (Layout::Array, "[{} {}]", "a comma or a closing bracket was expected"),
             (features.clone(), "{\"features\":[{}]", "the file ends in the middle of a record"),
             (features, "{\"a\":1}", "the document has no array \"features\""),
+            (
+                Layout::Path("$.a.b[*]".parse().unwrap()),
+                "{\"a\":{\"c\":1}}",
+                "the document has nothing at \"$.a.b[*]\"",
+            ),
+            (Layout::Path("$.a[*]".parse().unwrap()), "[1]", "an object was expected"),
+            (Layout::Path("$.a[*]".parse().unwrap()), "{\"a\":[{}}", "a comma or a closing bracket was expected"),
         ] {
             for size in [1, 1000] {
                 let error = split(&layout, text, size).unwrap_err();
