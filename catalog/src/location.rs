@@ -1,5 +1,6 @@
 //! [`Location`]: where a catalog is kept, as a user writes it.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::store::postgres::url::PostgresUrl;
@@ -12,6 +13,16 @@ pub enum Location {
     File(PathBuf),
     /// In a PostgreSQL database that several servers may share.
     Postgres(Box<PostgresUrl>),
+}
+
+impl fmt::Display for Location {
+    /// A path, or a URL without its password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Postgres(url) => f.write_str(url.name()),
+        }
+    }
 }
 
 impl Location {
@@ -42,10 +53,7 @@ mod tests {
 
     #[test]
     fn reads_what_users_write() {
-        let path = |text: &str| match Location::parse(text).unwrap() {
-            Location::File(path) => path.display().to_string(),
-            Location::Postgres(url) => url.name().to_owned(),
-        };
+        let path = |text: &str| Location::parse(text).unwrap().to_string();
         assert_eq!(path("sqlite:a/b.db"), "a/b.db");
         assert_eq!(path("sqlite:/a/b.db"), "/a/b.db");
         assert_eq!(path("sqlite:///a/b.db"), "/a/b.db");

@@ -287,7 +287,8 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
             tracing::error!(%error, "http listener failed");
         }
     });
-    tracing::info!(%pg_address, %http_address, data_dir = %options.data_dir.display(), "server started");
+    let (data_dir, catalog) = (options.data_dir.display(), &options.catalog);
+    tracing::info!(%pg_address, %http_address, %data_dir, %catalog, "server started");
     let shutdown_deadline = options.shutdown_deadline;
     Ok(RunningServer {
         pg_address,

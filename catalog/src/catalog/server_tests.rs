@@ -248,6 +248,11 @@ fn refuses_schemas_that_it_cannot_keep() {
         nowhere.contains("out of reach") && nowhere.contains("refused") && !nowhere.contains("hunter2"),
         "{nowhere}"
     );
+    // One who takes the connection and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let told = refusal(&format!("postgres://limnos@{address}/x?connect_timeout=1"));
+    assert_eq!(told, "it is out of reach (no connection within 1 seconds)");
     let base = place.location().split('?').next().unwrap();
     let no_database = format!("{}/nowhere", base.rsplit_once('/').unwrap().0);
     assert_eq!(refusal(&no_database), "database \"nowhere\" does not exist, SQLSTATE 3D000");

@@ -90,7 +90,8 @@ pub(crate) trait Connection: Send {
     /// sends many of them before it waits for the first answer.
     fn execute_each(&mut self, sql: &'static str, rows: &[Vec<Value<'_>>]) -> Result<Vec<u64>>;
 
-    /// Runs a query.
+    /// Runs a query. Outside a transaction it may be asked twice, where the connection is lost: what changes something goes
+    /// through [`Connection::execute`], or is in a transaction.
     fn query(&mut self, sql: &'static str, parameters: &[Value<'_>], on_row: &mut OnRow<'_>) -> Result<()>;
 
     /// Runs statements that have no parameters and no answer: definitions of tables.

@@ -166,10 +166,7 @@ impl Import<'_, '_, '_> {
             Line::End(wanted) => {
                 self.end_table()?;
                 if wanted != self.counts {
-                    let (is, counts) = (self.counts, wanted);
-                    return Err(invalid(format!(
-                        "lines are missing: there should be {counts:?}, and there are {is:?}"
-                    )));
+                    return Err(invalid(format!("lines are missing: of {wanted} there are {}", self.counts)));
                 }
                 if !self.databases.contains_key(DEFAULT_DATABASE) {
                     return Err(invalid(format!("database \"{DEFAULT_DATABASE}\" is missing")));

@@ -19,6 +19,8 @@ mod import;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -38,6 +40,13 @@ pub struct Counts {
     pub partitions: u64,
     /// Crawlers and whatever else has a name and a definition.
     pub objects: u64,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { databases, tables, partitions, objects } = self;
+        write!(f, "databases {databases}, tables and views {tables}, partitions {partitions}, other objects {objects}")
+    }
 }
 
 /// Told how far it is, every some thousand lines.

@@ -182,7 +182,7 @@ fn a_file_that_is_not_whole_changes_nothing() {
         (changed("\"limnos_catalog\":1", "\"limnos_catalog\":9"), "line 1: the file has format 9, this version of Limnos reads 1"),
         (without(last), "the file is cut off: its last line is missing"),
         (text[..text.len() / 2].to_owned(), "EOF while parsing"),
-        (without(partition), "lines are missing: there should be"),
+        (without(partition), "lines are missing: of databases 2, tables and views 2, partitions 4, other objects 1 there are databases 2, tables and views 2, partitions 3, other objects 1"),
         (without(database), "database \"sales\" does not exist"),
         (format!("{text}\n"), "there is more after the end"),
         (changed("\"id\":5", "\"id\":1"), "id 1 is taken or not valid"),

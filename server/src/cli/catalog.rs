@@ -166,10 +166,6 @@ impl Screen {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
-        let Counts { databases, tables, partitions, objects } = counts;
-        eprintln!(
-            "{}: databases {databases}, tables and views {tables}, partitions {partitions}, other objects {objects}",
-            self.verb
-        );
+        eprintln!("{}: {counts}", self.verb);
     }
 }

@@ -67,8 +67,11 @@ impl PostgresServer {
             let _ = writeln!(io::stderr(), "\nskipped: tests on PostgreSQL, since no initdb was found on this machine");
             return None;
         };
-        let folder = tempfile::Builder::new().prefix("limnos-pg-").tempdir().expect("a temporary folder").keep();
-        let is_root = folder.metadata().expect("the folder's owner").uid() == 0;
+        let folder = tempfile::Builder::new().prefix("limnos-pg-").tempdir().expect("a temporary folder");
+        let is_root = folder.path().metadata().expect("the folder's owner").uid() == 0;
+        // Root's own folder for temporary files may be closed to others.
+        let folder = if is_root { folder_for_others() } else { folder };
+        let folder = folder.keep();
         let user = is_root.then(|| unprivileged_user().expect("a user who is not root"));
         if let Some((uid, gid)) = user {
             chown(&folder, Some(uid), Some(gid)).expect("a folder for PostgreSQL");
@@ -175,6 +178,10 @@ impl Drop for PostgresServer {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
     }
+}
+
+fn folder_for_others() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("limnos-pg-").tempdir_in("/tmp").expect("a temporary folder")
 }
 
 /// Starts the shell that keeps the server; `None` if the server doesn't come up.

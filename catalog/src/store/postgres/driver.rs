@@ -178,7 +178,12 @@ impl Session {
     }
 
     async fn connect_once(&mut self) -> Outcome<()> {
-        let (client, mut connection) = self.url.config.connect(self.tls.clone()).await.map_err(failed)?;
+        // The driver's own timeout ends with the TCP connection: one that is taken and then says nothing would hang.
+        let timeout = self.url.connect_timeout();
+        let connected = tokio::time::timeout(timeout, self.url.config.connect(self.tls.clone())).await;
+        let (client, mut connection) = connected
+            .map_err(|_| Failed::Lost(format!("no connection within {} seconds", timeout.as_secs())))?
+            .map_err(failed)?;
         let (wake, schema) = (self.wake.clone(), self.url.schema.clone());
         self.link = Some(tokio::spawn(async move {
             while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {

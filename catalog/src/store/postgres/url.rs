@@ -148,6 +148,13 @@ impl PostgresUrl {
         Ok(())
     }
 
+    /// How long connecting may take, all hosts together.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        let host_count = self.config.get_hosts().len().max(self.config.get_hostaddrs().len()).max(1);
+        let each = self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+        each * u32::try_from(host_count).unwrap_or(1)
+    }
+
     /// The URL without its password, for messages.
     pub fn name(&self) -> &str {
         &self.name
