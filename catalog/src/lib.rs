@@ -6,6 +6,8 @@
 //! 3. The store writes them in one transaction ([`store`]), durable before `commit` returns.
 //! 4. The next [`Snapshot`] is built from the last one and swapped in; readers of the old one keep it.
 //!
+//! Beside it lies what is known of data files ([`FileFacts`]), which is no part of a snapshot.
+//!
 //! This crate knows no query, no network and no DataFusion. Records on disk ([`record`]) are never the runtime types.
 
 #![warn(missing_docs)]
@@ -16,6 +18,7 @@ pub mod data_type;
 pub mod database;
 mod draft;
 pub mod error;
+pub mod facts;
 pub mod name;
 mod near;
 pub mod partition;
@@ -29,6 +32,7 @@ pub use change::{Change, CreateMode};
 pub use data_type::{DataType, StructField};
 pub use database::Database;
 pub use error::{Error, Result};
+pub use facts::{FileFacts, FileVersion};
 pub use name::TableName;
 pub use partition::{Partition, PartitionList, PartitionStorage};
 pub use snapshot::Snapshot;

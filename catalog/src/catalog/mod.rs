@@ -8,6 +8,7 @@
 
 #[cfg(test)]
 mod crash_tests;
+mod file_facts;
 mod partition_lists;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::store::connection::Connection;
 use crate::store::write::{self, Transaction};
 use crate::store::{self, OpenStore, read, sqlite};
 use crate::{Change, Error, PartitionList, Result, Snapshot, Table, TableVersion};
+use file_facts::{FactsCache, FactsUsage};
 use partition_lists::PartitionLists;
 
 /// Tells the time in milliseconds since 1970, UTC.
@@ -38,6 +40,7 @@ pub struct Catalog {
     /// `None` for a catalog in memory, whose readers take the writer's turn.
     reader: Option<Mutex<Box<dyn Connection>>>,
     partition_lists: Mutex<PartitionLists>,
+    facts_cache: FactsCache,
     now_ms: NowMs,
     /// Declared last, so that it is given up after the connections are closed.
     _lock: Option<store::FileLock>,
@@ -49,6 +52,8 @@ struct Writer {
     next_id: i64,
     /// Snapshots that somebody may still hold, oldest first.
     held: Vec<(i64, Weak<Snapshot>)>,
+    /// What the store holds of data files; `None` until somebody has counted.
+    facts_usage: Option<FactsUsage>,
 }
 
 impl Catalog {
@@ -85,9 +90,10 @@ impl Catalog {
         Ok(Arc::new(Self {
             path: store.writer.name().to_owned(),
             current: ArcSwap::new(snapshot),
-            writer: Mutex::new(Writer { connection: store.writer, next_id, held }),
+            writer: Mutex::new(Writer { connection: store.writer, next_id, held, facts_usage: None }),
             reader: store.reader.map(Mutex::new),
             partition_lists: Mutex::new(PartitionLists::default()),
+            facts_cache: FactsCache::default(),
             now_ms,
             _lock: store.lock,
         }))
@@ -105,7 +111,7 @@ impl Catalog {
     /// The first change that is refused; the catalog is then as it was.
     pub fn commit(&self, changes: Vec<Change>) -> Result<Arc<Snapshot>> {
         let mut writer = self.writer.lock();
-        let Writer { connection, next_id, held } = &mut *writer;
+        let Writer { connection, next_id, held, .. } = &mut *writer;
         let mut transaction = Transaction::begin(connection.as_mut())?;
         let mut base = self.current.load_full();
         if transaction.version() != base.version + 1 {

@@ -10,6 +10,7 @@
 //! every store; only the [`connection::Connection`] differs.
 
 pub(crate) mod connection;
+pub(crate) mod files;
 mod lock;
 pub(crate) mod partition_key;
 pub(crate) mod read;

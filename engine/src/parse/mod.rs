@@ -72,6 +72,7 @@ pub(crate) fn parse_one(cursor: &mut Cursor<'_>) -> Result<Statement> {
         Some("ALTER") => ddl::alter(cursor)?,
         Some("MSCK") => ddl::repair(cursor)?,
         Some("CRAWL") => ddl::crawl(cursor)?,
+        Some("ANALYZE" | "ANALYSE") => ddl::analyze(cursor)?,
         Some("DESCRIBE" | "DESC") => ddl::describe(cursor)?,
         Some("SHOW") => ddl::show(cursor)?,
         Some(word) => match session::statement(word, cursor)? {

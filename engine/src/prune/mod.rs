@@ -6,4 +6,4 @@ mod partition;
 mod row_group;
 
 pub use partition::{PartitionIndex, is_partition_only};
-pub(crate) use row_group::prune_row_groups;
+pub(crate) use row_group::{prune_files, prune_row_groups};

@@ -3,6 +3,7 @@
 mod database;
 mod partition;
 mod show;
+mod statistics;
 mod storage;
 mod table;
 mod view;
@@ -16,6 +17,7 @@ use crate::{Error, Result};
 
 pub(crate) use database::database_name;
 pub(crate) use show::{describe, show};
+pub(crate) use statistics::analyze;
 pub(crate) use table::data_type;
 
 /// CREATE ...

@@ -202,8 +202,17 @@ impl Morsel for NamedMorsel {
     }
 }
 
+/// How the detail of an error about a column of a file begins; the file's name is put before it.
+pub(super) const COLUMN_DETAIL: &str = "Column ";
+
 /// `error`, telling the file where it doesn't.
 fn named(error: DataFusionError, url: &str) -> DataFusionError {
+    if let DataFusionError::External(inner) = error.find_root()
+        && let Some(own) = inner.downcast_ref::<Error>()
+        && let Some(detail) = own.detail.as_ref().filter(|detail| detail.starts_with(COLUMN_DETAIL))
+    {
+        return to_datafusion(own.clone().with_detail(format!("File \"{url}\". {detail}")));
+    }
     if !matches!(error.find_root(), DataFusionError::ParquetError(_) | DataFusionError::ArrowError(..)) {
         return error;
     }
