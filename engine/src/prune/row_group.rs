@@ -7,6 +7,7 @@ use datafusion::common::DFSchema;
 use datafusion::error::Result;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
+use datafusion::physical_expr::{conjunction_opt, split_conjunction};
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 use limnos_catalog::FileFacts;
 use parquet::file::metadata::ParquetMetaData;
@@ -37,6 +38,10 @@ fn pruning_predicate(
 ) -> Result<Option<Arc<PruningPredicate>>> {
     let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(None) };
     let expr = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(table_schema))?)?;
+    let conditions: Vec<_> = split_conjunction(&expr).into_iter().cloned().collect();
+    let decidable = super::decidable(&conditions, table_schema);
+    let conditions = conditions.into_iter().zip(decidable).filter(|(_, decidable)| *decidable);
+    let Some(expr) = conjunction_opt(conditions.map(|(condition, _)| condition)) else { return Ok(None) };
     Ok(PruningPredicateBuilder::new()
         .with_file_schema(Arc::clone(table_schema))
         .with_max_in_list_size(MAX_IN_LIST)
