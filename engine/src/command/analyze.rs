@@ -5,6 +5,7 @@ use limnos_catalog::FileFormat;
 use super::partition::check_value;
 use super::{CommandAnswer, CommandContext, find_external};
 use crate::parse::statement::{Analyze, AnalyzedColumns};
+use crate::plan::pg_catalog::analyzed;
 use crate::scan::survey::SurveyedFile;
 use crate::{Error, ErrorCode, Notice, Result, Session};
 
@@ -60,6 +61,10 @@ pub(super) async fn analyze(
     }
     let rows: u64 = files.iter().filter_map(|file| file.facts.as_ref()).map(|facts| facts.row_count).sum();
     let read = files.iter().filter(|file| file.error.is_none()).count();
+    if wanted.is_empty() && read == files.len() {
+        let bytes = files.iter().map(|file| file.file.meta.size).sum();
+        analyzed::keep(&opened.table.context.known, table.id, rows, bytes)?;
+    }
     let mut notices = vec![Notice::notice(format!("analyzed {read} files of \"{}\", {rows} rows", table.name))];
     notices.extend(unreadable(&files));
     Ok(CommandAnswer::tag("ANALYZE").with_notices(notices))

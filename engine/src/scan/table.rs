@@ -69,7 +69,7 @@ pub struct CatalogTable {
     pub(super) table: Arc<Table>,
     pub(super) storage: StorageDescriptor,
     pub(crate) partitions: Arc<PartitionIndex>,
-    pub(super) context: Arc<ScanContext>,
+    pub(crate) context: Arc<ScanContext>,
     /// Where this query's scans report and register their stores.
     pub(super) run: Arc<QueryRun>,
     schema: SchemaRef,
