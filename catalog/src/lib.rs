@@ -6,7 +6,10 @@
 //! 3. The store writes them in one transaction ([`store`]), durable before `commit` returns.
 //! 4. The next [`Snapshot`] is built from the last one and swapped in; readers of the old one keep it.
 //!
-//! This crate knows no query and no DataFusion, and no network but the way to a PostgreSQL that keeps the catalog. Records on disk ([`record`]) are never the runtime types.
+//! Beside it lies what is known of data files ([`FileFacts`]), which is no part of a snapshot.
+//!
+//! This crate knows no query and no DataFusion, and no network but the way to a PostgreSQL that keeps the catalog. Records on
+//! disk ([`record`]) are never the runtime types.
 
 #![warn(missing_docs)]
 
@@ -16,6 +19,7 @@ pub mod data_type;
 pub mod database;
 mod draft;
 pub mod error;
+pub mod facts;
 pub mod location;
 pub mod name;
 mod near;
@@ -31,6 +35,7 @@ pub use change::{Change, CreateMode, DatabaseChange};
 pub use data_type::{DataType, StructField};
 pub use database::Database;
 pub use error::{Error, Result};
+pub use facts::{FileFacts, FileVersion};
 pub use location::Location;
 pub use name::TableName;
 pub use partition::{Partition, PartitionList, PartitionStorage};

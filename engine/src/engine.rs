@@ -28,14 +28,16 @@ use crate::plan::field_name::FieldNames;
 use crate::plan::lake::PlanContext;
 use crate::plan::operator::IntervalOperators;
 use crate::plan::pg_catalog::{SessionInfo, Setting, SystemTable as SystemTableInfo};
-use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query};
+use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query, session_state};
 use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
 use crate::prune::projection::Projection;
 use crate::prune::{PartitionIndex, Partitions};
+use crate::scan::facts::KnownFiles;
 use crate::scan::parquet::Footers;
 use crate::scan::schema::catalog_field_type;
 use crate::scan::store::{StoreOptions, Stores};
-use crate::scan::table::ScanContext;
+use crate::scan::survey::OpenTable;
+use crate::scan::table::{CatalogTable, ScanContext};
 use crate::session::Settings;
 use crate::{Error, ErrorCode, Notice, Result, Session};
 
@@ -184,11 +186,16 @@ impl Engine {
             .with_file_statistics_cache_limit(0)
             .with_metadata_cache_limit(0)
             .build_arc()?;
+        let known = KnownFiles::new(Arc::clone(&catalog))?;
         let shared = Shared {
             catalog,
             started_at_us: clock.now().timestamp_micros(),
             clock,
-            scan: Arc::new(ScanContext { stores, footers: Arc::new(Footers::new(config.footer_cache_bytes)) }),
+            scan: Arc::new(ScanContext {
+                stores,
+                footers: Arc::new(Footers::new(config.footer_cache_bytes, Some(Arc::clone(&known)))),
+                known,
+            }),
             memory: GlobalMemory::new(to_usize(config.memory_limit_bytes)),
             session_config: session_config(config.threads),
             template: template()?,
@@ -330,17 +337,18 @@ impl Engine {
             return Ok(Outcome { schema: None, stream, tag, notices: Vec::new(), stats: context.stats });
         }
         let (engine, statement, own) = (Arc::clone(self), Arc::clone(&prepared.statement), session.clone());
-        let cancel = context.cancel.clone();
+        let (cancel, stats) = (context.cancel.clone(), Arc::clone(&context.stats));
         // Not on the workers: SHOW and SET answer while heavy queries compute.
         let work = async move {
             let mut own = own;
             let snapshot = own.pinned.clone().unwrap_or_else(|| engine.catalog().snapshot());
-            let planner = ViewColumns { engine: Arc::clone(&engine) };
+            let planner = ViewColumns { engine: Arc::clone(&engine), run: QueryRun::new(context) };
             let command = CommandContext {
                 catalog: &engine.shared.catalog,
                 snapshot,
                 stores: &engine.shared.scan.stores,
                 planner: &planner,
+                opener: &planner,
             };
             let answer = Box::pin(command::run(&command, &mut own, &statement.statement)).await?;
             Ok((own, answer))
@@ -352,7 +360,7 @@ impl Engine {
             Some(batch) => single_batch(batch),
             None => futures::stream::empty().boxed(),
         };
-        Ok(Outcome { schema, stream, tag: answer.tag, notices: answer.notices, stats: context.stats })
+        Ok(Outcome { schema, stream, tag: answer.tag, notices: answer.notices, stats })
     }
 
     fn plan_context(&self, session: &Session, run: Arc<QueryRun>) -> PlanContext {
@@ -404,9 +412,21 @@ impl Engine {
     }
 }
 
-/// Says what columns a view's query has, for `CREATE VIEW`.
+/// Says what columns a view's query has, for `CREATE VIEW`, and opens tables for `ANALYZE`.
 struct ViewColumns {
     engine: Arc<Engine>,
+    /// The command's own: what it reads counts.
+    run: Arc<QueryRun>,
+}
+
+impl command::TableOpener for ViewColumns {
+    fn open(&self, session: &Session, table: &Arc<Table>) -> Result<OpenTable> {
+        let context = self.engine.plan_context(session, Arc::clone(&self.run));
+        let shared = &self.engine.shared;
+        let partitions = shared.partitions(&context.snapshot, table, context.now)?;
+        let opened = CatalogTable::new(Arc::clone(table), partitions, Arc::clone(&shared.scan), Arc::clone(&self.run))?;
+        OpenTable::new(opened, session_state(context)?)
+    }
 }
 
 #[async_trait::async_trait]

@@ -4,8 +4,10 @@
 #![allow(clippy::disallowed_methods, reason = "tests are steered by the environment, not by a configuration")]
 
 mod concurrency;
+mod drift;
 mod durability;
 mod errors;
+mod facts;
 mod hostile;
 mod memory;
 mod monitoring;

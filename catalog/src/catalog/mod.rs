@@ -9,6 +9,7 @@
 
 #[cfg(test)]
 mod crash_tests;
+mod file_facts;
 mod partition_lists;
 #[cfg(test)]
 pub(crate) mod places;
@@ -31,6 +32,7 @@ use crate::store::connection::Connection;
 use crate::store::write::{self, Transaction};
 use crate::store::{self, OpenStore, postgres, read, sqlite};
 use crate::{Change, Error, Location, PartitionList, Result, Snapshot, Table, TableVersion};
+use file_facts::{FactsCache, FactsUsage};
 use partition_lists::PartitionLists;
 use published::Published;
 use watch::Watch;
@@ -43,15 +45,23 @@ pub struct Catalog {
     path: String,
     published: Arc<Published>,
     /// The connection that changes anything; one commit at a time.
-    writer: Mutex<Box<dyn Connection>>,
+    writer: Mutex<Writer>,
     /// `None` for a catalog in memory, whose readers take the writer's turn.
     reader: Option<Mutex<Box<dyn Connection>>>,
     partition_lists: Mutex<PartitionLists>,
+    facts_cache: FactsCache,
     now_ms: NowMs,
     /// Keeps up with other servers, where there can be any.
     watch: Option<Watch>,
     /// Declared last, so that it is given up after the connections are closed.
     _lock: Option<store::FileLock>,
+}
+
+/// What a commit needs to itself.
+struct Writer {
+    connection: Box<dyn Connection>,
+    /// What the store holds of data files; `None` until somebody has counted.
+    facts_usage: Option<FactsUsage>,
 }
 
 impl Catalog {
@@ -110,9 +120,10 @@ impl Catalog {
         Ok(Arc::new(Self {
             path: store.writer.name().to_owned(),
             published,
-            writer: Mutex::new(store.writer),
+            writer: Mutex::new(Writer { connection: store.writer, facts_usage: None }),
             reader: store.reader.map(Mutex::new),
             partition_lists: Mutex::new(PartitionLists::default()),
+            facts_cache: FactsCache::default(),
             now_ms,
             watch,
             _lock: store.lock,
@@ -136,7 +147,7 @@ impl Catalog {
     /// The first change that is refused; the catalog is then as it was.
     pub fn commit(&self, changes: Vec<Change>) -> Result<Arc<Snapshot>> {
         let mut writer = self.writer.lock();
-        let mut transaction = Transaction::begin(writer.as_mut())?;
+        let mut transaction = Transaction::begin(writer.connection.as_mut())?;
         let base = self.newest(&mut transaction)?;
         let oldest_elsewhere = self.oldest_elsewhere(&mut transaction)?;
         let mut draft = Draft::new(&base, transaction, (self.now_ms)());
@@ -155,7 +166,7 @@ impl Catalog {
         write: impl FnOnce(&Snapshot, &mut Transaction<'_>) -> Result<(T, i64)>,
     ) -> Result<T> {
         let mut writer = self.writer.lock();
-        let mut transaction = Transaction::begin(writer.as_mut())?;
+        let mut transaction = Transaction::begin(writer.connection.as_mut())?;
         let base = self.newest(&mut transaction)?;
         let (written, next_id) = write(&base, &mut transaction)?;
         let mut snapshot = read::load(transaction.connection(), None)?;
@@ -217,7 +228,7 @@ impl Catalog {
     pub(crate) fn read<T>(&self, read: impl FnOnce(&mut dyn Connection) -> Result<T>) -> Result<T> {
         match &self.reader {
             Some(reader) => read(reader.lock().as_mut()),
-            None => read(self.writer.lock().as_mut()),
+            None => read(self.writer.lock().connection.as_mut()),
         }
     }
 

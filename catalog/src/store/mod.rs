@@ -12,6 +12,7 @@
 //! every store; only the [`connection::Connection`] differs.
 
 pub(crate) mod connection;
+pub(crate) mod files;
 mod lock;
 pub(crate) mod partition_key;
 pub mod postgres;

@@ -14,14 +14,17 @@ use limnos_catalog::{Catalog, Change, Column, Snapshot, Table, TableKind, TableN
 
 use crate::parse::{ObjectName, Statement};
 use crate::scan::store::Stores;
+use crate::scan::survey::OpenTable;
 use crate::{CommandTag, Error, ErrorCode, Notice, Result, Session};
 
 mod alter;
+mod analyze;
 mod answer;
 mod comment;
 mod crawl;
 mod database;
 mod describe;
+mod drift;
 mod partition;
 mod pattern;
 mod projection;
@@ -29,6 +32,7 @@ mod repair;
 mod setting;
 mod show;
 mod show_create;
+mod show_stats;
 mod table;
 mod version;
 
@@ -42,6 +46,15 @@ pub trait ViewPlanner: Send + Sync {
     async fn columns(&self, session: &Session, query: &Query) -> Result<Vec<Column>>;
 }
 
+/// Opens tables to look at their files. The engine does; commands only ask.
+pub trait TableOpener: Send + Sync {
+    /// `table`, which has files, for reading as `session`.
+    ///
+    /// # Errors
+    /// Partition values that their keys' types can't hold.
+    fn open(&self, session: &Session, table: &Arc<Table>) -> Result<OpenTable>;
+}
+
 /// What commands work on.
 pub struct CommandContext<'a> {
     pub catalog: &'a Arc<Catalog>,
@@ -49,6 +62,7 @@ pub struct CommandContext<'a> {
     pub snapshot: Arc<Snapshot>,
     pub stores: &'a Arc<Stores>,
     pub planner: &'a dyn ViewPlanner,
+    pub opener: &'a dyn TableOpener,
 }
 
 /// The answer of a command.
@@ -111,6 +125,9 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
         }
         Statement::RepairTable { table, add, drop } => repair::repair(context, session, table, *add, *drop).await,
         Statement::Crawl { location, database } => crawl::crawl(context, session, location, database.as_deref()).await,
+        Statement::Analyze(analyze) => analyze::analyze(context, session, analyze).await,
+        Statement::ShowStats { table } => show_stats::show_stats(context, session, table).await,
+        Statement::ShowDrift { table } => drift::show_drift(context, session, table).await,
         Statement::ShowDatabases { pattern } => show::databases(context, session, pattern.as_ref()),
         Statement::ShowTables { database, pattern, views_only } => {
             show::tables(context, session, database.as_deref(), pattern.as_ref(), *views_only)
@@ -156,6 +173,8 @@ pub fn schema(statement: &Statement) -> Option<SchemaRef> {
         Statement::Crawl { .. } => return Some(answer::crawl_schema()),
         Statement::ShowVersions { .. } => return Some(version::schema()),
         Statement::ShowTableProperties { property: Some(_), .. } => answer::SHOW_PROPERTY,
+        Statement::ShowStats { .. } => return Some(show_stats::schema()),
+        Statement::ShowDrift { .. } => return Some(drift::schema()),
         Statement::ShowDatabases { .. } => answer::SHOW_DATABASES,
         Statement::ShowTables { .. } => answer::SHOW_TABLES,
         Statement::ShowColumns { .. } => answer::SHOW_COLUMNS,

@@ -73,6 +73,7 @@ pub(crate) fn parse_one(cursor: &mut Cursor<'_>) -> Result<Statement> {
         Some("COMMENT") => ddl::comment(cursor)?,
         Some("MSCK") => ddl::repair(cursor)?,
         Some("CRAWL") => ddl::crawl(cursor)?,
+        Some("ANALYZE" | "ANALYSE") => ddl::analyze(cursor)?,
         Some("DESCRIBE" | "DESC") => ddl::describe(cursor)?,
         Some("SHOW") => ddl::show(cursor)?,
         Some(word) => match session::statement(word, cursor)? {

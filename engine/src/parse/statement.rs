@@ -116,6 +116,16 @@ pub enum Statement {
         location: String,
         database: Option<String>,
     },
+    /// ANALYZE t, ANALYZE TABLE t COMPUTE STATISTICS.
+    Analyze(Analyze),
+    /// SHOW STATS FOR t.
+    ShowStats {
+        table: ObjectName,
+    },
+    /// SHOW DRIFT t.
+    ShowDrift {
+        table: ObjectName,
+    },
     ShowDatabases {
         pattern: Option<NamePattern>,
     },
@@ -305,6 +315,23 @@ pub struct Explain {
     pub analyze: bool,
     pub verbose: bool,
     pub query: Box<Query>,
+}
+
+/// ANALYZE in Hive's words or PostgreSQL's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Analyze {
+    pub table: ObjectName,
+    /// Keys, lower case, each with the value it must have; `None` is any, `Some(None)` is NULL. Empty: all partitions.
+    pub partition: Vec<(String, Option<Option<String>>)>,
+    pub columns: AnalyzedColumns,
+}
+
+/// Of which columns distinct values are counted, for which all rows must be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnalyzedColumns {
+    None,
+    All,
+    Named(Vec<String>),
 }
 
 /// CREATE EXTERNAL TABLE in Hive's words.

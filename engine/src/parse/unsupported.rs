@@ -32,8 +32,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("UNLOAD", "UNLOAD"),
     ("OPTIMIZE", "OPTIMIZE"),
     ("VACUUM", "VACUUM"),
-    ("ANALYZE", "ANALYZE"),
-    ("ANALYSE", "ANALYZE"),
     ("CLUSTER", "CLUSTER"),
     ("REINDEX", "REINDEX"),
     ("REFRESH MATERIALIZED VIEW", "REFRESH MATERIALIZED VIEW"),
@@ -98,7 +96,6 @@ pub(crate) fn name(cursor: &Cursor<'_>) -> Option<String> {
             | "SEQUENCE"
             | "SERVER"
             | "STATISTICS"
-            | "STATS"
             | "SUBSCRIPTION"
             | "SYSTEM"
             | "TABLE"

@@ -84,7 +84,10 @@ impl CatalogProvider for LakeCatalog {
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         let context = &self.context;
         Some(match name {
-            "pg_catalog" => Arc::new(PgCatalogSchema::new(&context.snapshot, context.session.clone())),
+            "pg_catalog" => {
+                let schema = PgCatalogSchema::new(&context.snapshot, context.session.clone());
+                Arc::new(schema.with_known(&context.snapshot, &context.shared.scan.known))
+            }
             "information_schema" => Arc::new(InformationSchema::new(&context.snapshot, &context.session)),
             SYSTEM_SCHEMA => Arc::new(SystemSchema(Arc::clone(&context.shared.system))),
             FILE_TABLE_DATABASE => Arc::new(FileSchema { context: Arc::clone(context) }),

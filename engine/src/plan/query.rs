@@ -114,7 +114,7 @@ pub(crate) async fn plan_view(context: PlanContext, sql: &str, view: &Table) -> 
 }
 
 /// The session in which one query is planned and run: its own runtime, its own catalogs, nothing that SQL could set.
-fn session_state(context: PlanContext) -> Result<SessionState> {
+pub(crate) fn session_state(context: PlanContext) -> Result<SessionState> {
     let shared = Arc::clone(&context.shared);
     let (run, now) = (Arc::clone(&context.run), context.now);
     let pool = QueryPool::new(Arc::clone(&shared.memory), shared.query_memory_limit(), Arc::clone(&run.stats));

@@ -3,11 +3,13 @@
 //! Nothing here does I/O: partitions come from the catalog or follow from a table's properties, row groups come from
 //! footers that were read.
 
+mod nan;
 mod partition;
 pub mod projection;
 mod row_group;
 mod source;
 
+pub(crate) use nan::decidable;
 pub use partition::{PartitionIndex, is_partition_only};
-pub(crate) use row_group::prune_row_groups;
+pub(crate) use row_group::{prune_files, prune_row_groups};
 pub use source::{KeptPartitions, Partitions};

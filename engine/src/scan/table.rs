@@ -1,8 +1,9 @@
 //! [`CatalogTable`]: a table of the catalog as DataFusion scans it.
 //!
 //! In: projection, filters and limit from the planner. Out: a `DataSourceExec` over the files that survive. In order:
-//! partitions are pruned in memory; what is left is listed; footers of a bounded number of files are read (from the
-//! cache when it has them) and their row groups pruned; files without a surviving row group are dropped.
+//! partitions are pruned in memory; what is left is listed; files are pruned by what is known of them ([`super::facts`]);
+//! footers that are needed all the same are read, a bounded number of them, and their row groups pruned; files without a
+//! surviving row group, or without a row, are dropped. A query of keys alone then needs no file at all.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,30 +23,34 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use limnos_catalog::partition::hive_path;
-use limnos_catalog::{FileFormat, StorageDescriptor, Table, TableKind};
+use limnos_catalog::{FileFacts, FileFormat, FileVersion, StorageDescriptor, Table, TableKind};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use parquet::file::metadata::ParquetMetaData;
 
+use super::facts::statistics::{Total, distinct_count, file_statistics, key_statistics};
+use super::facts::{KnownFiles, file_version, read_as};
 use super::format::text_source;
+use super::known_rows::{KnownFile, KnownRows};
 use super::listing::{File, Folder, list_each, list_folders, list_location};
 use super::parquet::{
-    CaseInsensitiveAdapterFactory, FileKey, Footers, NamedFileSource, ReaderFactory, SmallFiles, file_statistics,
+    CaseInsensitiveAdapterFactory, FOOTER_CONCURRENCY, FileKey, Footer, Footers, FootersAhead, NamedFileSource,
+    ReaderFactory, SmallFiles,
 };
 use super::report::{ScanReport, add};
 use super::schema::table_schema;
 use super::store::{LOCAL_STORE_URL, Location, MeteredStore, StoreCounters, Stores};
 use crate::error::to_datafusion;
 use crate::execute::QueryRun;
-use crate::prune::{KeptPartitions, PartitionIndex, Partitions, is_partition_only, prune_row_groups};
+use crate::prune::{KeptPartitions, PartitionIndex, Partitions, is_partition_only, prune_files, prune_row_groups};
 use crate::{Error, Result};
 
 /// Footers read at plan time: beyond this many files, only cached ones are used. They are not wasted: execution needs
 /// them again and finds them in the cache.
 const PLAN_FOOTERS_MAX: usize = 1024;
 
-/// Footers read at the same time.
-const FOOTER_CONCURRENCY: usize = 32;
+/// Files that get statistics of their own: some hundred bytes for each column. Of more files only the total is told.
+const FILE_STATISTICS_MAX: usize = 4096;
 
 /// What all scans of an engine share.
 #[derive(Debug)]
@@ -54,20 +59,22 @@ pub struct ScanContext {
     pub stores: Arc<Stores>,
     /// The footer cache.
     pub footers: Arc<Footers>,
+    /// What is known of files without opening them.
+    pub known: Arc<KnownFiles>,
 }
 
 /// One table in one snapshot, for one query.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CatalogTable {
-    table: Arc<Table>,
-    storage: StorageDescriptor,
-    partitions: Partitions,
-    context: Arc<ScanContext>,
+    pub(super) table: Arc<Table>,
+    pub(super) storage: StorageDescriptor,
+    pub(crate) partitions: Partitions,
+    pub(crate) context: Arc<ScanContext>,
     /// Where this query's scans report and register their stores.
-    run: Arc<QueryRun>,
+    pub(super) run: Arc<QueryRun>,
     schema: SchemaRef,
-    file_schema: SchemaRef,
-    keys: Vec<FieldRef>,
+    pub(crate) file_schema: SchemaRef,
+    pub(crate) keys: Vec<FieldRef>,
     /// Files given by name instead of a location, for file paths used as tables.
     files: Option<Vec<File>>,
 }
@@ -106,7 +113,7 @@ impl CatalogTable {
     }
 
     /// The files of the partitions that were kept.
-    async fn list(
+    pub(super) async fn list(
         &self,
         store: &dyn ObjectStore,
         location: &Location,
@@ -158,29 +165,48 @@ impl CatalogTable {
         )))
     }
 
-    /// The footers of `files`: all of them where there are few, the cached ones where there are many.
-    async fn footers(
+    /// Asks the catalog what it knows of `files`.
+    fn look_up(&self, store_url: &str, files: Vec<File>) -> Vec<Candidate> {
+        let versions: Vec<FileVersion> = files.iter().map(|file| file_version(store_url, &file.meta)).collect();
+        let read_as = read_as(&self.table.definition, &self.storage);
+        let facts = self.context.known.get(&versions, read_as.as_deref());
+        files.into_iter().zip(facts).map(|(file, facts)| Candidate { file, facts, footer: None }).collect()
+    }
+
+    /// Fills in the footers of `files`. With `for_rows` those of all files, since the rows will be read; else only of
+    /// files of which nothing is known. Where there are many to read, only the cached ones are taken.
+    async fn add_footers(
         &self,
         store: &Arc<dyn ObjectStore>,
         store_url: &Arc<str>,
-        files: &[File],
+        files: &mut [Candidate],
         small_files: &Arc<SmallFiles>,
-    ) -> Result<Vec<Option<Arc<ParquetMetaData>>>> {
-        let read_all = files.len() <= PLAN_FOOTERS_MAX;
-        let reads = files.iter().map(|file| {
-            let (meta, store, footers) = (file.meta.clone(), Arc::clone(store), Arc::clone(&self.context.footers));
-            let (key, small_files) = (FileKey::new(store_url, &file.meta), Arc::clone(small_files));
-            async move {
-                if !read_all && !footers.contains(&key) {
-                    return Ok(None);
-                }
-                footers.get(&key, &store, &meta, &small_files).await.map(Some)
-            }
-        });
-        stream::iter(reads.collect::<Vec<_>>()).buffered(FOOTER_CONCURRENCY).try_collect().await
+        for_rows: bool,
+    ) -> Result<()> {
+        let keys: Vec<FileKey> = files.iter().map(|candidate| FileKey::new(store_url, &candidate.file.meta)).collect();
+        let is_cached: Vec<bool> = keys.iter().map(|key| self.context.footers.contains(key)).collect();
+        let is_needed = |candidate: &Candidate| for_rows || candidate.facts.is_none();
+        let uncached = files.iter().zip(&is_cached).filter(|(candidate, cached)| !**cached && is_needed(candidate));
+        let read_all = uncached.count() <= PLAN_FOOTERS_MAX;
+        let reads: Vec<_> = (files.iter().zip(keys).zip(is_cached).enumerate())
+            .filter(|(_, ((candidate, _), cached))| *cached || (read_all && is_needed(candidate)))
+            .map(|(index, ((candidate, key), _))| {
+                let (meta, store, footers) =
+                    (candidate.file.meta.clone(), Arc::clone(store), Arc::clone(&self.context.footers));
+                let small_files = Arc::clone(small_files);
+                async move { Ok::<_, Error>((index, footers.get(&key, &store, &meta, &small_files).await?)) }
+            })
+            .collect();
+        let footers: Vec<(usize, Footer)> = stream::iter(reads).buffered(FOOTER_CONCURRENCY).try_collect().await?;
+        for (index, footer) in footers {
+            let candidate = &mut files[index];
+            candidate.facts = candidate.facts.take().or(footer.facts);
+            candidate.footer = Some(footer.metadata);
+        }
+        Ok(())
     }
 
-    async fn plan(
+    pub(super) async fn plan(
         &self,
         state: &dyn Session,
         projection: Option<&[usize]>,
@@ -202,50 +228,52 @@ impl CatalogTable {
             counters,
             ..ScanReport::default()
         };
-        let mut files = self.list(store.as_ref(), &location, &partitions).await.map_err(to_datafusion)?;
+        let files = self.list(store.as_ref(), &location, &partitions).await.map_err(to_datafusion)?;
         report.files_total = files.len() as u64;
 
         let store_url: Arc<str> = Arc::from(location.store_url.as_str());
         let small_files = Arc::new(SmallFiles::default());
-        let mut statistics: Vec<Option<Statistics>> = vec![None; files.len()];
         let row_filters: Vec<Expr> = {
             let names = self.key_names();
             filters.iter().filter(|filter| !is_partition_only(filter, &names)).cloned().collect()
         };
+        let mut files = self.look_up(&store_url, files);
+        self.prune_known(state, &mut files, &row_filters)?;
         // A LIMIT without filters is answered from the first files: reading all footers would cost more than the scan.
-        let wants_footers = self.storage.format == FileFormat::Parquet && !(limit.is_some() && filters.is_empty());
-        if wants_footers {
-            let footers = self.footers(&store, &store_url, &files, &small_files).await.map_err(to_datafusion)?;
-            let known: Vec<Arc<ParquetMetaData>> = footers.iter().flatten().cloned().collect();
-            let mut surviving =
-                prune_row_groups(state, &known, &self.file_schema, &self.schema, &row_filters)?.into_iter();
-            let mut keep = Vec::with_capacity(files.len());
-            for (index, footer) in footers.iter().enumerate() {
-                let Some(footer) = footer else {
-                    report.files_unread += 1;
-                    keep.push(true);
-                    continue;
-                };
-                let row_groups = surviving.next().unwrap_or(footer.num_row_groups());
-                report.row_groups_total += footer.num_row_groups() as u64;
-                report.row_groups_kept += row_groups as u64;
-                keep.push(row_groups > 0);
-                if row_groups > 0 {
-                    statistics[index] = Some(file_statistics(footer, &self.file_schema)?);
-                }
-            }
-            let mut index = 0..;
-            files.retain(|_| index.next().is_some_and(|index| keep[index]));
-            let mut index = 0..;
-            statistics.retain(|_| index.next().is_some_and(|index| keep[index]));
+        let is_parquet = self.storage.format == FileFormat::Parquet;
+        if is_parquet && !(limit.is_some() && filters.is_empty()) {
+            // With filters on rows the plan has to run, and running it needs the footers of what is left.
+            let for_rows = !row_filters.is_empty();
+            let read = self.add_footers(&store, &store_url, &mut files, &small_files, for_rows);
+            read.await.map_err(to_datafusion)?;
+            self.prune_known(state, &mut files, &row_filters)?;
+            self.prune_row_groups(state, &mut files, &row_filters, &mut report)?;
         }
         report.files_kept = files.len() as u64;
-        report.bytes_kept = files.iter().map(|file| file.meta.size).sum();
+        report.bytes_kept = files.iter().map(|candidate| candidate.file.meta.size).sum();
 
         let scan_url = self.run.register_scan(Arc::clone(&store), report)?;
-        let (partitioned, total) = self.partitioned_files(&partitions.index, files, statistics)?;
+        let is_wanted = self.wanted_columns(projection, &row_filters);
+        let ahead = match limit {
+            None if is_parquet => {
+                let unread = files.iter().filter(|candidate| candidate.footer.is_none() && candidate.facts.is_some());
+                unread.map(|candidate| candidate.file.meta.clone()).take(PLAN_FOOTERS_MAX).collect()
+            }
+            _ => Vec::new(),
+        };
+        let (partitioned, mut total) = self.partitioned_files(&partitions.index, &files, &is_wanted)?;
+        if limit.is_some() {
+            // So many rows are in the files; fewer may come out.
+            total = total.to_inexact();
+        }
+        if row_filters.is_empty()
+            && let Some(plan) = self.known_rows(state, projection, &files, &partitioned, &total)?
+        {
+            return Ok(plan);
+        }
         let groups = balance(partitioned, state.config().target_partitions());
-        let source = self.source(state, &store, &store_url, location.is_remote(), small_files)?;
+        let ahead = Arc::new(FootersAhead::new(ahead));
+        let source = self.source(state, &store, &store_url, location.is_remote(), small_files, ahead)?;
         let config = FileScanConfigBuilder::new(scan_url, source)
             .with_file_groups(groups)
             .with_statistics(total)
@@ -256,6 +284,89 @@ impl CatalogTable {
         Ok(DataSourceExec::from_data_source(config))
     }
 
+    /// Drops the files that are known to hold no row that `filters` let pass.
+    fn prune_known(&self, state: &dyn Session, files: &mut Vec<Candidate>, filters: &[Expr]) -> DataFusionResult<()> {
+        files.retain(|candidate| candidate.facts.as_ref().is_none_or(|facts| facts.row_count > 0));
+        if filters.is_empty() || files.iter().all(|candidate| candidate.facts.is_none()) {
+            return Ok(());
+        }
+        let facts: Vec<_> = files.iter().map(|candidate| candidate.facts.clone()).collect();
+        let keep = prune_files(state, &facts, &self.file_schema, &self.schema, filters)?;
+        retain(files, &keep);
+        Ok(())
+    }
+
+    /// Drops the files whose footers exclude all their row groups, and counts.
+    fn prune_row_groups(
+        &self,
+        state: &dyn Session,
+        files: &mut Vec<Candidate>,
+        filters: &[Expr],
+        report: &mut ScanReport,
+    ) -> DataFusionResult<()> {
+        let footers: Vec<Arc<ParquetMetaData>> = files.iter().filter_map(|file| file.footer.clone()).collect();
+        let surviving = prune_row_groups(state, &footers, &self.file_schema, &self.schema, filters)?;
+        let mut surviving = surviving.into_iter();
+        let mut keep = Vec::with_capacity(files.len());
+        for candidate in files.iter() {
+            match (&candidate.footer, &candidate.facts) {
+                (Some(footer), _) => {
+                    let row_groups = surviving.next().unwrap_or(footer.num_row_groups());
+                    report.row_groups_total += footer.num_row_groups() as u64;
+                    report.row_groups_kept += row_groups as u64;
+                    keep.push(row_groups > 0);
+                }
+                (None, Some(facts)) => {
+                    report.row_groups_total += facts.row_group_count;
+                    report.row_groups_kept += facts.row_group_count;
+                    keep.push(true);
+                }
+                (None, None) => {
+                    report.files_unread += 1;
+                    keep.push(true);
+                }
+            }
+        }
+        retain(files, &keep);
+        Ok(())
+    }
+
+    /// Which of the file columns a plan asks for: statistics of the others are of no use.
+    fn wanted_columns(&self, projection: Option<&[usize]>, filters: &[Expr]) -> Vec<bool> {
+        let named: HashSet<String> =
+            filters.iter().flat_map(|filter| filter.column_refs()).map(|column| column.name.clone()).collect();
+        let is_projected = |index: usize| projection.is_none_or(|projection| projection.contains(&index));
+        let fields = self.file_schema.fields().iter().enumerate();
+        fields.map(|(index, field)| is_projected(index) || named.contains(field.name())).collect()
+    }
+
+    /// The rows without the files, where keys alone are asked for and it is known how many rows each file has.
+    fn known_rows(
+        &self,
+        state: &dyn Session,
+        projection: Option<&[usize]>,
+        files: &[Candidate],
+        partitioned: &[PartitionedFile],
+        total: &Statistics,
+    ) -> DataFusionResult<Option<Arc<dyn ExecutionPlan>>> {
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let projection = projection.unwrap_or(&all);
+        let key_start = self.file_schema.fields().len();
+        if projection.iter().any(|index| *index < key_start) {
+            return Ok(None);
+        }
+        let mut known = Vec::with_capacity(files.len());
+        for (candidate, file) in files.iter().zip(partitioned) {
+            let Some(facts) = &candidate.facts else { return Ok(None) };
+            let values = projection.iter().map(|index| file.partition_values[index - key_start].clone()).collect();
+            known.push(KnownFile { row_count: facts.row_count, values });
+        }
+        let statistics = total.clone().project(Some(&projection.to_vec()));
+        let schema = Arc::new(self.schema.project(projection)?);
+        let partitions = state.config().target_partitions();
+        Ok(Some(Arc::new(KnownRows::new(self.table.name.to_string(), schema, known, statistics, partitions))))
+    }
+
     fn source(
         &self,
         state: &dyn Session,
@@ -263,6 +374,7 @@ impl CatalogTable {
         store_url: &Arc<str>,
         is_remote: bool,
         small_files: Arc<SmallFiles>,
+        ahead: Arc<FootersAhead>,
     ) -> DataFusionResult<Arc<dyn FileSource>> {
         let keys = self.keys.clone();
         let table_schema = TableSchema::builder(Arc::clone(&self.file_schema)).with_table_partition_cols(keys).build();
@@ -277,6 +389,7 @@ impl CatalogTable {
             is_remote,
             footers: Arc::clone(&self.context.footers),
             small_files,
+            ahead,
         };
         let source = ParquetSource::new(table_schema)
             .with_table_parquet_options(options)
@@ -288,49 +401,67 @@ impl CatalogTable {
     fn partitioned_files(
         &self,
         partitions: &PartitionIndex,
-        files: Vec<File>,
-        statistics: Vec<Option<Statistics>>,
+        files: &[Candidate],
+        is_wanted: &[bool],
     ) -> DataFusionResult<(Vec<PartitionedFile>, Statistics)> {
+        let column_count = self.schema.fields().len();
         let unknown = Statistics::new_unknown(&self.file_schema);
+        let keeps_own = files.len() <= FILE_STATISTICS_MAX;
         let mut partitioned = Vec::with_capacity(files.len());
-        let mut all_known = !files.is_empty();
-        for (file, statistics) in files.into_iter().zip(statistics) {
-            all_known &= statistics.is_some();
-            let mut statistics = statistics.unwrap_or_else(|| unknown.clone());
+        let mut total = Some(Total::new(column_count));
+        for Candidate { file, facts, .. } in files {
+            let known = facts.as_ref().map(|facts| file_statistics(facts, &self.file_schema, is_wanted));
+            let row_count = known.as_ref().map_or(Precision::Absent, |known| known.num_rows);
             let values = match file.partition {
                 Some(partition) => partitions.row(partition)?,
                 None => Vec::new(),
             };
             // `PartitionedFile::with_statistics` claims that no key is NULL: written out here, where one may be.
-            for value in &values {
-                statistics.column_statistics.push(if value.is_null() {
-                    ColumnStatistics { null_count: statistics.num_rows, ..ColumnStatistics::new_unknown() }
-                } else {
-                    ColumnStatistics {
-                        null_count: Precision::Exact(0),
-                        min_value: Precision::Exact(value.clone()),
-                        max_value: Precision::Exact(value.clone()),
-                        ..ColumnStatistics::new_unknown()
-                    }
-                });
+            let keys: Vec<ColumnStatistics> = values.iter().map(|value| key_statistics(value, row_count)).collect();
+            let mut statistics = known.unwrap_or_else(|| unknown.clone());
+            statistics.column_statistics.extend(keys.iter().cloned());
+            match (&mut total, &row_count) {
+                (Some(total), Precision::Exact(row_count)) => total.add(&statistics, *row_count),
+                _ => total = None,
             }
-            let mut new = PartitionedFile::from(file.meta).with_partition_values(values);
+            if !keeps_own {
+                statistics = unknown.clone();
+                statistics.column_statistics.extend(keys);
+            }
+            let mut new = PartitionedFile::from(file.meta.clone()).with_partition_values(values);
             new.statistics = Some(Arc::new(statistics));
             partitioned.push(new);
         }
-        let total = if all_known {
-            Statistics::try_merge_iter(partitioned.iter().filter_map(|file| file.statistics.as_deref()), &self.schema)?
-        } else {
-            let mut total = Statistics::new_unknown(&self.schema);
-            let bytes: u64 = partitioned.iter().map(|file| file.object_meta.size).sum();
-            total.total_byte_size = Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX));
-            if partitioned.is_empty() {
-                total.num_rows = Precision::Exact(0);
+        let total = match total {
+            Some(total) => {
+                let known = || files.iter().filter_map(|candidate| candidate.facts.as_deref());
+                total.finish(|index| match self.file_schema.fields().get(index) {
+                    Some(field) if is_wanted[index] => distinct_count(known(), field),
+                    _ => None,
+                })
             }
-            total
+            None => {
+                let mut total = Statistics::new_unknown(&self.schema);
+                let bytes: u64 = partitioned.iter().map(|file| file.object_meta.size).sum();
+                total.total_byte_size = Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX));
+                total
+            }
         };
         Ok((partitioned, total))
     }
+}
+
+/// A file on its way through planning.
+#[derive(Debug)]
+struct Candidate {
+    file: File,
+    facts: Option<Arc<FileFacts>>,
+    footer: Option<Arc<ParquetMetaData>>,
+}
+
+fn retain(files: &mut Vec<Candidate>, keep: &[bool]) {
+    let mut index = 0..;
+    files.retain(|_| index.next().and_then(|index: usize| keep.get(index)).copied().unwrap_or(true));
 }
 
 /// `base` and a relative path below it, taken as spelled (`%3A` stays).

@@ -90,7 +90,10 @@ pub(crate) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.take_words("SESSION AUTHORIZATION") {
         return Ok(Statement::Show { name: Some("session_authorization".to_owned()) });
     }
-    for what in ["FUNCTIONS", "CATALOGS", "STATS", "GRANTS", "ROLES"] {
+    if let Some(statement) = super::statistics::show(cursor)? {
+        return Ok(statement);
+    }
+    for what in ["FUNCTIONS", "CATALOGS", "GRANTS", "ROLES"] {
         if cursor.peek_words(what) {
             return Err(unsupported::error(&start));
         }

@@ -312,6 +312,25 @@ fn drops_and_alterations() {
         ("MSCK REPAIR TABLE a", format!("RepairTable {{ table: {}, add: true, drop: false }}", name("a"))),
         ("MSCK REPAIR TABLE a DROP PARTITIONS", format!("RepairTable {{ table: {}, add: false, drop: true }}", name("a"))),
         ("msck repair table a sync partitions", format!("RepairTable {{ table: {}, add: true, drop: true }}", name("a"))),
+        (
+            "ANALYZE TABLE a PARTITION (dt = 'x', hour) COMPUTE STATISTICS FOR COLUMNS b, c",
+            format!(
+                "Analyze(Analyze {{ table: {}, partition: [(\"dt\", Some(Some(\"x\"))), (\"hour\", None)], columns: Named([\"b\", \"c\"]) }})",
+                name("a")
+            ),
+        ),
+        (
+            "ANALYZE TABLE a COMPUTE STATISTICS FOR ALL COLUMNS",
+            format!("Analyze(Analyze {{ table: {}, partition: [], columns: All }})", name("a")),
+        ),
+        (
+            "analyze verbose a (b)",
+            format!("Analyze(Analyze {{ table: {}, partition: [], columns: Named([\"b\"]) }})", name("a")),
+        ),
+        ("ANALYZE verbose", format!("Analyze(Analyze {{ table: {}, partition: [], columns: None }})", name("verbose"))),
+        ("SHOW STATS FOR a", format!("ShowStats {{ table: {} }}", name("a"))),
+        ("SHOW STATS a", format!("ShowStats {{ table: {} }}", name("a"))),
+        ("SHOW DRIFT IN a", format!("ShowDrift {{ table: {} }}", name("a"))),
         ("CRAWL 's3://b/x/'", "Crawl { location: \"s3://b/x/\", database: None }".to_owned()),
         ("CRAWL '/x' INTO DATABASE d", "Crawl { location: \"/x\", database: Some(\"d\") }".to_owned()),
         ("CRAWL '/x' INTO d", "Crawl { location: \"/x\", database: Some(\"d\") }".to_owned()),

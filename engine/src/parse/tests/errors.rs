@@ -86,7 +86,6 @@ fn statements_that_are_not_built_are_named() {
         ("DECLARE c CURSOR FOR SELECT 1", "DECLARE CURSOR"),
         ("FETCH ALL FROM c", "FETCH"),
         ("VACUUM", "VACUUM"),
-        ("ANALYZE t", "ANALYZE"),
         ("DO $$ BEGIN END $$", "DO"),
         ("CALL p()", "CALL"),
         ("SHOW FUNCTIONS", "SHOW FUNCTIONS"),

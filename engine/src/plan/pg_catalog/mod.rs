@@ -9,6 +9,7 @@
 //!
 //! The functions are in [`crate::function`].
 
+pub(crate) mod analyzed;
 mod correlated;
 mod index;
 mod join_using;
@@ -35,6 +36,8 @@ use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
 use datafusion::common::Result;
 use limnos_catalog::Snapshot;
 use parking_lot::Mutex;
+
+use crate::scan::facts::KnownFiles;
 
 pub(crate) use index::CatalogIndex;
 pub(crate) use index::Relation;
@@ -126,6 +129,8 @@ impl SnapshotTables {
 pub struct PgCatalogSchema {
     tables: Arc<SnapshotTables>,
     session: SessionInfo,
+    /// Where what ANALYZE has counted is kept.
+    known: Option<(Arc<Snapshot>, Arc<KnownFiles>)>,
 }
 
 impl fmt::Debug for PgCatalogSchema {
@@ -137,7 +142,12 @@ impl fmt::Debug for PgCatalogSchema {
 impl PgCatalogSchema {
     /// The catalogs of `snapshot`. Cheap: tables are built when they are read, and kept with the snapshot.
     pub fn new(snapshot: &Arc<Snapshot>, session: SessionInfo) -> Self {
-        Self { tables: SnapshotTables::of(snapshot, &session), session }
+        Self { tables: SnapshotTables::of(snapshot, &session), session, known: None }
+    }
+
+    /// With the row counts that ANALYZE has left in `known`.
+    pub(crate) fn with_known(self, snapshot: &Arc<Snapshot>, known: &Arc<KnownFiles>) -> Self {
+        Self { known: Some((Arc::clone(snapshot), Arc::clone(known))), ..self }
     }
 }
 
@@ -157,6 +167,10 @@ impl SchemaProvider for PgCatalogSchema {
         let batch = match tables::session_table(relation, &self.tables.index, &self.session) {
             Some(batch) => batch?,
             None => self.tables.table(relation)?,
+        };
+        let batch = match &self.known {
+            Some((snapshot, known)) if name == "pg_class" => analyzed::fill(batch, snapshot, known)?,
+            _ => batch,
         };
         Ok(Some(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?)))
     }

@@ -33,7 +33,7 @@ impl PhysicalExprAdapterFactory for CaseInsensitiveAdapterFactory {
     }
 }
 
-/// The columns that the table declares with structs of other fields than the file's, by position in the file.
+/// The columns whose values [`NestedCast`] makes the table's, by position in the file.
 fn nested_casts(table_schema: &Schema, file_schema: &Schema) -> HashMap<usize, FieldRef> {
     let positions = file_positions(table_schema, file_schema);
     table_schema

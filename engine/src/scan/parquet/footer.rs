@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
+use limnos_catalog::FileFacts;
 use moka::future::Cache;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
@@ -19,6 +20,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use super::reader::SmallFiles;
+use crate::scan::facts::{KnownFiles, facts_of, file_version};
 use crate::scan::store::{file_changed, range_of_version, read_error};
 use crate::{Error, ErrorCode, Result};
 
@@ -56,25 +58,36 @@ impl FileKey {
     }
 }
 
+/// A footer, and the facts that were made of it; none where its columns can't be understood.
+#[derive(Debug, Clone)]
+pub struct Footer {
+    /// With page indexes where the file has them.
+    pub metadata: Arc<ParquetMetaData>,
+    /// See [`crate::scan::facts`].
+    pub facts: Option<Arc<FileFacts>>,
+}
+
 /// The cache. Grows to its bound in bytes of decoded metadata; concurrent readers of one file share one request.
 #[derive(Debug)]
 pub struct Footers {
-    cache: Cache<FileKey, Arc<ParquetMetaData>>,
+    cache: Cache<FileKey, Footer>,
+    /// Told of every footer that is read.
+    known: Option<Arc<KnownFiles>>,
     lookups: AtomicU64,
     misses: AtomicU64,
 }
 
 impl Footers {
     /// A cache of at most `bytes_max` bytes.
-    pub fn new(bytes_max: u64) -> Self {
+    pub fn new(bytes_max: u64, known: Option<Arc<KnownFiles>>) -> Self {
         let cache = Cache::builder()
             .max_capacity(bytes_max)
-            .weigher(|key: &FileKey, metadata: &Arc<ParquetMetaData>| {
+            .weigher(|key: &FileKey, footer: &Footer| {
                 let key_bytes = key.path.as_ref().len() + key.version.len() + 64;
-                u32::try_from(metadata.memory_size() + key_bytes).unwrap_or(u32::MAX)
+                u32::try_from(footer.metadata.memory_size() + key_bytes).unwrap_or(u32::MAX)
             })
             .build();
-        Self { cache, lookups: AtomicU64::new(0), misses: AtomicU64::new(0) }
+        Self { cache, known, lookups: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
     /// How many footers are held, and their bytes.
@@ -103,13 +116,20 @@ impl Footers {
         store: &Arc<dyn ObjectStore>,
         meta: &ObjectMeta,
         small_files: &SmallFiles,
-    ) -> Result<Arc<ParquetMetaData>> {
+    ) -> Result<Footer> {
         self.lookups.fetch_add(1, Ordering::Relaxed);
         self.cache
             .try_get_with(key.clone(), async {
                 self.misses.fetch_add(1, Ordering::Relaxed);
                 let url = format!("{}/{}", key.store_url, key.path);
-                read_footer(store, meta, small_files, &url).await.map(Arc::new)
+                let metadata = Arc::new(read_footer(store, meta, small_files, &url).await?);
+                // What a footer claims may panic whoever believes it; then nothing is known of the file.
+                let facts = catch_unwind(AssertUnwindSafe(|| facts_of(&metadata))).ok().flatten();
+                let facts = facts.map(|facts| match &self.known {
+                    Some(known) => known.tell(file_version(&key.store_url, meta), facts),
+                    None => Arc::new(facts),
+                });
+                Ok(Footer { metadata, facts })
             })
             .await
             .map_err(|error: Arc<Error>| (*error).clone())
@@ -247,13 +267,13 @@ mod tests {
 
     use super::*;
 
-    async fn footer_of(bytes: &[u8]) -> Result<Arc<ParquetMetaData>> {
+    async fn footer_of(bytes: &[u8]) -> Result<Footer> {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let path = Path::from("lake/x.parquet");
         store.put(&path, bytes.to_vec().into()).await.unwrap();
         let meta = store.head(&path).await.unwrap();
         let key = FileKey::new(&Arc::from("mem://"), &meta);
-        Footers::new(1 << 20).get(&key, &store, &meta, &SmallFiles::default()).await
+        Footers::new(1 << 20, None).get(&key, &store, &meta, &SmallFiles::default()).await
     }
 
     /// Files that claim to be Parquet and are not: each an error that names the file, none a panic.
@@ -287,7 +307,9 @@ mod tests {
                 assert!(matches!(error.code, ErrorCode::DataCorrupted | ErrorCode::ProgramLimitExceeded), "{error}");
             }
         }
-        assert_eq!(footer_of(&valid).await.unwrap().file_metadata().num_rows(), 3);
+        let footer = footer_of(&valid).await.unwrap();
+        assert_eq!(footer.metadata.file_metadata().num_rows(), 3);
+        assert_eq!(footer.facts.unwrap().row_count, 3);
     }
 
     fn sample() -> Vec<u8> {

@@ -8,7 +8,8 @@ mod source;
 mod statistics;
 
 pub use adapter::CaseInsensitiveAdapterFactory;
-pub use footer::{FileKey, Footers};
-pub use reader::{ReaderFactory, SmallFiles};
+pub use footer::{FileKey, Footer, Footers};
+pub(crate) use reader::FOOTER_CONCURRENCY;
+pub use reader::{FootersAhead, ReaderFactory, SmallFiles};
 pub use source::NamedFileSource;
-pub(crate) use statistics::{RowGroupStatistics, file_statistics};
+pub(crate) use statistics::RowGroupStatistics;

@@ -4,21 +4,109 @@
 //! found by name without regard to case, at every depth, through lists and maps; one that the file lacks is NULL; leaves of
 //! another type are cast. DataFusion's own cast takes exact names, refuses structs that share none, and looks into maps by
 //! position.
+//!
+//! Columns whose values may have no counterpart in the table's type ([`crate::scan::drift`]) come through here, too: their
+//! errors name the column, and where no value has one, NULL is still NULL.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray as _, ListArray, MapArray, RecordBatch, StructArray, new_null_array};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema};
-use datafusion::common::Result;
+use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit};
+use arrow::error::ArrowError;
+use arrow::util::display::FormatOptions;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 
-/// Whether a file's column must go through [`NestedCast`]: a struct is in it, and it isn't the table's already.
+use super::source::COLUMN_DETAIL;
+use crate::error::to_datafusion;
+use crate::scan::drift::{Resolution, resolve};
+use crate::scan::schema::catalog_type;
+use crate::{Error, ErrorCode};
+
+/// Whether a file's column must go through [`NestedCast`]: a struct is in it and it isn't the table's already, or its
+/// values may not be the table's.
 pub(super) fn needs_cast(file_type: &DataType, table_type: &DataType) -> bool {
-    has_struct(table_type) && has_struct(file_type) && !file_type.equals_datatype(table_type)
+    (has_struct(table_type) && has_struct(file_type) && !file_type.equals_datatype(table_type))
+        || is_timestamp_to_text(file_type, table_type)
+        || may_fail(file_type, table_type)
+}
+
+/// Arrow writes a `T` between day and time; SQL doesn't.
+fn is_timestamp_to_text(file_type: &DataType, table_type: &DataType) -> bool {
+    matches!(file_type, DataType::Timestamp(..)) && table_type == &DataType::Utf8View
+}
+
+fn may_fail(file_type: &DataType, table_type: &DataType) -> bool {
+    let (Ok(file), Ok(table)) = (catalog_type(file_type), catalog_type(table_type)) else { return false };
+    resolve(&file, &table).is_some_and(|(resolution, _)| resolution == Resolution::ValueError)
+}
+
+/// Whether there is a cast at all. Arrow's would make a list of a value.
+fn is_castable(file_type: &DataType, table_type: &DataType) -> bool {
+    let is_dictionary = matches!(file_type, DataType::Dictionary(..) | DataType::RunEndEncoded(..));
+    let is_nested = |data_type: &DataType| data_type.is_nested() && !is_dictionary;
+    match (is_nested(file_type), is_nested(table_type)) {
+        (false, false) => can_cast_types(file_type, table_type),
+        (true, true) => {
+            std::mem::discriminant(file_type) == std::mem::discriminant(table_type)
+                || (matches!(table_type, DataType::List(_))
+                    && !matches!(file_type, DataType::Struct(_) | DataType::Map(..)))
+        }
+        _ => false,
+    }
+}
+
+/// The values of a column as the table's, or an error that names the column.
+fn convert_column(array: &ArrayRef, target: &Field) -> Result<ArrayRef> {
+    if is_castable(array.data_type(), target.data_type()) {
+        return convert(array, target.data_type()).map_err(|error| told(error, array.data_type(), target));
+    }
+    if array.logical_null_count() == array.len() {
+        return Ok(new_null_array(target.data_type(), array.len()));
+    }
+    let message = format!("column \"{}\" cannot be read as {}", target.name(), shown(target.data_type()));
+    Err(to_datafusion(Error::new(ErrorCode::DatatypeMismatch, message).with_detail(place(array.data_type(), target))))
+}
+
+fn shown(data_type: &DataType) -> String {
+    catalog_type(data_type).map_or_else(|_| data_type.to_string(), |data_type| data_type.to_string())
+}
+
+fn place(file_type: &DataType, target: &Field) -> String {
+    format!(
+        "{COLUMN_DETAIL}\"{}\" is {} in the file and {} in the table.",
+        target.name(),
+        shown(file_type),
+        shown(target.data_type())
+    )
+}
+
+/// `error`, which a cast has met, in words about the column.
+fn told(error: DataFusionError, file_type: &DataType, target: &Field) -> DataFusionError {
+    let mut own = Error::from(error);
+    let wanted = shown(target.data_type());
+    if own.message.contains("non UTF-8") || own.message.contains("invalid utf-8") {
+        own.code = ErrorCode::CharacterNotInRepertoire;
+        own.message = "invalid byte sequence for encoding \"UTF8\"".to_owned();
+    } else if own.code == ErrorCode::NumericValueOutOfRange {
+        // `can't cast value 300 to type Int8`, `123.00 is too large to store in a Decimal128 ...`
+        let text = own.message.to_lowercase();
+        let value = match text.split_once("cast value ") {
+            Some((_, rest)) => rest.split(' ').next(),
+            None => own.message.split_once(" is too ").map(|(value, _)| value),
+        };
+        own.message = match value {
+            Some(value) => format!("value \"{value}\" is out of range for type {wanted}"),
+            None => format!("value out of range for type {wanted}"),
+        };
+    }
+    own.detail = Some(place(file_type, target));
+    own.hint.get_or_insert_with(|| "SHOW DRIFT lists the files that differ from their table.".to_owned());
+    to_datafusion(own)
 }
 
 fn has_struct(data_type: &DataType) -> bool {
@@ -86,7 +174,7 @@ impl PhysicalExpr for NestedCast {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         let array = self.input.evaluate(batch)?.into_array(batch.num_rows())?;
-        Ok(ColumnarValue::Array(convert(&array, self.target.data_type())?))
+        Ok(ColumnarValue::Array(convert_column(&array, &self.target)?))
     }
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
@@ -106,6 +194,9 @@ impl PhysicalExpr for NestedCast {
 fn convert(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     if array.data_type() == target {
         return Ok(Arc::clone(array));
+    }
+    if is_timestamp_to_text(array.data_type(), target) {
+        return Ok(timestamp_text(array)?);
     }
     if !has_struct(target) {
         let options = CastOptions { safe: false, ..CastOptions::default() };
@@ -162,6 +253,16 @@ fn convert(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
             Ok(cast_with_options(array, target, &options)?)
         }
     }
+}
+
+fn timestamp_text(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let zone = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
+    let utc = DataType::Timestamp(TimeUnit::Microsecond, zone.then(|| "UTC".into()));
+    let format = FormatOptions::new()
+        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
+        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f+00"));
+    let options = CastOptions { safe: false, format_options: format };
+    cast_with_options(&cast_with_options(array, &utc, &options)?, &DataType::Utf8View, &options)
 }
 
 /// The exact spelling wins over another case.

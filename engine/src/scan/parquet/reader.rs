@@ -12,6 +12,7 @@ use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{self, StreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, coalesce_ranges};
 use parking_lot::Mutex;
@@ -52,6 +53,43 @@ impl SmallFiles {
     }
 }
 
+/// Footers read at the same time.
+pub(crate) const FOOTER_CONCURRENCY: usize = 32;
+
+/// The files that a scan was planned over from what the catalog knows, footers unread. A plan that never runs, or is
+/// answered from statistics, never reads them; one that runs reads them together when its first file is opened, for one
+/// after the other each would cost a round trip.
+#[derive(Debug, Default)]
+pub struct FootersAhead {
+    files: Vec<ObjectMeta>,
+    done: tokio::sync::OnceCell<()>,
+}
+
+impl FootersAhead {
+    /// The footers of `files`.
+    pub fn new(files: Vec<ObjectMeta>) -> Self {
+        Self { files, done: tokio::sync::OnceCell::new() }
+    }
+
+    /// Reads them, once. What goes wrong is told when the file itself is opened.
+    async fn read(
+        &self,
+        footers: &Footers,
+        store: &Arc<dyn ObjectStore>,
+        store_url: &Arc<str>,
+        small_files: &SmallFiles,
+    ) {
+        let read = || async {
+            let reads = self.files.iter().map(|meta| async move {
+                let key = FileKey::new(store_url, meta);
+                let _told_later = footers.get(&key, store, meta, small_files).await;
+            });
+            stream::iter(reads.collect::<Vec<_>>()).buffer_unordered(FOOTER_CONCURRENCY).for_each(async |()| ()).await;
+        };
+        self.done.get_or_init(read).await;
+    }
+}
+
 /// Makes the readers of one scan.
 #[derive(Debug)]
 pub struct ReaderFactory {
@@ -65,6 +103,8 @@ pub struct ReaderFactory {
     pub footers: Arc<Footers>,
     /// The scan's small files.
     pub small_files: Arc<SmallFiles>,
+    /// The footers that planning did without.
+    pub ahead: Arc<FootersAhead>,
 }
 
 impl ParquetFileReaderFactory for ReaderFactory {
@@ -84,6 +124,8 @@ impl ParquetFileReaderFactory for ReaderFactory {
             gap_bytes: if self.is_remote { REMOTE_GAP_BYTES } else { LOCAL_GAP_BYTES },
             footers: Arc::clone(&self.footers),
             small_files: Arc::clone(&self.small_files),
+            ahead: Arc::clone(&self.ahead),
+            store_url: Arc::clone(&self.store_url),
             meta,
         }))
     }
@@ -98,6 +140,8 @@ struct Reader {
     gap_bytes: u64,
     footers: Arc<Footers>,
     small_files: Arc<SmallFiles>,
+    ahead: Arc<FootersAhead>,
+    store_url: Arc<str>,
 }
 
 fn external(error: crate::Error) -> ParquetError {
@@ -166,7 +210,11 @@ impl AsyncFileReader for Reader {
         &'a mut self,
         _options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        async move { self.footers.get(&self.key, &self.store, &self.meta, &self.small_files).await.map_err(external) }
-            .boxed()
+        async move {
+            self.ahead.read(&self.footers, &self.store, &self.store_url, &self.small_files).await;
+            let footer = self.footers.get(&self.key, &self.store, &self.meta, &self.small_files).await;
+            footer.map(|footer| footer.metadata).map_err(external)
+        }
+        .boxed()
     }
 }

@@ -15,7 +15,7 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr};
-use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
+use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, SortOrderPushdownResult};
 use datafusion_datasource::morsel::{Morsel, MorselPlan, MorselPlanner, Morselizer};
@@ -23,6 +23,7 @@ use futures::stream::{BoxStream, StreamExt};
 use object_store::ObjectStore;
 
 use crate::error::to_datafusion;
+use crate::prune::decidable;
 use crate::{Error, ErrorCode};
 
 /// See the module.
@@ -110,7 +111,19 @@ impl FileSource for NamedFileSource {
         filters: Vec<Arc<dyn PhysicalExpr>>,
         config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
-        let mut pushed = self.inner.try_pushdown_filters(filters, config)?;
+        // What bounds can't decide must not be asked of them; it stays above the scan.
+        let decidable = decidable(&filters, self.inner.table_schema().table_schema());
+        let (count, safe) = (filters.len(), filters.into_iter().zip(&decidable).filter(|(_, decidable)| **decidable));
+        let safe: Vec<_> = safe.map(|(filter, _)| filter).collect();
+        if safe.is_empty() && count > 0 {
+            return Ok(FilterPushdownPropagation::with_parent_pushdown_result(vec![PushedDown::No; count]));
+        }
+        let mut pushed = self.inner.try_pushdown_filters(safe, config)?;
+        let mut answers = pushed.filters.into_iter();
+        pushed.filters = decidable
+            .iter()
+            .map(|decidable| if *decidable { answers.next().unwrap_or(PushedDown::No) } else { PushedDown::No })
+            .collect();
         pushed.updated_node = pushed.updated_node.map(|inner| self.wrap(inner));
         Ok(pushed)
     }
@@ -202,8 +215,17 @@ impl Morsel for NamedMorsel {
     }
 }
 
+/// How the detail of an error about a column of a file begins; the file's name is put before it.
+pub(super) const COLUMN_DETAIL: &str = "Column ";
+
 /// `error`, telling the file where it doesn't.
 fn named(error: DataFusionError, url: &str) -> DataFusionError {
+    if let DataFusionError::External(inner) = error.find_root()
+        && let Some(own) = inner.downcast_ref::<Error>()
+        && let Some(detail) = own.detail.as_ref().filter(|detail| detail.starts_with(COLUMN_DETAIL))
+    {
+        return to_datafusion(own.clone().with_detail(format!("File \"{url}\". {detail}")));
+    }
     if !matches!(error.find_root(), DataFusionError::ParquetError(_) | DataFusionError::ArrowError(..)) {
         return error;
     }

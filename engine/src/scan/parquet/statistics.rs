@@ -1,4 +1,4 @@
-//! What footers tell: exact statistics per file, and the bounds of every row group for pruning.
+//! What footers tell beyond [`crate::scan::facts`]: the bounds of every row group, for pruning.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,8 +7,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray, UInt64Array, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options, concat};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::pruning::PruningStatistics;
-use datafusion::common::{Column, ColumnStatistics, ScalarValue, Statistics};
-use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::common::{Column, ScalarValue};
 use datafusion::error::Result;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::parquet_to_arrow_schema;
@@ -38,41 +37,6 @@ fn keeps_order(file_type: &DataType, table_type: &DataType) -> bool {
     }
 }
 
-/// The statistics of one file for the table's file columns. Columns whose type in the file is another are unknown: their
-/// values reach the query only after a cast.
-pub(crate) fn file_statistics(metadata: &ParquetMetaData, table_schema: &Schema) -> Result<Statistics> {
-    let file_schema = file_schema(metadata)?;
-    let positions = file_positions(table_schema, &file_schema);
-    // DataFusion finds columns by exact name and takes one it doesn't find for NULL in every row, so it must be asked
-    // with the file's own names.
-    let named: Vec<_> = table_schema
-        .fields()
-        .iter()
-        .zip(&positions)
-        .map(|(field, position)| match position {
-            Some(position) => Arc::new(field.as_ref().clone().with_name(file_schema.field(*position).name())),
-            None => Arc::clone(field),
-        })
-        .collect();
-    let mut statistics = DFParquetMetadata::statistics_from_parquet_metadata(metadata, &Arc::new(Schema::new(named)))?;
-    for (index, (field, position)) in table_schema.fields().iter().zip(&positions).enumerate() {
-        if let Some(position) = position
-            && !same_values(file_schema.field(*position).data_type(), field.data_type())
-        {
-            statistics.column_statistics[index] = ColumnStatistics::new_unknown();
-        }
-    }
-    Ok(statistics)
-}
-
-/// Whether the file's values are the table's, with no cast but between the layouts of text and of bytes.
-fn same_values(file_type: &DataType, table_type: &DataType) -> bool {
-    use DataType::{Binary, BinaryView, LargeBinary, LargeUtf8, Utf8, Utf8View};
-    let text = |data_type: &DataType| matches!(data_type, Utf8 | LargeUtf8 | Utf8View);
-    let bytes = |data_type: &DataType| matches!(data_type, Binary | LargeBinary | BinaryView);
-    file_type == table_type || (text(file_type) && text(table_type)) || (bytes(file_type) && bytes(table_type))
-}
-
 /// The bounds of every row group of many files, one container per row group in file order, for one evaluation of a
 /// pruning predicate.
 pub(crate) struct RowGroupStatistics<'a> {
@@ -98,7 +62,7 @@ impl<'a> RowGroupStatistics<'a> {
         &self,
         column: &Column,
         wanted: Option<&DataType>,
-        get: impl Fn(&StatisticsConverter<'_>, &ParquetMetaData) -> parquet::errors::Result<ArrayRef>,
+        get: impl Fn(StatisticsConverter<'_>, &ParquetMetaData) -> parquet::errors::Result<ArrayRef>,
     ) -> Option<ArrayRef> {
         let (index, field) = self.table_schema.column_with_name(&column.name)?;
         let wanted = wanted.unwrap_or(field.data_type());
@@ -117,7 +81,7 @@ impl<'a> RowGroupStatistics<'a> {
                 }
                 let descriptor = metadata.file_metadata().schema_descr();
                 let values = StatisticsConverter::try_new(file_field.name(), file_schema, descriptor)
-                    .and_then(|converter| get(&converter, metadata));
+                    .and_then(|converter| get(converter, metadata));
                 match values {
                     Ok(values) if values.data_type() == wanted => values,
                     Ok(values) => {
@@ -148,6 +112,8 @@ impl PruningStatistics for RowGroupStatistics<'_> {
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
         self.gather(column, Some(&DataType::UInt64), |converter, metadata| {
+            // A writer that says nothing of NULLs doesn't say that there are none.
+            let converter = converter.with_missing_null_counts_as_zero(false);
             let counts: UInt64Array = converter.row_group_null_counts(metadata.row_groups())?;
             Ok(Arc::new(counts))
         })
