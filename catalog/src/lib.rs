@@ -12,12 +12,17 @@
 
 pub mod catalog;
 pub mod change;
+pub mod crawl_run;
+pub mod crawler;
+mod crawler_record;
 pub mod data_type;
 pub mod database;
 mod draft;
+mod draft_object;
 pub mod error;
 pub mod name;
 mod near;
+pub mod object;
 pub mod partition;
 pub mod record;
 pub mod snapshot;
@@ -26,10 +31,14 @@ pub mod table;
 
 pub use catalog::Catalog;
 pub use change::{Change, CreateMode};
+pub use crawl_run::{CrawlChange, CrawlCounts, CrawlRun, Run, RunState};
+pub use crawler::{Classifier, ClassifierDefinition, Crawler, CrawlerDefinition, Schedule};
 pub use data_type::{DataType, StructField};
 pub use database::Database;
 pub use error::{Error, Result};
 pub use name::TableName;
+pub use object::{Object, Objects};
 pub use partition::{Partition, PartitionList, PartitionStorage};
 pub use snapshot::Snapshot;
+pub use store::SniffedFile;
 pub use table::{Column, FileFormat, StorageDescriptor, Table, TableDefinition, TableKind, TableVersion};

@@ -8,7 +8,10 @@
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod crawler_tests;
 mod partition_lists;
+mod runs;
 #[cfg(test)]
 mod tests;
 

@@ -11,15 +11,19 @@
 
 pub(crate) mod connection;
 mod lock;
+pub(crate) mod object;
 pub(crate) mod partition_key;
 pub(crate) mod read;
+pub(crate) mod run;
 mod schema;
+pub(crate) mod sniffed;
 pub(crate) mod sqlite;
 pub(crate) mod write;
 
 use crate::Error;
 use connection::Connection;
 pub(crate) use lock::FileLock;
+pub use sniffed::SniffedFile;
 
 /// An opened store, its schema there and sound.
 pub(crate) struct OpenStore {

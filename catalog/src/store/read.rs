@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::connection::{Connection, Value};
-use super::{damaged, partition_key};
+use super::{damaged, object, partition_key};
 use crate::{Database, PartitionList, Result, Snapshot, Table, TableName, TableVersion, record};
 
 /// Everything but the partitions, and the next free id.
@@ -28,7 +28,8 @@ pub(crate) fn load(connection: &mut dyn Connection, base: Option<&Snapshot>) -> 
     let (version, next_id) = load_version(connection)?;
     let databases = load_databases(connection)?;
     let tables = load_tables(connection, base)?;
-    Ok(Loaded { snapshot: Snapshot { version, databases, tables }, next_id })
+    let (crawlers, classifiers) = (object::load(connection)?, object::load(connection)?);
+    Ok(Loaded { snapshot: Snapshot { version, databases, tables, crawlers, classifiers }, next_id })
 }
 
 fn load_databases(connection: &mut dyn Connection) -> Result<BTreeMap<String, Arc<Database>>> {

@@ -78,6 +78,9 @@ pub enum ErrorCode {
     QueryCanceled,
     AdminShutdown,
     InFailedTransaction,
+    /// Something runs, or is used, that the statement needs for itself.
+    ObjectInUse,
+    ObjectNotInPrerequisiteState,
     ActiveTransaction,
     NoActiveTransaction,
     ReadOnlyTransaction,
@@ -134,7 +137,8 @@ impl ErrorCode {
             Self::DataException => "22000",
             Self::InvalidStatement => "42000",
             Self::DataCorrupted => "XX001",
-            Self::FileChanged => "55000",
+            Self::FileChanged | Self::ObjectNotInPrerequisiteState => "55000",
+            Self::ObjectInUse => "55006",
             Self::UndefinedFile => "58P01",
             Self::InsufficientPrivilege | Self::LocationNotAllowed => "42501",
             Self::IoError => "58030",
@@ -241,6 +245,7 @@ impl From<limnos_catalog::Error> for Error {
             Catalog::NotEmpty { .. } => ErrorCode::DependentObjectsStillExist,
             Catalog::Invalid { .. } => ErrorCode::InvalidTableDefinition,
             Catalog::Conflict { .. } => ErrorCode::SerializationFailure,
+            Catalog::InUse { .. } => ErrorCode::DependentObjectsStillExist,
             Catalog::Unusable { .. } => ErrorCode::DataCorrupted,
             _ => ErrorCode::IoError,
         };
