@@ -66,7 +66,7 @@ pub(super) async fn crawl(
         rows.push(Crawled { table_name: name.name, format, counts, remarks: remarks.join("; ") });
     }
     let mut notices = commit(context, session, changes).await?;
-    notices.extend(crawled.skipped.iter().take(SKIPPED_SHOWN_MAX).map(|skipped| Notice::warning(skipped.as_str())));
+    notices.extend(crawled.skipped.iter().take(SKIPPED_SHOWN_MAX).map(|skipped| Notice::warning(skipped.to_string())));
     if let Some(more) = crawled.skipped.len().checked_sub(SKIPPED_SHOWN_MAX).filter(|more| *more > 0) {
         notices.push(Notice::warning(format!("{more} more files were skipped")));
     }

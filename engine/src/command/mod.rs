@@ -12,12 +12,15 @@ use async_trait::async_trait;
 use datafusion::sql::sqlparser::ast::Query;
 use limnos_catalog::{Catalog, Change, Column, Snapshot, Table, TableKind, TableName};
 
+use crate::clock::Clock;
+use crate::execute::QueryContext;
 use crate::parse::{ObjectName, Statement};
 use crate::scan::store::Stores;
 use crate::{CommandTag, Error, ErrorCode, Notice, Result, Session};
 
 mod answer;
 mod crawl;
+mod crawler;
 mod database;
 mod describe;
 mod partition;
@@ -28,6 +31,7 @@ mod show;
 mod show_create;
 mod table;
 
+pub use crawler::{CrawlChanges, CrawlHistory, Crawls};
 pub use show_create::create_statement;
 pub use table::VIEW_DIALECT;
 
@@ -45,6 +49,11 @@ pub struct CommandContext<'a> {
     pub snapshot: Arc<Snapshot>,
     pub stores: &'a Arc<Stores>,
     pub planner: &'a dyn ViewPlanner,
+    pub clock: &'a Arc<dyn Clock>,
+    /// The crawlers that run.
+    pub crawls: &'a Arc<Crawls>,
+    /// The statement's own QueryExecution.
+    pub query: &'a QueryContext,
 }
 
 /// The answer of a command.
@@ -95,6 +104,28 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
         }
         Statement::RepairTable { table, add, drop } => repair::repair(context, session, table, *add, *drop).await,
         Statement::Crawl { location, database } => crawl::crawl(context, session, location, database.as_deref()).await,
+        Statement::CreateCrawler { name, clauses, mode } => {
+            crawler::create(context, session, name, clauses, *mode).await
+        }
+        Statement::AlterCrawler { name, clauses } => crawler::alter(context, session, name, clauses).await,
+        Statement::RenameCrawler { name, to } => crawler::rename(context, session, name, to).await,
+        Statement::PauseCrawler { name, pause } => crawler::pause(context, session, name, *pause).await,
+        Statement::DropCrawler { name, if_exists } => crawler::drop(context, session, name, *if_exists).await,
+        Statement::RunCrawler { name } => crawler::run(context, session, name).await,
+        Statement::ShowCrawlers { pattern } => crawler::crawlers(context, session, pattern.as_ref()),
+        Statement::ShowCreateCrawler { name } => {
+            show::statement(crawler::create_crawler_text(context.snapshot.crawler(name)?))
+        }
+        Statement::CreateClassifier { name, definition, mode } => {
+            crawler::create_classifier(context, session, name, definition, *mode).await
+        }
+        Statement::DropClassifier { name, if_exists } => {
+            crawler::drop_classifier(context, session, name, *if_exists).await
+        }
+        Statement::ShowClassifiers { pattern } => crawler::classifiers(context, pattern.as_ref()),
+        Statement::ShowCreateClassifier { name } => {
+            show::statement(crawler::create_classifier_text(context.snapshot.classifier(name)?))
+        }
         Statement::ShowDatabases { pattern } => show::databases(context, session, pattern.as_ref()),
         Statement::ShowTables { database, pattern, views_only } => {
             show::tables(context, session, database.as_deref(), pattern.as_ref(), *views_only)
@@ -134,6 +165,10 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
 pub fn schema(statement: &Statement) -> Option<SchemaRef> {
     let names: &[&str] = match statement {
         Statement::Crawl { .. } => return Some(answer::crawl_schema()),
+        Statement::RunCrawler { .. } => return Some(answer::crawled_table_schema()),
+        Statement::ShowCrawlers { .. } => answer::SHOW_CRAWLERS,
+        Statement::ShowClassifiers { .. } => answer::SHOW_CLASSIFIERS,
+        Statement::ShowCreateCrawler { .. } | Statement::ShowCreateClassifier { .. } => answer::SHOW_CREATE,
         Statement::ShowDatabases { .. } => answer::SHOW_DATABASES,
         Statement::ShowTables { .. } => answer::SHOW_TABLES,
         Statement::ShowColumns { .. } => answer::SHOW_COLUMNS,

@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use datafusion::sql::sqlparser::ast::Query;
 use limnos_catalog::{Catalog, Column, DataType, TableName};
 
-use super::{CommandContext, ViewPlanner, create_statement, run, schema};
+use super::{CommandContext, Crawls, ViewPlanner, create_statement, run, schema};
+use crate::clock::{Clock, SystemClock};
+use crate::execute::QueryContext;
 use crate::parse::{Dialect, Statement, parse};
 use crate::scan::store::{StoreOptions, Stores};
 use crate::{CommandTag, Result, Session};
@@ -27,6 +29,8 @@ struct Lake {
     catalog: Arc<Catalog>,
     stores: Arc<Stores>,
     session: Session,
+    clock: Arc<dyn Clock>,
+    crawls: Arc<Crawls>,
     folder: tempfile::TempDir,
 }
 
@@ -36,7 +40,14 @@ impl Lake {
         let roots = vec![folder.path().to_str().unwrap().to_owned()];
         let stores = Arc::new(Stores::new(&StoreOptions { roots, ..StoreOptions::default() }).unwrap());
         let catalog = Catalog::open_in_memory().unwrap();
-        Self { catalog, stores, session: Session::new("ada", "lake"), folder }
+        Self {
+            catalog,
+            stores,
+            session: Session::new("ada", "lake"),
+            clock: Arc::new(SystemClock),
+            crawls: Arc::default(),
+            folder,
+        }
     }
 
     fn path(&self, below: &str) -> PathBuf {
@@ -59,8 +70,15 @@ impl Lake {
         };
         for parsed in statements {
             let snapshot = self.session.pinned.clone().unwrap_or_else(|| self.catalog.snapshot());
-            let context =
-                CommandContext { catalog: &self.catalog, snapshot, stores: &self.stores, planner: &TwoColumns };
+            let context = CommandContext {
+                catalog: &self.catalog,
+                snapshot,
+                stores: &self.stores,
+                planner: &TwoColumns,
+                clock: &self.clock,
+                crawls: &self.crawls,
+                query: &QueryContext::detached("test"),
+            };
             shown = match run(&context, &mut self.session, &parsed.statement).await {
                 Err(error) => format!("{}: {}", error.code.sqlstate(), error.message),
                 Ok(answer) => {
@@ -326,4 +344,62 @@ fn statements_without_rows_have_no_schema() {
     }
     let statement = parse("SHOW datestyle", Dialect::Postgres).unwrap().remove(0).statement;
     assert_eq!(schema(&statement).unwrap().field(0).name(), "DateStyle");
+}
+
+#[tokio::test]
+async fn show_create_makes_the_same_crawler_again() {
+    let mut lake = Lake::new();
+    lake.script(&[
+        ("CREATE CLASSIFIER \"C c\" CSV (DELIMITER ';', QUOTE '''', COLUMNS (a, \"b c\"))", "CREATE CLASSIFIER"),
+        ("CREATE CLASSIFIER g GROK '%{A:a} ''x'' \\d' CUSTOM PATTERNS 'A \\w' CLASSIFICATION 'y'", "CREATE CLASSIFIER"),
+        ("CREATE CLASSIFIER j JSON '$[*]'", "CREATE CLASSIFIER"),
+    ])
+    .await;
+    for clauses in [
+        "TARGETS ('$L/a/') DATABASE d",
+        "COMMENT 'it''s' CLASSIFIERS (g, \"C c\") RECRAWL NEW TABLE PREFIX 'p_' EXCLUDE ('**.tmp', 'a''b') \
+         SCHEDULE CRON '@daily' TIME ZONE 'Asia/Kolkata' DATABASE public TARGETS ('$L/a/', '$L/b')",
+        "TARGETS ('$L/a/') DATABASE d ON DELETE DROP ON SCHEMA CHANGE ADD RECRAWL ALL SCHEDULE CRON '*/5 * * * *'",
+    ] {
+        assert_eq!(lake.sql(&format!("CREATE CRAWLER \"x y\" {clauses}")).await, "CREATE CRAWLER", "{clauses}");
+        let before = lake.catalog.snapshot().crawler("x y").unwrap().definition.clone();
+        let text = lake.sql("SHOW CREATE CRAWLER \"x y\"").await;
+        assert_eq!(lake.sql("DROP CRAWLER \"x y\"").await, "DROP CRAWLER");
+        assert_eq!(lake.sql(&text).await, "CREATE CRAWLER", "{text}");
+        let mut after = lake.catalog.snapshot().crawler("x y").unwrap().definition.clone();
+        if let (Some(before), Some(after)) = (&before.schedule, &mut after.schedule) {
+            after.since_ms = before.since_ms;
+        }
+        assert_eq!(after, before, "{text}");
+        lake.sql("DROP CRAWLER \"x y\"").await;
+    }
+    let definitions = |lake: &Lake| {
+        let snapshot = lake.catalog.snapshot();
+        snapshot.classifiers.values().map(|classifier| classifier.definition.clone()).collect::<Vec<_>>()
+    };
+    for name in ["\"C c\"", "g", "j"] {
+        let before = definitions(&lake);
+        let text = lake.sql(&format!("SHOW CREATE CLASSIFIER {name}")).await;
+        assert_eq!(lake.sql(&format!("DROP CLASSIFIER {name}")).await, "DROP CLASSIFIER");
+        assert_eq!(lake.sql(&text).await, "CREATE CLASSIFIER", "{text}");
+        assert_eq!(definitions(&lake), before, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_crawler_with_classifiers_says_that_they_are_not_applied() {
+    Lake::new()
+        .script(&[
+            ("CREATE CLASSIFIER j JSON '$[*]'", "CREATE CLASSIFIER"),
+            ("CREATE CRAWLER c TARGETS ('$L/a/') DATABASE d CLASSIFIERS (j)", "CREATE CRAWLER"),
+            ("RUN CRAWLER c", "0A000: classifiers are not applied yet"),
+            ("ALTER CRAWLER c SET CLASSIFIERS ()", "ALTER CRAWLER"),
+            ("RUN CRAWLER c", ""),
+            ("SHOW CRAWLERS", "c|d|file://$L/a/||READY|SUCCEEDED"),
+            ("ALTER CRAWLER c SET SCHEDULE CRON '0 2 * * *'", "ALTER CRAWLER"),
+            ("ALTER CRAWLER c PAUSE", "ALTER CRAWLER"),
+            ("SHOW CRAWLERS LIKE 'c%'", "c|d|file://$L/a/|0 2 * * * UTC|PAUSED|SUCCEEDED"),
+            ("SHOW CRAWLERS LIKE 'x%'", ""),
+        ])
+        .await;
 }

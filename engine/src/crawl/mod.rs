@@ -1,33 +1,42 @@
 //! Looks at files and says what tables they are.
 //!
-//! 1. [`crawl_at`] lists the location and leaves out hidden names.
+//! 1. [`crawl_at`] lists the location and leaves out hidden names and what is excluded.
 //! 2. [`group`] says which files belong together by where they lie.
-//! 3. [`sniff`] says by content which format a file has.
-//! 4. [`csv`], [`json`] and [`columnar`] say what its columns are; [`infer`] finds the types of texts.
-//! 5. What comes out is a definition a person could have written, with remarks where a choice was made.
+//! 3. [`look`] opens a sample of them, or recalls what an earlier crawl saw: [`sniff`] says by content which format a file
+//!    has; [`csv`], [`json`] and [`columnar`] say what its columns are; [`infer`] finds the types of texts.
+//! 4. What comes out is a definition a person could have written, with remarks where a choice was made.
 
 mod columnar;
 mod csv;
+mod exclude;
 mod group;
 mod infer;
 mod json;
-mod name;
+mod look;
+pub(crate) mod name;
 mod paths;
 mod sniff;
 
-pub use paths::{PathTable, path_table};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
-use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use limnos_catalog::{Column, DataType, FileFormat, Partition, StorageDescriptor, TableDefinition, TableKind};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
-use self::group::{FoundFile, Group, GroupKind, file_name};
+pub(crate) use self::columnar::widen;
+pub use self::exclude::Exclude;
+pub use self::look::{FileMemory, NoMemory};
+pub use self::paths::{PathTable, path_table};
+
+use self::group::{FoundFile, Group, GroupKind, file_name, key_names};
 use self::infer::TextColumn;
+use self::look::{Looked, Looker};
 use self::name::{stem, table_name, unique};
-use self::sniff::{Sniffed, sniff};
+use self::sniff::Sniffed;
 use crate::scan::format::display_prefix;
 use crate::scan::format::input;
 use crate::scan::store::Stores;
@@ -39,11 +48,14 @@ const FILES_MAX: usize = 1_000_000;
 /// Rows of one file that types are inferred from.
 const SAMPLE_ROWS: u64 = 100_000;
 
-/// Unpacked bytes of one table that types are inferred from.
-const SAMPLE_BYTES: usize = 64 << 20;
+/// Unpacked bytes of one file that types are inferred from.
+const SAMPLE_BYTES: usize = 16 << 20;
 
 /// Files of one table that are looked into.
 const SAMPLE_FILES: usize = 8;
+
+/// Tables that are looked at at the same time.
+const TABLES_AT_ONCE: usize = 16;
 
 /// A table that a crawl found.
 #[derive(Debug, Clone)]
@@ -62,15 +74,62 @@ pub struct FoundTable {
     pub remarks: Vec<String>,
 }
 
+/// A file or folder that is no table.
+#[derive(Debug, Clone)]
+pub struct Skipped {
+    /// Its URL.
+    pub location: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\" was skipped: {}", self.location, self.reason)
+    }
+}
+
 /// What the crawl of a location came to.
 #[derive(Debug, Clone, Default)]
 pub struct Crawled {
     /// The tables, by name.
     pub tables: Vec<FoundTable>,
     /// Files that are no tables, and why.
-    pub skipped: Vec<String>,
+    pub skipped: Vec<Skipped>,
     /// The first error among them.
     pub first_error: Option<Error>,
+    /// The URLs of all files there are, sorted: those that are excluded, too.
+    pub files: Vec<String>,
+    /// How many files were opened.
+    pub files_read: u64,
+}
+
+/// How to crawl.
+#[derive(Clone)]
+pub struct CrawlOptions {
+    /// The role that the tables are of.
+    pub owner: String,
+    /// What not to look at.
+    pub exclude: Exclude,
+    /// What was seen before.
+    pub memory: Arc<dyn FileMemory>,
+    /// URLs of folders (with a slash) and files that are not to be looked at again, if only new ones are wanted.
+    pub known: Option<HashSet<String>>,
+    /// Whether the folders in the location itself may be partitions of one table, as they may further below.
+    pub joins_at_root: bool,
+}
+
+impl CrawlOptions {
+    /// Of all there is, with nothing remembered.
+    pub fn new(owner: &str) -> Self {
+        Self {
+            owner: owner.to_owned(),
+            exclude: Exclude::nothing(),
+            memory: Arc::new(NoMemory),
+            known: None,
+            joins_at_root: false,
+        }
+    }
 }
 
 /// Finds the tables under `location` (a folder, a file, or a prefix).
@@ -79,7 +138,10 @@ pub struct Crawled {
 /// A location that is not allowed, does not exist or can't be read.
 pub async fn crawl(stores: &Arc<Stores>, location: &str, owner: &str) -> Result<Crawled> {
     let location = stores.resolve(location)?;
-    let crawled = crawl_at(&location.store, &location.path, &location.url, owner).await?;
+    let crawled = crawl_at(&location.store, &location.path, &location.url, &CrawlOptions::new(owner)).await?;
+    if crawled.files.is_empty() {
+        return Err(nothing_there(&location.url));
+    }
     for skipped in &crawled.skipped {
         tracing::info!("{skipped}");
     }
@@ -90,7 +152,7 @@ pub async fn crawl(stores: &Arc<Stores>, location: &str, owner: &str) -> Result<
         }
         let mut error = Error::new(ErrorCode::UndefinedFile, format!("no tables were found in \"{}\"", location.url));
         if !crawled.skipped.is_empty() {
-            let shown: Vec<&str> = crawled.skipped.iter().take(5).map(String::as_str).collect();
+            let shown: Vec<String> = crawled.skipped.iter().take(5).map(ToString::to_string).collect();
             error = error.with_detail(format!("{}.", shown.join("; ")));
         }
         return Err(error);
@@ -98,35 +160,62 @@ pub async fn crawl(stores: &Arc<Stores>, location: &str, owner: &str) -> Result<
     Ok(crawled)
 }
 
+/// The error for a location with no files.
+pub(crate) fn nothing_there(url: &str) -> Error {
+    Error::new(ErrorCode::UndefinedFile, format!("location \"{url}\" does not exist or has no files"))
+}
+
 /// Finds the tables at `path` of `store`; `url` is what the location is called (with a `/` behind a folder).
 ///
 /// # Errors
-/// A location that does not exist or can't be read. A file that can't be made sense of is skipped and told.
-pub async fn crawl_at(store: &Arc<dyn ObjectStore>, path: &Path, url: &str, owner: &str) -> Result<Crawled> {
-    let mut crawl = Crawl {
-        store: Arc::clone(store),
-        url: url.trim_end_matches('/').to_owned(),
-        prefix: display_prefix(url),
-        owner: owner.to_owned(),
-        taken: HashSet::new(),
-        result: Crawled::default(),
-    };
-    let (files, is_file) = crawl.list(path, url.ends_with('/')).await?;
-    if files.is_empty() {
-        return Err(Error::new(ErrorCode::UndefinedFile, format!("location \"{url}\" does not exist or has no files")));
-    }
-    if is_file {
-        for file in files {
-            let url = crawl.url.clone();
-            crawl.file_table(&file, url).await?;
+/// A location that can't be read. A file that can't be made sense of is skipped and told; where there are no files at all,
+/// nothing is found.
+pub async fn crawl_at(store: &Arc<dyn ObjectStore>, path: &Path, url: &str, options: &CrawlOptions) -> Result<Crawled> {
+    let crawl = Crawl::new(store, url, options.clone());
+    let (mut files, is_file) = crawl.list(path, url.ends_with('/')).await?;
+    let mut result =
+        Crawled { files: files.iter().map(|file| crawl.file_url(file, is_file)).collect(), ..Crawled::default() };
+    result.files.sort_unstable();
+    files.retain(|file| !options.exclude.matches(&file.segments.join("/")));
+    let found: Vec<Vec<Found>> = if is_file {
+        let mut found = Vec::new();
+        for file in &files {
+            found.push(crawl.file_table(file, crawl.url.clone()).await?);
         }
+        vec![found]
     } else {
-        for group in group::group(files) {
-            crawl.group_tables(group).await?;
+        let groups = crawl.join_siblings(group::group(files, true)).await?;
+        let looked: Vec<BoxFuture<'_, _>> = groups.into_iter().map(|group| crawl.group_tables(group).boxed()).collect();
+        futures::stream::iter(looked).buffered(TABLES_AT_ONCE).try_collect().await?
+    };
+    let mut taken = HashSet::new();
+    for found in found.into_iter().flatten() {
+        result.add(found, &mut taken);
+    }
+    result.files_read = crawl.looker.files_read();
+    result.tables.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(result)
+}
+
+/// What files turned out to be.
+enum Found {
+    Table(Box<FoundTable>),
+    Skipped(Skipped, Option<Error>),
+}
+
+impl Crawled {
+    fn add(&mut self, found: Found, taken: &mut HashSet<String>) {
+        match found {
+            Found::Table(mut table) => {
+                table.name = unique(std::mem::take(&mut table.name), taken);
+                self.tables.push(*table);
+            }
+            Found::Skipped(skipped, error) => {
+                self.skipped.push(skipped);
+                self.first_error = self.first_error.take().or(error);
+            }
         }
     }
-    crawl.result.tables.sort_by(|left, right| left.name.cmp(&right.name));
-    Ok(crawl.result)
 }
 
 /// Columns and properties, as far as files tell.
@@ -136,21 +225,6 @@ struct Schema {
     properties: BTreeMap<String, String>,
     parameters: BTreeMap<String, String>,
     remarks: Vec<String>,
-}
-
-/// How much was looked at.
-#[derive(Debug, Default)]
-struct Progress {
-    rows: u64,
-    bytes: usize,
-    /// Whether a file was left before its end.
-    is_partial: bool,
-}
-
-impl Progress {
-    fn is_enough(&self) -> bool {
-        self.bytes >= SAMPLE_BYTES
-    }
 }
 
 fn too_many_columns(count: usize) -> Error {
@@ -166,12 +240,32 @@ struct Crawl {
     /// The location without a slash at its end.
     url: String,
     prefix: String,
-    owner: String,
-    taken: HashSet<String>,
-    result: Crawled,
+    options: CrawlOptions,
+    looker: Looker,
 }
 
 impl Crawl {
+    fn new(store: &Arc<dyn ObjectStore>, url: &str, options: CrawlOptions) -> Self {
+        let prefix = display_prefix(url);
+        let looker = Looker::new(Arc::clone(store), prefix.clone(), Arc::clone(&options.memory));
+        Self { store: Arc::clone(store), url: url.trim_end_matches('/').to_owned(), prefix, options, looker }
+    }
+
+    /// `is_file`: the location is the file itself.
+    fn file_url(&self, file: &FoundFile, is_file: bool) -> String {
+        if is_file { self.url.clone() } else { format!("{}/{}", self.url, file.segments.join("/")) }
+    }
+
+    /// The URL of a folder below the location, with a slash.
+    fn folder_url(&self, folder: &str) -> String {
+        if folder.is_empty() { format!("{}/", self.url) } else { format!("{}/{folder}/", self.url) }
+    }
+
+    /// Whether only new places are wanted, and this is none.
+    fn is_known(&self, url: &str) -> bool {
+        self.options.known.as_ref().is_some_and(|known| known.contains(url))
+    }
+
     /// The files at `path`, and whether `path` is itself the file.
     async fn list(&self, path: &Path, is_folder: bool) -> Result<(Vec<FoundFile>, bool)> {
         let found = |object: ObjectMeta, segments| FoundFile {
@@ -219,52 +313,102 @@ impl Crawl {
         Ok((files, false))
     }
 
-    async fn group_tables(&mut self, group: Group) -> Result<()> {
+    /// Makes folders side by side whose files have the same columns one group of the folder above them.
+    async fn join_siblings(&self, groups: Vec<Group>) -> Result<Vec<Group>> {
+        let mut groups: BTreeMap<String, Group> =
+            groups.into_iter().map(|group| (group.folder.clone(), group)).collect();
+        let mut refused: HashSet<String> = HashSet::new();
+        loop {
+            let mut candidates = group::siblings(&groups, self.options.joins_at_root);
+            candidates.retain(|(parent, _)| !refused.contains(parent));
+            // What is joined deep down may be joined again further up.
+            let depth = candidates.first().map(|(parent, _)| parent.split('/').count());
+            candidates.retain(|(parent, _)| Some(parent.split('/').count()) == depth);
+            if candidates.is_empty() {
+                return Ok(groups.into_values().collect());
+            }
+            let mut asked: Vec<BoxFuture<'_, _>> = Vec::new();
+            for (_, folders) in &candidates {
+                let files: Vec<&FoundFile> =
+                    folders.iter().filter_map(|folder| groups.get(folder)).flat_map(|group| &group.files).collect();
+                asked.push(async move { self.is_alike(&files, true).await }.boxed());
+            }
+            let alike: Vec<bool> = futures::stream::iter(asked).buffered(TABLES_AT_ONCE).try_collect().await?;
+            for ((parent, folders), alike) in candidates.into_iter().zip(alike) {
+                if alike {
+                    let children = folders.iter().filter_map(|folder| groups.remove(folder)).collect();
+                    groups.insert(parent.clone(), group::join(parent, children));
+                } else {
+                    refused.insert(parent);
+                }
+            }
+        }
+    }
+
+    async fn group_tables(&self, group: Group) -> Result<Vec<Found>> {
         let is_root = group.folder.is_empty();
+        let url = self.folder_url(&group.folder);
+        let is_new = |file: &&FoundFile| match file.partition_path.as_str() {
+            "" => !self.is_known(&url),
+            path => !self.is_known(&format!("{url}{path}/")),
+        };
+        let files: Vec<&FoundFile> = group.files.iter().filter(is_new).collect();
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        let has_keys = !group.files[0].partition.is_empty();
         let is_one_table = match group.kind {
             GroupKind::Partitioned => true,
             GroupKind::Separate => false,
             // A lone file in the crawled folder is called as it is, unless its name is only a number in a series.
-            GroupKind::Series if is_root && group.files.len() == 1 => {
+            GroupKind::Series if is_root && !has_keys && group.files.len() == 1 => {
                 let pattern = name::series(file_name(&group.files[0]));
                 pattern.starts_with("part-") || pattern.starts_with('#')
             }
-            GroupKind::Series => self.is_alike(&group.files).await?,
-            GroupKind::Mixed => !is_root && self.is_alike(&group.files).await?,
+            GroupKind::Series => self.is_alike(&files, false).await?,
+            GroupKind::Mixed => (!is_root || has_keys) && self.is_alike(&files, false).await?,
         };
-        if !is_one_table {
-            for file in &group.files {
-                let url = format!("{}/{}", self.url, file.segments.join("/"));
-                self.file_table(file, url).await?;
+        let found = if is_one_table {
+            let folder_name = group.folder.rsplit('/').next().filter(|name| !name.is_empty());
+            let name = table_name(folder_name.or_else(|| self.url.rsplit('/').next()).unwrap_or_default());
+            vec![self.table(name, url, &files).await?]
+        } else {
+            let mut found = Vec::new();
+            for file in &files {
+                let url = self.file_url(file, false);
+                if !self.is_known(&url) {
+                    found.push(self.file_table(file, url).await?);
+                }
             }
-            return Ok(());
-        }
-        let folder_name = group.folder.rsplit('/').next().filter(|name| !name.is_empty());
-        let name = table_name(folder_name.or_else(|| self.url.rsplit('/').next()).unwrap_or_default());
-        let url = if is_root { format!("{}/", self.url) } else { format!("{}/{}/", self.url, group.folder) };
-        let files: Vec<&FoundFile> = group.files.iter().collect();
-        self.table(name, url, &files).await
+            found
+        };
+        self.looker.done_with(&files);
+        Ok(found)
     }
 
-    async fn file_table(&mut self, file: &FoundFile, url: String) -> Result<()> {
+    async fn file_table(&self, file: &FoundFile, url: String) -> Result<Found> {
         let name = table_name(stem(file_name(file)));
-        self.table(name, url, &[file]).await
+        // Its folders say nothing about a table that is one file.
+        let file = FoundFile { partition: Vec::new(), partition_path: String::new(), ..file.clone() };
+        self.table(name, url, &[&file]).await
     }
 
-    /// Whether a sample of files have one format and, mostly, the same columns.
-    async fn is_alike(&self, files: &[FoundFile]) -> Result<bool> {
+    /// Whether a sample of files have one format and, mostly, the same columns; of the same types, too, if `strictly`.
+    async fn is_alike(&self, files: &[&FoundFile], strictly: bool) -> Result<bool> {
         if files.len() == 1 {
             return Ok(true);
         }
         let mut first: Option<(FileFormat, BTreeSet<String>)> = None;
-        for file in sample(&files.iter().collect::<Vec<_>>()) {
-            let Ok((sniffed, schema)) =
-                self.look(&[file], &mut Progress { bytes: SAMPLE_BYTES, ..Progress::default() }).await
-            else {
-                continue;
+        let mut compared = 0;
+        for file in sample(files) {
+            let Ok(looked) = self.looker.look(&[file]).await else { continue };
+            let Some(format) = looked.sniffed.format() else { continue };
+            let shown = |column: Column| match strictly {
+                true => format!("{} {}", column.name, column.data_type),
+                false => column.name,
             };
-            let Some(format) = sniffed.format() else { continue };
-            let columns: BTreeSet<String> = schema.columns.into_iter().map(|column| column.name).collect();
+            let columns: BTreeSet<String> = looked.schema.columns.into_iter().map(shown).collect();
+            compared += 1;
             match &first {
                 None => first = Some((format, columns)),
                 Some((other, known)) => {
@@ -276,39 +420,17 @@ impl Crawl {
                 }
             }
         }
-        Ok(true)
-    }
-
-    /// Format and columns of files that are taken for one table.
-    async fn look(&self, files: &[&FoundFile], progress: &mut Progress) -> Result<(Sniffed, Schema)> {
-        let named: Vec<(&ObjectMeta, String)> =
-            files.iter().map(|file| (&file.object, format!("{}{}", self.prefix, file.object.location))).collect();
-        let (object, name) = &named[0];
-        let sniffed = sniff(&self.store, object, name).await?;
-        let schema = match &sniffed {
-            Sniffed::Parquet => columnar::infer(&self.store, &named, FileFormat::Parquet).await?,
-            Sniffed::Arrow => columnar::infer(&self.store, &named, FileFormat::Arrow).await?,
-            Sniffed::Json(layout) => json::infer(&self.store, &named, layout, progress).await?,
-            Sniffed::Csv(dialect) => csv::infer(&self.store, &named, *dialect, progress).await?,
-            Sniffed::Nothing(_) => Schema::default(),
-        };
-        Ok((sniffed, schema))
+        Ok(!strictly || compared > 1)
     }
 
     /// Format and columns of those of `files` that can be read, and a remark on each other one: the folder is a table all
     /// the same, and reading it will name the file. The `error` of all together where none can.
-    async fn look_at_readable(
-        &self,
-        files: &[&FoundFile],
-        progress: &mut Progress,
-        error: Error,
-    ) -> Result<(Sniffed, Schema)> {
+    async fn look_at_readable(&self, files: &[&FoundFile], error: Error) -> Result<Looked> {
         let mut readable = Vec::new();
         let mut remarks = Vec::new();
         for file in files {
-            let mut single = Progress { bytes: SAMPLE_BYTES, ..Progress::default() };
-            match self.look(&[file], &mut single).await {
-                Ok((sniffed, _)) if sniffed.format().is_some() => readable.push(*file),
+            match self.looker.look(&[file]).await {
+                Ok(looked) if looked.sniffed.format().is_some() => readable.push(*file),
                 Ok(_) => remarks.push(format!("\"{}\" is of no known format", file_name(file))),
                 Err(error) => remarks.push(reason(error)),
             }
@@ -317,45 +439,35 @@ impl Crawl {
         if readable.is_empty() || remarks.is_empty() {
             return Err(error);
         }
-        *progress = Progress::default();
-        let (sniffed, mut schema) = self.look(&readable, progress).await?;
-        schema.remarks.extend(remarks);
-        Ok((sniffed, schema))
+        let mut looked = self.looker.look(&readable).await?;
+        looked.schema.remarks.extend(remarks);
+        Ok(looked)
     }
 
-    async fn table(&mut self, name: String, location: String, files: &[&FoundFile]) -> Result<()> {
-        let mut progress = Progress::default();
+    async fn table(&self, name: String, location: String, files: &[&FoundFile]) -> Result<Found> {
         let sampled = sample(files);
-        let looked = match self.look(&sampled, &mut progress).await {
+        let looked = match self.looker.look(&sampled).await {
             Ok(looked) => Ok(looked),
             // One file that can't be read doesn't keep the others from being found.
-            Err(error) => self.look_at_readable(&sampled, &mut progress, error).await,
+            Err(error) => self.look_at_readable(&sampled, error).await,
         };
-        let (sniffed, mut schema) = match looked {
+        let skipped = |reason: String, error| Ok(Found::Skipped(Skipped { location: location.clone(), reason }, error));
+        let Looked { sniffed, mut schema, rows, is_partial } = match looked {
             Ok(looked) => looked,
-            Err(error) => {
-                self.result.first_error.get_or_insert_with(|| error.clone());
-                self.result.skipped.push(format!("\"{location}\" was skipped: {}", reason(error)));
-                return Ok(());
-            }
+            Err(error) => return skipped(reason(error.clone()), Some(error)),
         };
         let format = match (&sniffed, sniffed.format()) {
-            (Sniffed::Nothing(reason), _) => {
-                self.result.skipped.push(format!("\"{location}\" was skipped: {reason}"));
-                return Ok(());
-            }
+            (Sniffed::Nothing(reason), _) => return skipped(reason.clone(), None),
             (_, Some(format)) => format,
             (_, None) => return Err(Error::internal("a sniffed format has a name")),
         };
         if schema.columns.is_empty() {
-            self.result.skipped.push(format!("\"{location}\" was skipped: it has no columns"));
-            return Ok(());
+            return skipped("it has no columns".to_owned(), None);
         }
         let is_text = matches!(format, FileFormat::Csv | FileFormat::Json);
-        if is_text && (progress.is_partial || sampled.len() < files.len()) {
+        if is_text && (is_partial || sampled.len() < files.len()) {
             schema.remarks.push(format!(
-                "types were inferred from {} rows of {} of {} files",
-                progress.rows,
+                "types were inferred from {rows} rows of {} of {} files",
                 sampled.len(),
                 files.len()
             ));
@@ -370,8 +482,8 @@ impl Crawl {
             !is_key || format == FileFormat::Csv
         });
         let partition_keys = rename_keys(partition_keys, &schema.columns);
-        self.result.tables.push(FoundTable {
-            name: unique(name, &mut self.taken),
+        Ok(Found::Table(Box::new(FoundTable {
+            name,
             definition: TableDefinition {
                 kind: TableKind::External(StorageDescriptor {
                     location,
@@ -383,14 +495,13 @@ impl Crawl {
                 partition_keys,
                 parameters: schema.parameters,
                 comment: None,
-                owner: self.owner.clone(),
+                owner: self.options.owner.clone(),
             },
             partitions,
             file_count: files.len() as u64,
             bytes: files.iter().map(|file| file.object.size).sum(),
             remarks: schema.remarks,
-        });
-        Ok(())
+        })))
     }
 }
 
@@ -418,13 +529,15 @@ fn sample<'a>(files: &[&'a FoundFile]) -> Vec<&'a FoundFile> {
 
 /// The partition keys that the files' folders spell, and the partitions.
 fn partitions(location: &str, files: &[&FoundFile]) -> (Vec<Column>, Vec<Partition>) {
-    let names: Vec<&String> = files[0].partition.iter().map(|(key, _)| key).collect();
-    if names.is_empty() {
+    let levels = &files[0].partition;
+    if levels.is_empty() {
         return (Vec::new(), Vec::new());
     }
+    let names = key_names(levels);
+    let is_named = levels.iter().all(|level| level.key.is_some());
     let mut found: BTreeMap<Vec<Option<String>>, String> = BTreeMap::new();
     for file in files {
-        let values = file.partition.iter().map(|(_, value)| value.clone()).collect();
+        let values = file.partition.iter().map(|level| level.value.clone()).collect();
         found.entry(values).or_insert_with(|| file.partition_path.clone());
     }
     let keys = names
@@ -442,8 +555,8 @@ fn partitions(location: &str, files: &[&FoundFile]) -> (Vec<Column>, Vec<Partiti
                 Some(value) => format!("{name}={value}"),
                 None => format!("{name}={}", limnos_catalog::partition::HIVE_DEFAULT_PARTITION),
             });
-            // Escapes and other spellings of the key are kept as a location of their own.
-            let is_standard = standard.collect::<Vec<_>>().join("/") == path;
+            // Escapes, other spellings of the key, and folders without one are kept as a location of their own.
+            let is_standard = is_named && standard.collect::<Vec<_>>().join("/") == path;
             Partition { values, location: (!is_standard).then(|| format!("{location}{path}/")), storage: None }
         })
         .collect();

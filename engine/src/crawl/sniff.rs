@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use limnos_catalog::FileFormat;
 use object_store::{ObjectMeta, ObjectStore};
+use serde::{Deserialize, Serialize};
 
 use super::csv::{self, Dialect};
 use crate::Result;
@@ -16,7 +17,7 @@ use crate::scan::format::json::records::Layout;
 const HEAD_BYTES: usize = 256 << 10;
 
 /// What a file turned out to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Sniffed {
     Parquet,
     Arrow,

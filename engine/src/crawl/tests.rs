@@ -12,7 +12,9 @@ async fn check(files: &[(&str, &str)], location: &str, expected: &[&str]) {
         store.put(&Path::from(*path), PutPayload::from(text.as_bytes().to_vec())).await.unwrap();
     }
     let url = format!("file:///{location}");
-    let crawled = crawl_at(&store, &Path::from(location.trim_end_matches('/')), &url, "limnos").await.unwrap();
+    let crawled = crawl_at(&store, &Path::from(location.trim_end_matches('/')), &url, &CrawlOptions::new("limnos"))
+        .await
+        .unwrap();
     let mut shown: Vec<String> = crawled
         .tables
         .iter()
@@ -29,7 +31,7 @@ async fn check(files: &[(&str, &str)], location: &str, expected: &[&str]) {
             format!("{} {:?} {} ({}){keys}", table.name, storage.format, storage.location, columns.join(", "))
         })
         .collect();
-    shown.extend(crawled.skipped);
+    shown.extend(crawled.skipped.iter().map(ToString::to_string));
     assert_eq!(shown, expected, "\n{}\n", shown.join("\n"));
 }
 
@@ -80,7 +82,7 @@ async fn partition_values_and_locations() {
         let path = Path::parse(format!("t/{folder}/f.json")).unwrap();
         store.put(&path, PutPayload::from_static(b"{\"a\":true}\n")).await.unwrap();
     }
-    let crawled = crawl_at(&store, &Path::from("t"), "s3://b/t/", "me").await.unwrap();
+    let crawled = crawl_at(&store, &Path::from("t"), "s3://b/t/", &CrawlOptions::new("me")).await.unwrap();
     let table = &crawled.tables[0];
     assert_eq!(table.definition.partition_keys, [Column::new("dt", DataType::Date)]);
     assert_eq!(
@@ -132,7 +134,7 @@ async fn one_damaged_file_does_not_hide_the_others() {
     {
         store.put(&Path::from(path), PutPayload::from(text.as_bytes().to_vec())).await.unwrap();
     }
-    let crawled = crawl_at(&store, &Path::from("l"), "file:///l/", "limnos").await.unwrap();
+    let crawled = crawl_at(&store, &Path::from("l"), "file:///l/", &CrawlOptions::new("limnos")).await.unwrap();
     assert!(crawled.skipped.is_empty(), "{:?}", crawled.skipped);
     let [table] = crawled.tables.as_slice() else { panic!("{:?}", crawled.tables) };
     assert_eq!((table.name.as_str(), table.file_count), ("e", 3));

@@ -22,8 +22,8 @@ pub mod statement;
 mod unsupported;
 
 pub use statement::{
-    CreateTable, CreateView, Dialect, Explain, NamePattern, ObjectName, ParsedStatement, PartitionSpec, Statement,
-    TransactionModes,
+    CrawlerClauses, CreateTable, CreateView, Dialect, Explain, NamePattern, ObjectName, ParsedStatement, PartitionSpec,
+    Statement, TransactionModes,
 };
 
 use crate::limits;
@@ -72,6 +72,7 @@ pub(crate) fn parse_one(cursor: &mut Cursor<'_>) -> Result<Statement> {
         Some("ALTER") => ddl::alter(cursor)?,
         Some("MSCK") => ddl::repair(cursor)?,
         Some("CRAWL") => ddl::crawl(cursor)?,
+        Some("RUN") => ddl::run(cursor)?,
         Some("DESCRIBE" | "DESC") => ddl::describe(cursor)?,
         Some("SHOW") => ddl::show(cursor)?,
         Some(word) => match session::statement(word, cursor)? {

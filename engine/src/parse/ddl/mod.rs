@@ -1,5 +1,6 @@
 //! Our own parser of DDL in Hive's, Athena's and PostgreSQL's words. One file per kind of object.
 
+mod crawler;
 mod database;
 mod partition;
 mod show;
@@ -14,6 +15,7 @@ use crate::parse::cursor::Cursor;
 use crate::parse::{ObjectName, Statement, unsupported};
 use crate::{Error, Result};
 
+pub(crate) use crawler::run;
 pub(crate) use database::database_name;
 pub(crate) use show::{describe, show};
 pub(crate) use table::data_type;
@@ -32,6 +34,12 @@ pub(crate) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.take_words("VIEW") {
         return view::create(cursor, or_replace);
     }
+    if cursor.take_words("CRAWLER") {
+        return crawler::create(cursor, or_replace);
+    }
+    if cursor.take_words("CLASSIFIER") {
+        return crawler::create_classifier(cursor, or_replace);
+    }
     if cursor.peek_words("TABLE") {
         return Err(table::not_external(cursor));
     }
@@ -44,6 +52,14 @@ pub(crate) fn drop(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect_words("DROP")?;
     if cursor.take_words("DATABASE") || cursor.take_words("SCHEMA") {
         return database::drop(cursor);
+    }
+    if let Some(kind) = cursor.take_one_of(&["CRAWLER", "CLASSIFIER"]) {
+        let if_exists = cursor.if_exists();
+        let name = cursor.identifier()?;
+        return Ok(match kind {
+            "CRAWLER" => Statement::DropCrawler { name, if_exists },
+            _ => Statement::DropClassifier { name, if_exists },
+        });
     }
     let view = if cursor.take_words("VIEW") {
         true
@@ -67,6 +83,9 @@ pub(crate) fn drop(cursor: &mut Cursor<'_>) -> Result<Statement> {
 pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let start = cursor.clone();
     cursor.expect_words("ALTER")?;
+    if cursor.take_words("CRAWLER") {
+        return crawler::alter(cursor);
+    }
     let view = cursor.take_words("VIEW");
     if !view && !cursor.take_words("TABLE") {
         return Err(unsupported::error(&start));

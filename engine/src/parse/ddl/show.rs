@@ -56,6 +56,18 @@ pub(crate) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.take_words("CREATE TABLE") || cursor.take_words("CREATE VIEW") {
         return Ok(Statement::ShowCreate { table: cursor.object_name()? });
     }
+    if cursor.take_words("CREATE CRAWLER") {
+        return Ok(Statement::ShowCreateCrawler { name: cursor.identifier()? });
+    }
+    if cursor.take_words("CREATE CLASSIFIER") {
+        return Ok(Statement::ShowCreateClassifier { name: cursor.identifier()? });
+    }
+    if cursor.take_words("CRAWLERS") {
+        return Ok(Statement::ShowCrawlers { pattern: pattern(cursor)? });
+    }
+    if cursor.take_words("CLASSIFIERS") {
+        return Ok(Statement::ShowClassifiers { pattern: pattern(cursor)? });
+    }
     if cursor.take_words("TBLPROPERTIES") {
         return Ok(Statement::ShowTableProperties { table: cursor.object_name()? });
     }
