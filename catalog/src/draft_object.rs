@@ -10,6 +10,9 @@ use crate::object::{Definition, Object};
 use crate::store::run;
 use crate::{CrawlerDefinition, CreateMode, Error, Result, Table, TableDefinition};
 
+/// The most objects of one kind: each snapshot holds all of them.
+const OBJECT_COUNT_MAX: usize = 10_000;
+
 impl Draft<'_> {
     pub(crate) fn create_object<D: Definition>(&mut self, name: &str, definition: D, mode: CreateMode) -> Result<()> {
         let name = name.to_lowercase();
@@ -22,6 +25,10 @@ impl Draft<'_> {
             }
             (None, _) => {
                 validate_name(D::KIND, &name)?;
+                if D::objects(&self.snapshot).len() >= OBJECT_COUNT_MAX {
+                    let message = format!("there are {OBJECT_COUNT_MAX} {}s, which is the most there may be", D::KIND);
+                    return Err(Error::Invalid { message, hint: Some("Drop some first.".to_owned()) });
+                }
                 let (id, now_ms) = (self.take_id(), self.now_ms);
                 let (created_at_ms, updated_at_ms) = (now_ms, now_ms);
                 self.put_object(Object { id, name, version: 1, created_at_ms, updated_at_ms, definition })

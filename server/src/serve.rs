@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use limnos_catalog::Catalog;
-use limnos_engine::clock::SystemClock;
+use limnos_engine::clock::{Clock, SystemClock};
 use limnos_engine::scan::store::StoreOptions;
 use limnos_engine::{Engine, EngineConfig};
 use tokio::net::TcpListener;
@@ -27,6 +27,8 @@ use crate::http::metrics::{Metrics, Sample};
 use crate::http::{self, HttpOptions};
 use crate::pg::{self, PgOptions};
 use crate::query::QueryService;
+use crate::schedule::crawls::Crawlers;
+use crate::schedule::{self, Scheduler};
 
 /// The role of those who come without a login: HTTP and the command line.
 pub const DEFAULT_USER: &str = "limnos";
@@ -67,6 +69,8 @@ pub struct ServeOptions {
     pub statement_timeout: Option<Duration>,
     /// How long a shutdown waits for running queries.
     pub shutdown_deadline: Duration,
+    /// The time, by which schedules run.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Why a server didn't start.
@@ -128,6 +132,7 @@ impl ServeOptions {
             max_connections: config.max_connections,
             statement_timeout: config.statement_timeout,
             shutdown_deadline: config.shutdown_deadline,
+            clock: Arc::new(SystemClock),
         })
     }
 
@@ -153,6 +158,7 @@ impl ServeOptions {
             max_connections: 100,
             statement_timeout: None,
             shutdown_deadline: Duration::from_secs(5),
+            clock: Arc::new(SystemClock),
         }
     }
 }
@@ -181,6 +187,7 @@ fn absolute(root: &str) -> String {
 pub struct OpenLake {
     /// The one door.
     pub service: Arc<QueryService>,
+    catalog: Arc<Catalog>,
     /// Held while we live: two processes on one spill folder would empty it under each other.
     _lock: std::fs::File,
 }
@@ -190,6 +197,14 @@ pub struct OpenLake {
 /// # Errors
 /// Another process has it; the catalog is damaged; a root can't be opened.
 pub fn open(data_dir: &std::path::Path, engine: EngineConfig) -> Result<OpenLake, ServeError> {
+    open_with_clock(data_dir, engine, Arc::new(SystemClock))
+}
+
+fn open_with_clock(
+    data_dir: &std::path::Path,
+    engine: EngineConfig,
+    clock: Arc<dyn Clock>,
+) -> Result<OpenLake, ServeError> {
     let unusable = |source| ServeError::DataDir { path: data_dir.to_owned(), source };
     std::fs::create_dir_all(data_dir).map_err(unusable)?;
     let lock = std::fs::File::create(data_dir.join("lock")).map_err(unusable)?;
@@ -199,8 +214,8 @@ pub fn open(data_dir: &std::path::Path, engine: EngineConfig) -> Result<OpenLake
         Err(std::fs::TryLockError::Error(source)) => return Err(unusable(source)),
     }
     let catalog = Catalog::open(&data_dir.join(CATALOG_FILE))?;
-    let engine = Engine::new(catalog, engine, Arc::new(SystemClock))?;
-    Ok(OpenLake { service: QueryService::new(engine), _lock: lock })
+    let engine = Engine::new(Arc::clone(&catalog), engine, clock)?;
+    Ok(OpenLake { service: QueryService::new(engine), catalog, _lock: lock })
 }
 
 /// A server that takes connections.
@@ -222,6 +237,7 @@ pub struct RunningServer {
     shutdown_deadline: Duration,
     pg_task: JoinHandle<()>,
     http_task: JoinHandle<()>,
+    schedule_task: JoinHandle<()>,
 }
 
 /// Opens everything and takes connections; the caller's runtime carries their I/O, the engine brings threads of its own
@@ -233,7 +249,7 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
     // Before the catalog: a second start with the same ports fails at once, having touched nothing.
     let pg_listener = listen(options.pg).await?;
     let http_listener = listen(options.http).await?;
-    let lake = open(&options.data_dir, options.engine.clone())?;
+    let lake = open_with_clock(&options.data_dir, options.engine.clone(), Arc::clone(&options.clock))?;
     let service = Arc::clone(&lake.service);
     service.set_statement_timeout(options.statement_timeout);
     let accepting = CancellationToken::new();
@@ -272,6 +288,9 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
             tracing::error!(%error, "http listener failed");
         }
     });
+    let crawlers = Crawlers::new(Arc::clone(&lake.catalog), Arc::clone(&service), options.catalog_name.clone());
+    let scheduler = Scheduler::new(Arc::clone(&options.clock), Arc::new(crawlers));
+    let schedule_task = tokio::spawn(schedule::run(scheduler, accepting.clone()));
     tracing::info!(%pg_address, %http_address, data_dir = %options.data_dir.display(), "server started");
     let shutdown_deadline = options.shutdown_deadline;
     Ok(RunningServer {
@@ -286,6 +305,7 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
         shutdown_deadline,
         pg_task,
         http_task,
+        schedule_task,
     })
 }
 
@@ -327,7 +347,7 @@ impl RunningServer {
         self.service.drain(deadline).await;
         self.terminating.cancel();
         self.serving.cancel();
-        for mut task in [self.pg_task, self.http_task] {
+        for mut task in [self.pg_task, self.http_task, self.schedule_task] {
             if tokio::time::timeout(CLOSE_DEADLINE, &mut task).await.is_err() {
                 // A client that doesn't read its answer can't hold the process.
                 task.abort();

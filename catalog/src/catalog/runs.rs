@@ -16,7 +16,8 @@ impl Catalog {
     /// [`crate::Error::Store`] if they can't be read.
     pub fn crawl_runs(&self) -> Result<Vec<CrawlRun>> {
         let runs = self.read(|connection| run::load(connection, CRAWL_RUNS))?;
-        runs.into_iter().map(CrawlRun::from_run).collect()
+        // One that a later version wrote, or that is damaged, keeps nobody from the others, nor a server from starting.
+        Ok(runs.into_iter().filter_map(|run| CrawlRun::from_run(run).ok()).collect())
     }
 
     /// Notes that a crawl has begun. False if one of that id has before, perhaps on another server.

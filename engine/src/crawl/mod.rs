@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
+use limnos_catalog::partition::hive_path;
 use limnos_catalog::{Column, DataType, FileFormat, Partition, StorageDescriptor, TableDefinition, TableKind};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
@@ -115,7 +116,8 @@ pub struct CrawlOptions {
     pub memory: Arc<dyn FileMemory>,
     /// URLs of folders (with a slash) and files that are not to be looked at again, if only new ones are wanted.
     pub known: Option<HashSet<String>>,
-    /// Whether the folders in the location itself may be partitions of one table, as they may further below.
+    /// Whether the location itself may be one table of the files in it, and its folders partitions of one, as folders
+    /// further below may.
     pub joins_at_root: bool,
 }
 
@@ -346,7 +348,8 @@ impl Crawl {
     }
 
     async fn group_tables(&self, group: Group) -> Result<Vec<Found>> {
-        let is_root = group.folder.is_empty();
+        // What a crawler is pointed at is a table; what CRAWL is pointed at is a lake.
+        let is_lake = group.folder.is_empty() && !self.options.joins_at_root;
         let url = self.folder_url(&group.folder);
         let is_new = |file: &&FoundFile| match file.partition_path.as_str() {
             "" => !self.is_known(&url),
@@ -361,12 +364,12 @@ impl Crawl {
             GroupKind::Partitioned => true,
             GroupKind::Separate => false,
             // A lone file in the crawled folder is called as it is, unless its name is only a number in a series.
-            GroupKind::Series if is_root && !has_keys && group.files.len() == 1 => {
+            GroupKind::Series if is_lake && !has_keys && group.files.len() == 1 => {
                 let pattern = name::series(file_name(&group.files[0]));
                 pattern.starts_with("part-") || pattern.starts_with('#')
             }
             GroupKind::Series => self.is_alike(&files, false).await?,
-            GroupKind::Mixed => (!is_root || has_keys) && self.is_alike(&files, false).await?,
+            GroupKind::Mixed => (!is_lake || has_keys) && self.is_alike(&files, false).await?,
         };
         let found = if is_one_table {
             let folder_name = group.folder.rsplit('/').next().filter(|name| !name.is_empty());
@@ -551,12 +554,9 @@ fn partitions(location: &str, files: &[&FoundFile]) -> (Vec<Column>, Vec<Partiti
     let partitions = found
         .into_iter()
         .map(|(values, path)| {
-            let standard = names.iter().zip(&values).map(|(name, value)| match value {
-                Some(value) => format!("{name}={value}"),
-                None => format!("{name}={}", limnos_catalog::partition::HIVE_DEFAULT_PARTITION),
-            });
-            // Escapes, other spellings of the key, and folders without one are kept as a location of their own.
-            let is_standard = is_named && standard.collect::<Vec<_>>().join("/") == path;
+            let standard = hive_path(names.iter().map(String::as_str).zip(values.iter().map(Option::as_deref)));
+            // Other escapes and spellings of the key, and folders without one are kept as a location of their own.
+            let is_standard = is_named && standard.strip_suffix('/') == Some(path.as_str());
             Partition { values, location: (!is_standard).then(|| format!("{location}{path}/")), storage: None }
         })
         .collect();

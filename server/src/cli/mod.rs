@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program talks to people")]
 
 mod crawl;
+mod crawler;
 mod demo;
 mod output;
 mod query;
@@ -39,6 +40,8 @@ enum Command {
     Query(query::QueryCommand),
     /// Find tables under a folder or prefix and put them in the catalog
     Crawl(crawl::Crawl),
+    /// Make, run, list and drop crawlers, which find tables by themselves
+    Crawler(crawler::Crawler),
 }
 
 /// How a command ends when it doesn't succeed.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Query(command) => command.run(),
         Command::Crawl(command) => command.run(),
+        Command::Crawler(command) => command.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -111,7 +115,14 @@ fn command() -> clap::Command {
             if is_listener { argument.hide(true) } else { argument }
         })
     };
-    Arguments::command().mut_subcommand("query", hide).mut_subcommand("crawl", hide)
+    let hide_in_all = move |command: clap::Command| {
+        let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        names.into_iter().fold(command, |command, name| command.mut_subcommand(name, hide))
+    };
+    Arguments::command()
+        .mut_subcommand("query", hide)
+        .mut_subcommand("crawl", hide)
+        .mut_subcommand("crawler", hide_in_all)
 }
 
 /// The runtime for I/O; queries compute on the engine's own.

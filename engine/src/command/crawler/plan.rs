@@ -58,11 +58,14 @@ impl Findings {
     }
 
     fn covers(&self, location: &str) -> bool {
-        self.targets.iter().any(|target| {
-            let folder = format!("{}/", target.trim_end_matches('/'));
-            location == target || location.starts_with(&folder)
-        })
+        self.targets.iter().any(|target| covers(target, location))
     }
+}
+
+/// Whether `location` is the target or lies in it.
+pub(super) fn covers(target: &str, location: &str) -> bool {
+    let folder = target.trim_end_matches('/');
+    location == target || location.strip_prefix(folder).is_some_and(|below| below.starts_with('/'))
 }
 
 /// The tables of `crawler`, by location.

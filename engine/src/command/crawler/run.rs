@@ -16,7 +16,7 @@ use object_store::ObjectStore;
 
 use super::live::Live;
 use super::memory::CatalogMemory;
-use super::plan::{Findings, Plan, cut, own_tables, partition_url, plan};
+use super::plan::{Findings, Plan, covers, cut, own_tables, partition_url, plan};
 use crate::command::answer::crawled_table_rows;
 use crate::command::{CommandAnswer, CommandContext};
 use crate::crawl::{CrawlOptions, Exclude, crawl_at, nothing_there};
@@ -26,6 +26,9 @@ use crate::{Error, ErrorCode, Notice, Result, Session};
 
 /// How often a run decides anew because somebody else has changed a table in the meantime.
 const ATTEMPTS_MAX: usize = 10;
+
+/// Most files of all targets together: their names are held until the commit.
+const FILES_MAX: usize = 2_000_000;
 
 /// Skipped files told one by one.
 const SKIPPED_SHOWN_MAX: usize = 20;
@@ -168,8 +171,7 @@ async fn crawl(context: &CommandContext<'_>, crawler: &Crawler, live: &Live) -> 
             joins_at_root: true,
         };
         let crawled = crawl_at(&store, &location.path, &location.url, &options).await?;
-        let is_own = |own: &str| own.starts_with(location.url.trim_end_matches('/'));
-        if crawled.files.is_empty() && own.keys().any(|own| is_own(own)) {
+        if crawled.files.is_empty() && own.keys().any(|own| covers(&location.url, own)) {
             // A mount that is away or a bucket that was emptied by mistake must not take all tables with it.
             return Err(nothing_there(&location.url)
                 .with_hint("Nothing was changed. Drop the tables if the files are meant to be gone."));
@@ -183,6 +185,11 @@ async fn crawl(context: &CommandContext<'_>, crawler: &Crawler, live: &Live) -> 
             crawler = %crawler.name, target = %location.url, files_listed = crawled.files.len(),
             files_read = crawled.files_read, tables = crawled.tables.len(), "crawl of a target ended"
         );
+        if findings.files.len() + crawled.files.len() > FILES_MAX {
+            let message = format!("the targets of crawler \"{}\" have more than {FILES_MAX} files", crawler.name);
+            return Err(Error::new(ErrorCode::ProgramLimitExceeded, message)
+                .with_hint("Make several crawlers of it, each with some of the targets."));
+        }
         findings.tables.extend(crawled.tables);
         findings.skipped.extend(crawled.skipped);
         findings.files.extend(crawled.files);
