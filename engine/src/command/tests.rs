@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use async_trait::async_trait;
@@ -24,6 +25,9 @@ impl ViewPlanner for TwoColumns {
         Ok(vec![Column::new("a", DataType::Int), Column::new("b", DataType::String)])
     }
 }
+
+/// Each statement has an id of its own.
+static QUERIES: AtomicU64 = AtomicU64::new(0);
 
 struct Lake {
     catalog: Arc<Catalog>,
@@ -77,7 +81,7 @@ impl Lake {
                 planner: &TwoColumns,
                 clock: &self.clock,
                 crawls: &self.crawls,
-                query: &QueryContext::detached("test"),
+                query: &QueryContext::detached(&format!("test-{}", QUERIES.fetch_add(1, Ordering::Relaxed))),
             };
             shown = match run(&context, &mut self.session, &parsed.statement).await {
                 Err(error) => format!("{}: {}", error.code.sqlstate(), error.message),
@@ -394,7 +398,8 @@ async fn a_crawler_with_classifiers_says_that_they_are_not_applied() {
             ("CREATE CRAWLER c TARGETS ('$L/a/') DATABASE d CLASSIFIERS (j)", "CREATE CRAWLER"),
             ("RUN CRAWLER c", "0A000: classifiers are not applied yet"),
             ("ALTER CRAWLER c SET CLASSIFIERS ()", "ALTER CRAWLER"),
-            ("RUN CRAWLER c", ""),
+            ("SHOW CRAWLERS", "c|d|file://$L/a/||READY|FAILED|classifiers are not applied yet"),
+            ("RUN CRAWLER c", "WARNING: location \"file://$L/a/\" has no files"),
             ("SHOW CRAWLERS", "c|d|file://$L/a/||READY|SUCCEEDED"),
             ("ALTER CRAWLER c SET SCHEDULE CRON '0 2 * * *'", "ALTER CRAWLER"),
             ("ALTER CRAWLER c PAUSE", "ALTER CRAWLER"),
@@ -402,4 +407,86 @@ async fn a_crawler_with_classifiers_says_that_they_are_not_applied() {
             ("SHOW CRAWLERS LIKE 'x%'", ""),
         ])
         .await;
+}
+
+/// Somebody changes the table all the while that a crawler does: neither loses what the other did.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_beside_a_crawl_is_not_lost() {
+    use limnos_catalog::{Change, Error};
+    const CHANGES: u32 = 3000;
+    let mut lake = Lake::new();
+    lake.make_file("t/a.csv");
+    std::fs::write(lake.path("t/a.csv"), "c0\n1\n").unwrap();
+    lake.script(&[("CREATE CRAWLER c TARGETS ('$L/t/') DATABASE d", "CREATE CRAWLER")]).await;
+    assert!(lake.sql("RUN CRAWLER c").await.contains("t|CREATED"));
+    let catalog = Arc::clone(&lake.catalog);
+    let other = std::thread::spawn(move || {
+        for number in 0..CHANGES {
+            loop {
+                let name = TableName::new("d", "t");
+                let table = catalog.snapshot().table(&name).unwrap().clone();
+                let mut definition = (*table.definition).clone();
+                definition.parameters.insert("mine".to_owned(), number.to_string());
+                let change = Change::AlterTable { name, definition, base_version: Some(table.version) };
+                match catalog.commit(vec![change]) {
+                    Ok(_) => break,
+                    Err(Error::Conflict { .. }) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+    });
+    let mut columns = 1;
+    while !other.is_finished() && columns < 60 {
+        columns += 1;
+        let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
+        let values: Vec<&str> = (0..columns).map(|_| "1").collect();
+        std::fs::write(lake.path("t/a.csv"), format!("{}\n{}\n", names.join(","), values.join(","))).unwrap();
+        let answer = lake.sql("RUN CRAWLER c").await;
+        // Who has changed it ten times in a row is told so, and nothing is half done.
+        assert!(answer.contains("t|UPDATED") || answer.starts_with("40001"), "{answer}");
+    }
+    other.join().unwrap();
+    lake.sql("RUN CRAWLER c").await;
+    let table = lake.catalog.snapshot().table(&TableName::new("d", "t")).unwrap().clone();
+    assert_eq!(table.parameters.get("mine"), Some(&(CHANGES - 1).to_string()));
+    assert_eq!(table.columns.len(), columns);
+}
+
+#[tokio::test]
+async fn only_new_folders_are_looked_at_and_moved_partitions_are_found() {
+    let mut lake = Lake::new();
+    let write = |lake: &Lake, below: &str, text: &str| {
+        lake.make_file(below);
+        std::fs::write(lake.path(below), text).unwrap();
+    };
+    write(&lake, "l/p/k=1/a.csv", "a,b\n1,2\n");
+    write(&lake, "l/flat/a.csv", "x,y,z\n1,2,3\n");
+    lake.script(&[
+        ("CREATE CRAWLER n TARGETS ('$L/l/') DATABASE n RECRAWL NEW", "CREATE CRAWLER"),
+        ("CREATE CRAWLER a TARGETS ('$L/l/') DATABASE a", "CREATE CRAWLER"),
+        ("RUN CRAWLER n", "flat|CREATED|1|12|0|0\np|CREATED|1|8|1|0"),
+        ("RUN CRAWLER a", "flat|CREATED|1|12|0|0\np|CREATED|1|8|1|0"),
+        ("RUN CRAWLER n", ""),
+    ])
+    .await;
+    write(&lake, "l/flat/b.csv", "other\nthing\n");
+    write(&lake, "l/p/k=1/b.csv", "no table\n");
+    write(&lake, "l/p/k=2/a.csv", "a,b,c\n1,2,3\n");
+    lake.script(&[
+        ("RUN CRAWLER n", "p|UPDATED|1|12|1|0|1 partitions added"),
+        ("SHOW PARTITIONS n.p", "k=1\nk=2"),
+        ("SHOW COLUMNS IN n.p", "a\nb\nk"),
+        ("RUN CRAWLER n", ""),
+    ])
+    .await;
+    // The same partition in a folder of another spelling.
+    std::fs::rename(lake.path("l/p/k=1"), lake.path("l/p/K=1")).unwrap();
+    let answer = lake.sql("RUN CRAWLER a").await;
+    assert!(answer.contains("p|UPDATED"), "{answer}");
+    let snapshot = lake.catalog.snapshot();
+    let table = snapshot.table(&TableName::new("a", "p")).unwrap();
+    let list = lake.catalog.partitions(&snapshot, table).unwrap();
+    let moved: Vec<&str> = list.locations.iter().flatten().map(AsRef::as_ref).collect();
+    assert!(list.len() == 2 && matches!(moved.as_slice(), [url] if url.ends_with("/l/p/K=1/")), "{list:?}");
 }

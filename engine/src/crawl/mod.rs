@@ -105,6 +105,17 @@ pub struct Crawled {
     pub files_read: u64,
 }
 
+/// Tables and partitions that there are already, by URL.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Tables without partitions: folders (with a slash) and files.
+    pub tables: HashSet<String>,
+    /// Folders of tables with partitions.
+    pub partitioned: HashSet<String>,
+    /// Folders of their partitions.
+    pub partitions: HashSet<String>,
+}
+
 /// How to crawl.
 #[derive(Clone)]
 pub struct CrawlOptions {
@@ -114,8 +125,8 @@ pub struct CrawlOptions {
     pub exclude: Exclude,
     /// What was seen before.
     pub memory: Arc<dyn FileMemory>,
-    /// URLs of folders (with a slash) and files that are not to be looked at again, if only new ones are wanted.
-    pub known: Option<HashSet<String>>,
+    /// What is not to be looked at again, if only new places are wanted.
+    pub known: Option<Known>,
     /// Whether the location itself may be one table of the files in it, and its folders partitions of one, as folders
     /// further below may.
     pub joins_at_root: bool,
@@ -263,9 +274,18 @@ impl Crawl {
         if folder.is_empty() { format!("{}/", self.url) } else { format!("{}/{folder}/", self.url) }
     }
 
-    /// Whether only new places are wanted, and this is none.
-    fn is_known(&self, url: &str) -> bool {
-        self.options.known.as_ref().is_some_and(|known| known.contains(url))
+    /// Whether only new places are wanted, and this table is none.
+    fn is_known_table(&self, url: &str) -> bool {
+        self.options.known.as_ref().is_some_and(|known| known.tables.contains(url))
+    }
+
+    /// Whether only new places are wanted, and this partition of a table is none. What is now a partition may have been a
+    /// table before (`eu/`, until `us/` came beside it).
+    fn is_known_partition(&self, url: &str, path: &str) -> bool {
+        self.options
+            .known
+            .as_ref()
+            .is_some_and(|known| known.partitioned.contains(url) && known.partitions.contains(&format!("{url}{path}/")))
     }
 
     /// The files at `path`, and whether `path` is itself the file.
@@ -352,8 +372,8 @@ impl Crawl {
         let is_lake = group.folder.is_empty() && !self.options.joins_at_root;
         let url = self.folder_url(&group.folder);
         let is_new = |file: &&FoundFile| match file.partition_path.as_str() {
-            "" => !self.is_known(&url),
-            path => !self.is_known(&format!("{url}{path}/")),
+            "" => !self.is_known_table(&url),
+            path => !self.is_known_partition(&url, path),
         };
         let files: Vec<&FoundFile> = group.files.iter().filter(is_new).collect();
         if files.is_empty() {
@@ -379,7 +399,7 @@ impl Crawl {
             let mut found = Vec::new();
             for file in &files {
                 let url = self.file_url(file, false);
-                if !self.is_known(&url) {
+                if !self.is_known_table(&url) {
                     found.push(self.file_table(file, url).await?);
                 }
             }

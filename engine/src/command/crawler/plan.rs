@@ -4,7 +4,7 @@
 //! A crawler knows its tables by the parameter [`CRAWLER_PARAMETER`] and by their location: a renamed one stays its own, and
 //! one that somebody made anew by hand is nobody's but theirs.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use limnos_catalog::crawler::{CRAWLER_PARAMETER, DEPRECATED_PARAMETER, OnDelete, OnSchemaChange, Recrawl};
@@ -34,6 +34,8 @@ pub(super) struct Findings {
     pub(super) files: Vec<String>,
     /// The targets' URLs.
     pub(super) targets: Vec<String>,
+    /// Those without any file.
+    pub(super) empty_targets: Vec<String>,
 }
 
 /// What is to be done and told.
@@ -129,6 +131,9 @@ pub(super) fn plan(
                 None => planner.new_table(found),
             }
         }
+    }
+    for target in &findings.empty_targets {
+        planner.plan.tell(target, "NOTE", Some("it has no files".to_owned()));
     }
     for skipped in &findings.skipped {
         planner.plan.counts.refused += 1;
@@ -253,13 +258,22 @@ impl Planner<'_> {
             self.plan.counts.refused += 1;
         } else if !merged.definition.partition_keys.is_empty() {
             let list = self.catalog.partitions(self.snapshot, table)?;
-            let known: HashSet<Vec<Option<String>>> = match has_same_keys {
-                true => (0..list.len()).map(|row| values(&list, row)).collect(),
-                false => HashSet::new(),
+            let known: HashMap<Vec<Option<String>>, usize> = match has_same_keys {
+                true => (0..list.len()).map(|row| (values(&list, row), row)).collect(),
+                false => HashMap::new(),
             };
             let wanted: HashSet<&[Option<String>]> =
                 found.partitions.iter().map(|partition| partition.values.as_slice()).collect();
-            for partition in found.partitions.iter().filter(|partition| !known.contains(&partition.values)) {
+            for partition in &found.partitions {
+                if let Some(row) = known.get(&partition.values) {
+                    // One that was moved (another spelling of its folder) is found where it is now.
+                    let old = partition_url(table, location, &list, *row);
+                    let standard = || folder_url(location, &standard_path(table, &partition.values));
+                    if partition.location.clone().unwrap_or_else(standard) == old || self.findings.has_files(&old) {
+                        continue;
+                    }
+                    dropped.push(partition.values.clone());
+                }
                 match check_partition(&merged.definition.partition_keys, partition) {
                     Ok(()) => added.push(partition.clone()),
                     Err(error) => {
@@ -293,12 +307,12 @@ impl Planner<'_> {
         self.plan.counts.partitions_added += added.len() as u64;
         self.plan.counts.partitions_dropped += dropped.len() as u64;
         let is_unchanged = !is_changed && added.is_empty() && dropped.is_empty();
-        if !added.is_empty() {
-            let change = Change::AddPartitions { table: table.name.clone(), partitions: added, if_not_exists: true };
-            self.plan.changes.push(change);
-        }
         if !dropped.is_empty() {
             let change = Change::DropPartitions { table: table.name.clone(), values: dropped, if_exists: true };
+            self.plan.changes.push(change);
+        }
+        if !added.is_empty() {
+            let change = Change::AddPartitions { table: table.name.clone(), partitions: added, if_not_exists: true };
             self.plan.changes.push(change);
         }
         if is_unchanged {

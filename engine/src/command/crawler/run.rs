@@ -19,7 +19,7 @@ use super::memory::CatalogMemory;
 use super::plan::{Findings, Plan, covers, cut, own_tables, partition_url, plan};
 use crate::command::answer::crawled_table_rows;
 use crate::command::{CommandAnswer, CommandContext};
-use crate::crawl::{CrawlOptions, Exclude, crawl_at, nothing_there};
+use crate::crawl::{CrawlOptions, Exclude, Known, crawl_at, nothing_there};
 use crate::scan::format::display_prefix;
 use crate::scan::store::MeteredStore;
 use crate::{Error, ErrorCode, Notice, Result, Session};
@@ -40,7 +40,6 @@ pub(in crate::command) async fn run(
 ) -> Result<CommandAnswer> {
     // Of now, also inside a block: what a crawl does can't be pinned.
     let crawler = Arc::clone(context.catalog.snapshot().crawler(name)?);
-    check_classifiers(&crawler)?;
     let query_id = &context.query.query_id;
     // One run for each time that is due, whichever server notices first.
     let run_id = match session.due_at_ms {
@@ -86,7 +85,8 @@ pub(in crate::command) async fn run(
         }
     };
     let mut notices: Vec<Notice> =
-        findings.skipped.iter().take(SKIPPED_SHOWN_MAX).map(|skipped| Notice::warning(skipped.to_string())).collect();
+        findings.empty_targets.iter().map(|url| Notice::warning(format!("location \"{url}\" has no files"))).collect();
+    notices.extend(findings.skipped.iter().take(SKIPPED_SHOWN_MAX).map(|skipped| Notice::warning(skipped.to_string())));
     if let Some(more) = findings.skipped.len().checked_sub(SKIPPED_SHOWN_MAX).filter(|more| *more > 0) {
         notices.push(Notice::warning(format!("{more} more files were skipped")));
     }
@@ -136,19 +136,22 @@ impl Drop for Ending {
 
 /// Looks at all targets.
 async fn crawl(context: &CommandContext<'_>, crawler: &Crawler, live: &Live) -> Result<Findings> {
+    check_classifiers(crawler)?;
     let exclude = Exclude::new(&crawler.exclude)?;
     let snapshot = context.catalog.snapshot();
     let own = own_tables(&snapshot, &crawler.name);
     let known = match crawler.recrawl {
         Recrawl::All => None,
         Recrawl::New => {
-            let mut known: HashSet<String> = HashSet::new();
+            let mut known = Known::default();
             for (location, table) in &own {
                 if table.partition_keys.is_empty() {
-                    known.insert(location.clone());
+                    known.tables.insert(location.clone());
+                    continue;
                 }
+                known.partitioned.insert(location.clone());
                 let list = context.catalog.partitions(&snapshot, table)?;
-                known.extend((0..list.len()).map(|row| partition_url(table, location, &list, row)));
+                known.partitions.extend((0..list.len()).map(|row| partition_url(table, location, &list, row)));
             }
             Some(known)
         }
@@ -175,6 +178,9 @@ async fn crawl(context: &CommandContext<'_>, crawler: &Crawler, live: &Live) -> 
             // A mount that is away or a bucket that was emptied by mistake must not take all tables with it.
             return Err(nothing_there(&location.url)
                 .with_hint("Nothing was changed. Drop the tables if the files are meant to be gone."));
+        }
+        if crawled.files.is_empty() {
+            findings.empty_targets.push(location.url.clone());
         }
         let present: HashSet<&str> =
             crawled.files.iter().map(|file| file.strip_prefix("file://").unwrap_or(file)).collect();
