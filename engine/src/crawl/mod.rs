@@ -9,34 +9,36 @@
 mod columnar;
 mod csv;
 mod exclude;
+mod found;
 mod group;
 mod infer;
 mod json;
 mod look;
 pub(crate) mod name;
+mod partition;
 mod paths;
 mod sniff;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use limnos_catalog::partition::hive_path;
-use limnos_catalog::{Column, DataType, FileFormat, Partition, StorageDescriptor, TableDefinition, TableKind};
+use limnos_catalog::{Column, FileFormat, StorageDescriptor, TableDefinition, TableKind};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
 pub(crate) use self::columnar::widen;
 pub use self::exclude::Exclude;
+pub use self::found::{CrawlOptions, Crawled, FoundTable, Known, Skipped};
 pub use self::look::{FileMemory, NoMemory};
 pub use self::paths::{PathTable, path_table};
 
-use self::group::{FoundFile, Group, GroupKind, file_name, key_names};
-use self::infer::TextColumn;
+use self::found::Found;
+use self::group::{FoundFile, Group, GroupKind, file_name};
 use self::look::{Looked, Looker};
-use self::name::{stem, table_name, unique};
+use self::name::{stem, table_name};
+use self::partition::{partitions, rename_keys};
 use self::sniff::Sniffed;
 use crate::scan::format::display_prefix;
 use crate::scan::format::input;
@@ -57,93 +59,6 @@ const SAMPLE_FILES: usize = 8;
 
 /// Tables that are looked at at the same time.
 const TABLES_AT_ONCE: usize = 16;
-
-/// A table that a crawl found.
-#[derive(Debug, Clone)]
-pub struct FoundTable {
-    /// A valid, lower-case name, from its folder or file.
-    pub name: String,
-    /// What to register.
-    pub definition: TableDefinition,
-    /// Its Hive partitions, if any.
-    pub partitions: Vec<Partition>,
-    /// How many data files it has.
-    pub file_count: u64,
-    /// Their size together.
-    pub bytes: u64,
-    /// What the user should know (`column "x" is int in 3 files and string in 1: string was taken`).
-    pub remarks: Vec<String>,
-}
-
-/// A file or folder that is no table.
-#[derive(Debug, Clone)]
-pub struct Skipped {
-    /// Its URL.
-    pub location: String,
-    /// Why.
-    pub reason: String,
-}
-
-impl fmt::Display for Skipped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\" was skipped: {}", self.location, self.reason)
-    }
-}
-
-/// What the crawl of a location came to.
-#[derive(Debug, Clone, Default)]
-pub struct Crawled {
-    /// The tables, by name.
-    pub tables: Vec<FoundTable>,
-    /// Files that are no tables, and why.
-    pub skipped: Vec<Skipped>,
-    /// The first error among them.
-    pub first_error: Option<Error>,
-    /// The URLs of all files there are, sorted: those that are excluded, too.
-    pub files: Vec<String>,
-    /// How many files were opened.
-    pub files_read: u64,
-}
-
-/// Tables and partitions that there are already, by URL.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
-    /// Tables without partitions: folders (with a slash) and files.
-    pub tables: HashSet<String>,
-    /// Folders of tables with partitions.
-    pub partitioned: HashSet<String>,
-    /// Folders of their partitions.
-    pub partitions: HashSet<String>,
-}
-
-/// How to crawl.
-#[derive(Clone)]
-pub struct CrawlOptions {
-    /// The role that the tables are of.
-    pub owner: String,
-    /// What not to look at.
-    pub exclude: Exclude,
-    /// What was seen before.
-    pub memory: Arc<dyn FileMemory>,
-    /// What is not to be looked at again, if only new places are wanted.
-    pub known: Option<Known>,
-    /// Whether the location itself may be one table of the files in it, and its folders partitions of one, as folders
-    /// further below may.
-    pub joins_at_root: bool,
-}
-
-impl CrawlOptions {
-    /// Of all there is, with nothing remembered.
-    pub fn new(owner: &str) -> Self {
-        Self {
-            owner: owner.to_owned(),
-            exclude: Exclude::nothing(),
-            memory: Arc::new(NoMemory),
-            known: None,
-            joins_at_root: false,
-        }
-    }
-}
 
 /// Finds the tables under `location` (a folder, a file, or a prefix).
 ///
@@ -208,27 +123,6 @@ pub async fn crawl_at(store: &Arc<dyn ObjectStore>, path: &Path, url: &str, opti
     result.files_read = crawl.looker.files_read();
     result.tables.sort_by(|left, right| left.name.cmp(&right.name));
     Ok(result)
-}
-
-/// What files turned out to be.
-enum Found {
-    Table(Box<FoundTable>),
-    Skipped(Skipped, Option<Error>),
-}
-
-impl Crawled {
-    fn add(&mut self, found: Found, taken: &mut HashSet<String>) {
-        match found {
-            Found::Table(mut table) => {
-                table.name = unique(std::mem::take(&mut table.name), taken);
-                self.tables.push(*table);
-            }
-            Found::Skipped(skipped, error) => {
-                self.skipped.push(skipped);
-                self.first_error = self.first_error.take().or(error);
-            }
-        }
-    }
 }
 
 /// Columns and properties, as far as files tell.
@@ -536,74 +430,12 @@ fn reason(error: Error) -> String {
     }
 }
 
-/// CSV columns are found by their place, so one that bears a key's name must stay; the key then takes another name.
-fn rename_keys(keys: Vec<Column>, columns: &[Column]) -> Vec<Column> {
-    let mut taken: HashSet<String> = columns.iter().map(|column| column.name.clone()).collect();
-    keys.into_iter().map(|key| Column { name: unique(key.name, &mut taken), ..key }).collect()
-}
-
 /// Up to [`SAMPLE_FILES`] files, spread over all of them.
 fn sample<'a>(files: &[&'a FoundFile]) -> Vec<&'a FoundFile> {
     if files.len() <= SAMPLE_FILES {
         return files.to_vec();
     }
     (0..SAMPLE_FILES).map(|index| files[index * (files.len() - 1) / (SAMPLE_FILES - 1)]).collect()
-}
-
-/// The partition keys that the files' folders spell, and the partitions.
-fn partitions(location: &str, files: &[&FoundFile]) -> (Vec<Column>, Vec<Partition>) {
-    let levels = &files[0].partition;
-    if levels.is_empty() {
-        return (Vec::new(), Vec::new());
-    }
-    let names = key_names(levels);
-    let is_named = levels.iter().all(|level| level.key.is_some());
-    let mut found: BTreeMap<Vec<Option<String>>, String> = BTreeMap::new();
-    for file in files {
-        let values = file.partition.iter().map(|level| level.value.clone()).collect();
-        found.entry(values).or_insert_with(|| file.partition_path.clone());
-    }
-    let keys = names
-        .iter()
-        .enumerate()
-        .map(|(index, name)| {
-            let values = found.keys().filter_map(|values| values[index].as_deref());
-            Column::new(name.as_str(), key_type(values))
-        })
-        .collect();
-    let partitions = found
-        .into_iter()
-        .map(|(values, path)| {
-            let standard = hive_path(names.iter().map(String::as_str).zip(values.iter().map(Option::as_deref)));
-            // Other escapes and spellings of the key, and folders without one are kept as a location of their own.
-            let is_standard = is_named && standard.strip_suffix('/') == Some(path.as_str());
-            Partition { values, location: (!is_standard).then(|| format!("{location}{path}/")), storage: None }
-        })
-        .collect();
-    (keys, partitions)
-}
-
-/// Whole numbers may be zero-padded (`month=01`); a date is one in ISO form.
-fn key_type<'a>(values: impl Iterator<Item = &'a str> + Clone) -> DataType {
-    let mut column = TextColumn::default();
-    let mut is_integer = true;
-    let mut is_small = true;
-    let mut count = 0;
-    for value in values {
-        column.see(value);
-        count += 1;
-        let digits = value.strip_prefix('-').unwrap_or(value);
-        is_integer &=
-            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) && value.parse::<i64>().is_ok();
-        is_small &= value.parse::<i32>().is_ok();
-    }
-    let inferred = column.infer("");
-    match (is_integer && count > 0, is_small) {
-        (true, true) => DataType::Int,
-        (true, false) => DataType::BigInt,
-        _ if inferred.data_type == DataType::Date && inferred.format.is_none() => DataType::Date,
-        _ => DataType::String,
-    }
 }
 
 #[cfg(test)]

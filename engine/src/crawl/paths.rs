@@ -7,8 +7,9 @@ use glob::{MatchOptions, Pattern};
 use limnos_catalog::{PartitionList, Table, TableName};
 use object_store::path::Path;
 
+use super::found::Found;
 use super::group::{FoundFile, group, key_names};
-use super::{Crawl, CrawlOptions, Found};
+use super::{Crawl, CrawlOptions};
 use crate::parse::FILE_TABLE_DATABASE;
 use crate::prune::PartitionIndex;
 use crate::scan::listing::File;

@@ -3,6 +3,8 @@
 use object_store::memory::InMemory;
 use object_store::{ObjectStoreExt, PutPayload};
 
+use limnos_catalog::{DataType, Partition};
+
 use super::*;
 
 /// Crawls files given as (path, text) and shows each table in a line.

@@ -1,4 +1,4 @@
-//! Crawlers: made, changed, shown and dropped. [`run`] runs one.
+//! Crawlers: made, changed, shown and dropped. [`mod@run`] runs one.
 
 mod classifier;
 mod history;
