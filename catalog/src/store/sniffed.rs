@@ -21,10 +21,10 @@ pub struct SniffedFile {
 /// Those whose URLs begin with `prefix`.
 pub(crate) fn load(connection: &mut dyn Connection, prefix: &str) -> Result<Vec<SniffedFile>> {
     let mut files = Vec::new();
-    let length = i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX);
+    // By the parameter's own length: databases differ in what type of number they take for one.
     connection.query(
-        "SELECT location, version, facts FROM sniffed_files WHERE substr(location, 1, ?2) = ?1",
-        &[Value::Text(prefix), Value::Int(length)],
+        "SELECT location, version, facts FROM sniffed_files WHERE substr(location, 1, length(?1)) = ?1",
+        &[Value::Text(prefix)],
         &mut |row| {
             files.push(SniffedFile {
                 location: row[0].text()?.to_owned(),
