@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Partition, TableDefinition, TableName};
+use crate::{ClassifierDefinition, CrawlRun, CrawlerDefinition, Partition, TableDefinition, TableName};
 
 /// What to do when the object to be made is already there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,5 +115,58 @@ pub enum Change {
         values: Vec<Vec<Option<String>>>,
         /// Whether some may be absent.
         if_exists: bool,
+    },
+    /// Makes a crawler. A replaced one keeps its tables and its history.
+    CreateCrawler {
+        /// Its name.
+        name: String,
+        /// What it is.
+        definition: CrawlerDefinition,
+        /// What to do if the name is taken.
+        mode: CreateMode,
+    },
+    /// Gives a crawler a new definition.
+    AlterCrawler {
+        /// Its name.
+        name: String,
+        /// What it is to be.
+        definition: CrawlerDefinition,
+        /// As in [`Change::AlterTable`].
+        base_version: Option<i64>,
+    },
+    /// Renames a crawler; its tables and its history go with it.
+    RenameCrawler {
+        /// Its name.
+        from: String,
+        /// Its new name, which must be free.
+        to: String,
+    },
+    /// Drops a crawler and its history. Its tables stay.
+    DropCrawler {
+        /// Its name.
+        name: String,
+        /// Whether it may be absent.
+        if_exists: bool,
+    },
+    /// Makes a classifier.
+    CreateClassifier {
+        /// Its name.
+        name: String,
+        /// What it is.
+        definition: ClassifierDefinition,
+        /// What to do if the name is taken.
+        mode: CreateMode,
+    },
+    /// Drops a classifier that no crawler uses.
+    DropClassifier {
+        /// Its name.
+        name: String,
+        /// Whether it may be absent.
+        if_exists: bool,
+    },
+    /// Notes the end of a crawl in the same commit as what it found.
+    EndCrawlRun {
+        /// The run as it is to be kept.
+        run: Box<CrawlRun>,
     },
 }

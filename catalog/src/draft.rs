@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::crawl_run::CRAWL_RUNS;
 use crate::name::{DEFAULT_DATABASE, validate_database_name, validate_table_name};
 use crate::partition::{HIVE_DEFAULT_PARTITION, hive_path};
 use crate::store::write::Transaction;
@@ -15,11 +16,11 @@ use crate::{
 /// A snapshot in the making.
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
-    snapshot: Snapshot,
-    transaction: Transaction<'a>,
-    now_ms: i64,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) transaction: Transaction<'a>,
+    pub(crate) now_ms: i64,
     next_id: i64,
-    is_changed: bool,
+    pub(crate) is_changed: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -58,6 +59,15 @@ impl<'a> Draft<'a> {
                 self.add_partitions(&table, partitions, if_not_exists)
             }
             Change::DropPartitions { table, values, if_exists } => self.drop_partitions(&table, values, if_exists),
+            Change::CreateCrawler { name, definition, mode } => self.create_object(&name, definition, mode),
+            Change::AlterCrawler { name, definition, base_version } => {
+                self.alter_object(&name, definition, base_version)
+            }
+            Change::RenameCrawler { from, to } => self.rename_crawler(&from, &to),
+            Change::DropCrawler { name, if_exists } => self.drop_crawler(&name, if_exists),
+            Change::CreateClassifier { name, definition, mode } => self.create_object(&name, definition, mode),
+            Change::DropClassifier { name, if_exists } => self.drop_classifier(&name, if_exists),
+            Change::EndCrawlRun { run } => self.replace_run(CRAWL_RUNS, &run.to_run()?),
         }
     }
 
@@ -184,12 +194,17 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn alter_table(&mut self, name: &TableName, definition: TableDefinition, base_version: Option<i64>) -> Result<()> {
+    pub(crate) fn alter_table(
+        &mut self,
+        name: &TableName,
+        definition: TableDefinition,
+        base_version: Option<i64>,
+    ) -> Result<()> {
         let Some(existing) = self.snapshot.find_table(name).cloned() else {
             return Err(self.snapshot.table_not_found(name, definition.kind.noun()));
         };
         if base_version.is_some_and(|base_version| base_version != existing.version) {
-            return Err(Error::Conflict { name: existing.name.to_string() });
+            return Err(Error::Conflict { kind: existing.kind.noun(), name: existing.name.to_string() });
         }
         self.redefine(&existing, definition, false)
     }
@@ -318,7 +333,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn take_id(&mut self) -> i64 {
+    pub(crate) fn take_id(&mut self) -> i64 {
         let id = self.next_id;
         self.next_id += 1;
         id

@@ -7,7 +7,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// `kind` is `database`, `table`, `view` or `partition`.
+    /// `kind` is `database`, `table`, `view`, `partition`, `crawler` or `classifier`.
     #[error("{kind} \"{name}\" does not exist")]
     NotFound {
         /// What was looked for.
@@ -59,9 +59,11 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
-    /// Somebody else has changed the table since the statement looked at it.
-    #[error("table \"{name}\" was changed by another statement")]
+    /// Somebody else has changed the object since the statement looked at it.
+    #[error("{kind} \"{name}\" was changed by another statement")]
     Conflict {
+        /// `table`, `crawler` or the like.
+        kind: &'static str,
         /// The full name.
         name: String,
     },
@@ -83,6 +85,16 @@ pub enum Error {
         message: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// Something else needs it.
+    #[error("cannot drop {kind} \"{name}\" because {by} uses it")]
+    InUse {
+        /// What was to be dropped.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What needs it, kind and name.
+        by: String,
     },
     /// The store failed.
     #[error("catalog store failed: {message}")]

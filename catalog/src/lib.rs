@@ -15,14 +15,19 @@
 
 pub mod catalog;
 pub mod change;
+pub mod crawl_run;
+pub mod crawler;
+mod crawler_record;
 pub mod data_type;
 pub mod database;
 mod draft;
+mod draft_object;
 pub mod error;
 pub mod facts;
 pub mod location;
 pub mod name;
 mod near;
+pub mod object;
 pub mod partition;
 pub mod record;
 pub mod snapshot;
@@ -32,12 +37,16 @@ pub mod transfer;
 
 pub use catalog::Catalog;
 pub use change::{Change, CreateMode, DatabaseChange};
+pub use crawl_run::{CrawlChange, CrawlCounts, CrawlRun, Run, RunState};
+pub use crawler::{Classifier, ClassifierDefinition, Crawler, CrawlerDefinition, Schedule};
 pub use data_type::{DataType, StructField};
 pub use database::Database;
 pub use error::{Error, Result};
 pub use facts::{FileFacts, FileVersion};
 pub use location::Location;
 pub use name::TableName;
+pub use object::{Object, Objects};
 pub use partition::{Partition, PartitionList, PartitionStorage};
 pub use snapshot::Snapshot;
+pub use store::SniffedFile;
 pub use table::{Column, FileFormat, StorageDescriptor, Table, TableDefinition, TableKind, TableVersion};

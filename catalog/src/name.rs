@@ -40,7 +40,7 @@ impl fmt::Display for TableName {
 /// # Errors
 /// [`Error::Invalid`] for names that are empty, too long, or hold `/` or control characters.
 pub fn validate_table_name(name: &str) -> Result<()> {
-    validate("table", name)
+    validate_name("table", name)
 }
 
 /// Checks the name of a database that is to be made.
@@ -48,7 +48,7 @@ pub fn validate_table_name(name: &str) -> Result<()> {
 /// # Errors
 /// As [`validate_table_name`], and for the names that the server keeps for itself.
 pub fn validate_database_name(name: &str) -> Result<()> {
-    validate("database", name)?;
+    validate_name("database", name)?;
     let lower = name.to_lowercase();
     // PostgreSQL keeps everything that begins with pg_; here only what a client could meet, so that a folder
     // `pg_exports` can be a database.
@@ -61,7 +61,8 @@ pub fn validate_database_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn validate(kind: &str, name: &str) -> Result<()> {
+/// Checks the name of an object of any kind.
+pub(crate) fn validate_name(kind: &str, name: &str) -> Result<()> {
     let invalid = |message: String| Err(Error::Invalid { message, hint: None });
     if name.is_empty() {
         return invalid(format!("a {kind} name must not be empty"));

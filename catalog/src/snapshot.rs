@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{Database, Error, Result, Table, TableName, near};
+use crate::crawler::{ClassifierDefinition, CrawlerDefinition};
+use crate::object::{Definition, Object, Objects};
+use crate::{Classifier, Crawler, Database, Error, Result, Table, TableName, near};
 
 /// Everything that exists at one catalog version. Held by a statement from planning to its last row.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +16,10 @@ pub struct Snapshot {
     pub databases: BTreeMap<String, Arc<Database>>,
     /// By full name.
     pub tables: BTreeMap<TableName, Arc<Table>>,
+    /// By name.
+    pub crawlers: Objects<CrawlerDefinition>,
+    /// By name.
+    pub classifiers: Objects<ClassifierDefinition>,
 }
 
 impl Snapshot {
@@ -47,6 +53,26 @@ impl Snapshot {
         // From the first name that the database could have, as long as it is the database's: no walk over all tables.
         let first = TableName { database: database.to_owned(), name: String::new() };
         self.tables.range(first..).map(|(_, table)| table).take_while(move |table| table.name.database == database)
+    }
+
+    /// The crawler called `name`, or [`crate::Error::NotFound`] with near names as a hint.
+    pub fn crawler(&self, name: &str) -> Result<&Arc<Crawler>> {
+        self.object(name)
+    }
+
+    /// The classifier called `name`, or [`crate::Error::NotFound`] with near names as a hint.
+    pub fn classifier(&self, name: &str) -> Result<&Arc<Classifier>> {
+        self.object(name)
+    }
+
+    /// The object of a kind that is called `name`, in any case.
+    pub(crate) fn object<D: Definition>(&self, name: &str) -> Result<&Arc<Object<D>>> {
+        let objects = D::objects(self);
+        let name = name.to_lowercase();
+        objects.get(&name).ok_or_else(|| {
+            let hint = near::hint(near::nearest(&name, objects.keys().map(String::as_str)));
+            Error::NotFound { kind: D::KIND, name, hint }
+        })
     }
 
     /// The error for a table or view (`kind`) that isn't there, with what the user may have meant.

@@ -18,7 +18,7 @@ use limnos_catalog::{Catalog, Column, Snapshot, Table};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::command::{self, CommandContext};
+use crate::command::{self, CommandContext, CrawlChanges, CrawlHistory, Crawls};
 use crate::execute::{CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, run_plan, single_batch, stoppable};
 use crate::function;
 use crate::parse::locate::locate;
@@ -74,6 +74,7 @@ pub(crate) struct Shared {
     pub(crate) session_config: SessionConfig,
     pub(crate) template: SessionState,
     pub(crate) system: Arc<SystemTables>,
+    pub(crate) crawls: Arc<Crawls>,
     partition_indexes: moka::sync::Cache<(i64, i64, i64), Arc<PartitionIndex>>,
     started_at_us: i64,
 }
@@ -201,11 +202,19 @@ impl Engine {
             template: template()?,
             runtime_env,
             system: Arc::default(),
+            crawls: Arc::default(),
             partition_indexes: moka::sync::Cache::builder()
                 .max_capacity(PARTITION_INDEX_BYTES)
                 .weigher(|_, index: &Arc<PartitionIndex>| u32::try_from(index.memory_size()).unwrap_or(u32::MAX))
                 .build(),
         };
+        let interrupted = shared.catalog.end_interrupted_crawl_runs()?;
+        if interrupted > 0 {
+            tracing::warn!(count = interrupted, "crawls were interrupted when the last server ended");
+        }
+        let (catalog, crawls) = (Arc::clone(&shared.catalog), Arc::clone(&shared.crawls));
+        shared.system.register(Arc::new(CrawlChanges { catalog: Arc::clone(&catalog) }));
+        shared.system.register(Arc::new(CrawlHistory { catalog, crawls }));
         Ok(Arc::new(Self { shared: Arc::new(shared), cpu: CpuRuntime::new(config.threads)? }))
     }
 
@@ -217,6 +226,11 @@ impl Engine {
     /// The clock everything here reads.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.shared.clock
+    }
+
+    /// The crawlers that run.
+    pub fn crawls(&self) -> &Arc<Crawls> {
+        &self.shared.crawls
     }
 
     /// The tables of schema `system`, for those who fill them.
@@ -342,13 +356,16 @@ impl Engine {
         let work = async move {
             let mut own = own;
             let snapshot = own.pinned.clone().unwrap_or_else(|| engine.catalog().snapshot());
-            let planner = ViewColumns { engine: Arc::clone(&engine), run: QueryRun::new(context) };
+            let planner = ViewColumns { engine: Arc::clone(&engine), run: QueryRun::new(context.clone()) };
             let command = CommandContext {
                 catalog: &engine.shared.catalog,
                 snapshot,
                 stores: &engine.shared.scan.stores,
                 planner: &planner,
                 opener: &planner,
+                clock: &engine.shared.clock,
+                crawls: &engine.shared.crawls,
+                query: &context,
             };
             let answer = Box::pin(command::run(&command, &mut own, &statement.statement)).await?;
             Ok((own, answer))

@@ -25,6 +25,7 @@ pub mod parse;
 pub mod plan;
 pub mod prune;
 pub mod scan;
+pub mod schedule;
 pub mod session;
 
 pub use engine::{CommandTag, Engine, EngineConfig, Outcome, Prepared};

@@ -4,7 +4,8 @@
 //! statement goes through the one door ([`query::QueryService`]) to the engine, and the answer is encoded back.
 //!
 //! The life of the process: [`cli`] reads its [`config`], [`serve`] opens the catalog and the listeners and closes them
-//! again. [`script`] runs a text of several statements for those who have no protocol of their own; [`demo`] makes a lake.
+//! again. [`schedule`] starts what runs by itself. [`script`] runs a text of several statements for those who have no
+//! protocol of their own; [`demo`] makes a lake.
 
 pub mod auth;
 pub mod cli;
@@ -14,6 +15,7 @@ pub mod http;
 pub mod limits;
 pub mod pg;
 pub mod query;
+pub mod schedule;
 pub mod script;
 pub mod serve;
 pub mod telemetry;

@@ -27,6 +27,8 @@ use crate::http::metrics::{Metrics, Sample};
 use crate::http::{self, HttpOptions};
 use crate::pg::{self, PgOptions};
 use crate::query::QueryService;
+use crate::schedule::crawls::Crawlers;
+use crate::schedule::{self, Scheduler};
 
 /// The role of those who come without a login: HTTP and the command line.
 pub const DEFAULT_USER: &str = "limnos";
@@ -66,7 +68,7 @@ pub struct ServeOptions {
     pub statement_timeout: Option<Duration>,
     /// How long a shutdown waits for running queries.
     pub shutdown_deadline: Duration,
-    /// The time of everything: `now()`, history, projected partitions.
+    /// The time of everything: `now()`, history, schedules, projected partitions.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -186,6 +188,7 @@ fn absolute(root: &str) -> String {
 pub struct OpenLake {
     /// The one door.
     pub service: Arc<QueryService>,
+    catalog: Arc<Catalog>,
     /// Held while we live: two processes on one spill folder would empty it under each other.
     _lock: std::fs::File,
 }
@@ -210,8 +213,8 @@ pub fn open(
         Err(std::fs::TryLockError::Error(source)) => return Err(unusable(source)),
     }
     let catalog = Catalog::open_at(catalog)?;
-    let engine = Engine::new(catalog, engine, clock)?;
-    Ok(OpenLake { service: QueryService::new(engine), _lock: lock })
+    let engine = Engine::new(Arc::clone(&catalog), engine, clock)?;
+    Ok(OpenLake { service: QueryService::new(engine), catalog, _lock: lock })
 }
 
 /// A server that takes connections.
@@ -233,6 +236,7 @@ pub struct RunningServer {
     shutdown_deadline: Duration,
     pg_task: JoinHandle<()>,
     http_task: JoinHandle<()>,
+    schedule_task: JoinHandle<()>,
 }
 
 /// Opens everything and takes connections; the caller's runtime carries their I/O, the engine brings threads of its own
@@ -287,6 +291,9 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
             tracing::error!(%error, "http listener failed");
         }
     });
+    let crawlers = Crawlers::new(Arc::clone(&lake.catalog), Arc::clone(&service), options.catalog_name.clone());
+    let scheduler = Scheduler::new(Arc::clone(&options.clock), Arc::new(crawlers));
+    let schedule_task = tokio::spawn(schedule::run(scheduler, accepting.clone()));
     let (data_dir, catalog) = (options.data_dir.display(), &options.catalog);
     tracing::info!(%pg_address, %http_address, %data_dir, %catalog, "server started");
     let shutdown_deadline = options.shutdown_deadline;
@@ -302,6 +309,7 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
         shutdown_deadline,
         pg_task,
         http_task,
+        schedule_task,
     })
 }
 
@@ -343,7 +351,7 @@ impl RunningServer {
         self.service.drain(deadline).await;
         self.terminating.cancel();
         self.serving.cancel();
-        for mut task in [self.pg_task, self.http_task] {
+        for mut task in [self.pg_task, self.http_task, self.schedule_task] {
             if tokio::time::timeout(CLOSE_DEADLINE, &mut task).await.is_err() {
                 // A client that doesn't read its answer can't hold the process.
                 task.abort();

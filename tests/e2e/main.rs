@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests are steered by the environment, not by a configuration")]
 
 mod concurrency;
+mod crawlers;
 mod drift;
 mod durability;
 mod errors;

@@ -9,11 +9,14 @@
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod crawler_tests;
 mod file_facts;
 mod partition_lists;
 #[cfg(test)]
 pub(crate) mod places;
 mod published;
+mod runs;
 #[cfg(test)]
 mod server_tests;
 #[cfg(test)]

@@ -14,10 +14,13 @@
 pub(crate) mod connection;
 pub(crate) mod files;
 mod lock;
+pub(crate) mod object;
 pub(crate) mod partition_key;
 pub mod postgres;
 pub(crate) mod read;
+pub(crate) mod run;
 mod schema;
+pub(crate) mod sniffed;
 pub(crate) mod sqlite;
 pub(crate) mod write;
 
@@ -27,6 +30,7 @@ use crate::Error;
 use connection::Connection;
 pub(crate) use lock::FileLock;
 use postgres::Wake;
+pub use sniffed::SniffedFile;
 
 /// An opened store, its schema there and sound.
 pub(crate) struct OpenStore {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::connection::{Connection, Value};
-use super::{damaged, partition_key};
+use super::{damaged, object, partition_key};
 use crate::{Database, Partition, PartitionList, Result, Snapshot, Table, TableName, TableVersion, record};
 
 /// The version of the catalog in the store, and the next free id.
@@ -30,7 +30,8 @@ pub(crate) fn load(connection: &mut dyn Connection, base: Option<&Snapshot>) -> 
     let (version, _) = load_version(connection)?;
     let databases = load_databases(connection)?;
     let tables = load_tables(connection, base)?;
-    Ok(Snapshot { version, databases, tables })
+    let (crawlers, classifiers) = (object::load(connection)?, object::load(connection)?);
+    Ok(Snapshot { version, databases, tables, crawlers, classifiers })
 }
 
 fn load_databases(connection: &mut dyn Connection) -> Result<BTreeMap<String, Arc<Database>>> {

@@ -7,6 +7,7 @@
 //! objects         whatever else has a name and a definition (crawlers, classifiers), by kind
 //! runs            the history of what runs by itself (crawls), by kind
 //! files           what is known of each data file: its own columns, rows, statistics
+//! sniffed_files   what crawls have seen in files that they looked into
 //! ```
 //! Partitions are kept in versions: a row is in the catalog versions `added_version <= v < dropped_version`, so that a
 //! statement which began before a commit still finds the partitions it planned with. They outlive their table for the same
@@ -98,6 +99,12 @@ pub(super) const MIGRATIONS: &[&str] = &[
         version TEXT NOT NULL,
         recorded_at_ms INTEGER NOT NULL,
         facts BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE sniffed_files (
+        location TEXT NOT NULL PRIMARY KEY,
+        version TEXT NOT NULL,
+        recorded_at_ms INTEGER NOT NULL,
+        facts TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     ",
 ];

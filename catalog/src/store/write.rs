@@ -128,7 +128,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Adds an object as another catalog had it; `times_ms` are when it was made and changed.
-    pub(crate) fn put_object(
+    pub(crate) fn put_object_text(
         &mut self,
         id: i64,
         kind: &str,

@@ -10,8 +10,12 @@ use super::{
 };
 use crate::draft;
 use crate::name::{DEFAULT_DATABASE, validate_database_name, validate_table_name};
+use crate::object::Definition as _;
 use crate::store::write::Transaction;
-use crate::{Catalog, Database, Error, Partition, Result, Snapshot, Table, TableName, record};
+use crate::{
+    Catalog, ClassifierDefinition, CrawlerDefinition, Database, Error, Partition, Result, Snapshot, Table, TableName,
+    record,
+};
 
 /// The longest line that is read: a table of twenty thousand columns, each with a comment, is a few megabytes.
 const LINE_BYTES_MAX: u64 = 64 << 20;
@@ -275,7 +279,14 @@ impl Import<'_, '_, '_> {
         }
         self.counts.objects += 1;
         let ObjectLine { id, kind, name, version, created_at_ms, updated_at_ms, definition } = line;
-        self.transaction.put_object(*id, kind, name, *version, (*created_at_ms, *updated_at_ms), definition.get())
+        match kind.as_str() {
+            CrawlerDefinition::KIND => CrawlerDefinition::decode(definition.get()).and_then(|read| read.validate())?,
+            ClassifierDefinition::KIND => {
+                ClassifierDefinition::decode(definition.get()).and_then(|read| read.validate())?
+            }
+            other => return Err(invalid(format!("this version of Limnos knows no \"{other}\""))),
+        }
+        self.transaction.put_object_text(*id, kind, name, *version, (*created_at_ms, *updated_at_ms), definition.get())
     }
 
     fn open_table(&self) -> Result<&Table> {

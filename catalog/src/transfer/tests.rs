@@ -59,7 +59,7 @@ fn fill(place: &Place) -> Arc<Catalog> {
         .unwrap();
     place.edit(
         "INSERT INTO objects (id, kind, name, version, created_at_ms, updated_at_ms, definition) \
-         VALUES (9, 'crawler', 'nightly', 3, 5, 6, '{\"b\":1,\"a\":1.50}')",
+         VALUES (9, 'classifier', 'nightly', 3, 5, 6, '{ \"format\":1,\"json\":{\"path\":\"$\"}}')",
     );
     catalog
 }
@@ -94,8 +94,8 @@ fn what_is_exported_is_imported_again() {
     assert!(text.contains("\n{\"partition\":{\"values\":[\"2024\",\"01\"]}}\n"), "{text}");
     assert!(
         text.ends_with(
-            "{\"object\":{\"id\":9,\"kind\":\"crawler\",\"name\":\"nightly\",\"version\":3,\"created_at_ms\":5,\
-             \"updated_at_ms\":6,\"definition\":{\"b\":1,\"a\":1.50}}}\n\
+            "{\"object\":{\"id\":9,\"kind\":\"classifier\",\"name\":\"nightly\",\"version\":3,\"created_at_ms\":5,\
+             \"updated_at_ms\":6,\"definition\":{ \"format\":1,\"json\":{\"path\":\"$\"}}}}\n\
              {\"end\":{\"databases\":2,\"tables\":2,\"partitions\":4,\"objects\":1}}\n"
         ),
         "{text}"
@@ -193,7 +193,8 @@ fn a_file_that_is_not_whole_changes_nothing() {
         (changed("[\"2024\",\"01\"]", "[\"2024\"]"), "partition has 1 value, but table \"sales.orders\" has 2 partition keys"),
         (changed("[\"2024\",\"01\"]", "[\"2024\",\"02\"]"), "partition \"sales.orders/y=2024/m=02\" already exists"),
         (changed("{\"partition\"", "{\"nonsense\""), "unknown variant `nonsense`"),
-        (changed("\"kind\":\"crawler\"", "\"more\":1"), "unknown field `more`"),
+        (changed("\"kind\":\"classifier\"", "\"more\":1"), "unknown field `more`"),
+        (changed("\"path\"", "\"pfad\""), "classifier cannot be read"),
     ];
     for place in places() {
         let catalog = place.open();

@@ -48,7 +48,7 @@ pub(super) async fn crawl(
         let counts = [columns as u64, found.partitions.len() as u64, found.file_count, found.bytes];
         let declared = context.snapshot.find_table(&name).is_some_and(|table| !table.parameters.contains_key(CRAWLED));
         if declared {
-            remarks.insert(0, "left as it is: the table was not made by a crawl".to_owned());
+            remarks.insert(0, "left as it is: the table was not made by CRAWL".to_owned());
         } else {
             let mut definition = found.definition;
             definition.parameters.insert(CRAWLED.to_owned(), "true".to_owned());
@@ -66,7 +66,7 @@ pub(super) async fn crawl(
         rows.push(Crawled { table_name: name.name, format, counts, remarks: remarks.join("; ") });
     }
     let mut notices = commit(context, session, changes).await?;
-    notices.extend(crawled.skipped.iter().take(SKIPPED_SHOWN_MAX).map(|skipped| Notice::warning(skipped.as_str())));
+    notices.extend(crawled.skipped.iter().take(SKIPPED_SHOWN_MAX).map(|skipped| Notice::warning(skipped.to_string())));
     if let Some(more) = crawled.skipped.len().checked_sub(SKIPPED_SHOWN_MAX).filter(|more| *more > 0) {
         notices.push(Notice::warning(format!("{more} more files were skipped")));
     }

@@ -12,6 +12,8 @@ use async_trait::async_trait;
 use datafusion::sql::sqlparser::ast::Query;
 use limnos_catalog::{Catalog, Change, Column, Snapshot, Table, TableKind, TableName};
 
+use crate::clock::Clock;
+use crate::execute::QueryContext;
 use crate::parse::{ObjectName, Statement};
 use crate::scan::store::Stores;
 use crate::scan::survey::OpenTable;
@@ -22,6 +24,7 @@ mod analyze;
 mod answer;
 mod comment;
 mod crawl;
+mod crawler;
 mod database;
 mod describe;
 mod drift;
@@ -36,6 +39,7 @@ mod show_stats;
 mod table;
 mod version;
 
+pub use crawler::{CrawlChanges, CrawlHistory, Crawls};
 pub use show_create::create_statement;
 pub use table::VIEW_DIALECT;
 
@@ -63,6 +67,11 @@ pub struct CommandContext<'a> {
     pub stores: &'a Arc<Stores>,
     pub planner: &'a dyn ViewPlanner,
     pub opener: &'a dyn TableOpener,
+    pub clock: &'a Arc<dyn Clock>,
+    /// The crawlers that run.
+    pub crawls: &'a Arc<Crawls>,
+    /// The statement's own QueryExecution.
+    pub query: &'a QueryContext,
 }
 
 /// The answer of a command.
@@ -128,6 +137,28 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
         Statement::Analyze(analyze) => analyze::analyze(context, session, analyze).await,
         Statement::ShowStats { table } => show_stats::show_stats(context, session, table).await,
         Statement::ShowDrift { table } => drift::show_drift(context, session, table).await,
+        Statement::CreateCrawler { name, clauses, mode } => {
+            crawler::create(context, session, name, clauses, *mode).await
+        }
+        Statement::AlterCrawler { name, clauses } => crawler::alter(context, session, name, clauses).await,
+        Statement::RenameCrawler { name, to } => crawler::rename(context, session, name, to).await,
+        Statement::PauseCrawler { name, pause } => crawler::pause(context, session, name, *pause).await,
+        Statement::DropCrawler { name, if_exists } => crawler::drop(context, session, name, *if_exists).await,
+        Statement::RunCrawler { name } => crawler::run(context, session, name).await,
+        Statement::ShowCrawlers { pattern } => crawler::crawlers(context, session, pattern.as_ref()),
+        Statement::ShowCreateCrawler { name } => {
+            show::statement(crawler::create_crawler_text(context.snapshot.crawler(name)?))
+        }
+        Statement::CreateClassifier { name, definition, mode } => {
+            crawler::create_classifier(context, session, name, definition, *mode).await
+        }
+        Statement::DropClassifier { name, if_exists } => {
+            crawler::drop_classifier(context, session, name, *if_exists).await
+        }
+        Statement::ShowClassifiers { pattern } => crawler::classifiers(context, pattern.as_ref()),
+        Statement::ShowCreateClassifier { name } => {
+            show::statement(crawler::create_classifier_text(context.snapshot.classifier(name)?))
+        }
         Statement::ShowDatabases { pattern } => show::databases(context, session, pattern.as_ref()),
         Statement::ShowTables { database, pattern, views_only } => {
             show::tables(context, session, database.as_deref(), pattern.as_ref(), *views_only)
@@ -175,6 +206,10 @@ pub fn schema(statement: &Statement) -> Option<SchemaRef> {
         Statement::ShowTableProperties { property: Some(_), .. } => answer::SHOW_PROPERTY,
         Statement::ShowStats { .. } => return Some(show_stats::schema()),
         Statement::ShowDrift { .. } => return Some(drift::schema()),
+        Statement::RunCrawler { .. } => return Some(answer::crawled_table_schema()),
+        Statement::ShowCrawlers { .. } => answer::SHOW_CRAWLERS,
+        Statement::ShowClassifiers { .. } => answer::SHOW_CLASSIFIERS,
+        Statement::ShowCreateCrawler { .. } | Statement::ShowCreateClassifier { .. } => answer::SHOW_CREATE,
         Statement::ShowDatabases { .. } => answer::SHOW_DATABASES,
         Statement::ShowTables { .. } => answer::SHOW_TABLES,
         Statement::ShowColumns { .. } => answer::SHOW_COLUMNS,

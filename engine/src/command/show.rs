@@ -80,6 +80,11 @@ pub(super) fn create(context: &CommandContext<'_>, session: &Session, table: &Ob
     one_column(answer::SHOW_CREATE, std::iter::once(create_statement(find(context, session, table)?)))
 }
 
+/// The answer of SHOW CREATE.
+pub(super) fn statement(text: String) -> Result<CommandAnswer> {
+    one_column(answer::SHOW_CREATE, std::iter::once(text))
+}
+
 pub(super) fn properties(
     context: &CommandContext<'_>,
     session: &Session,

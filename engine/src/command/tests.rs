@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use async_trait::async_trait;
 use datafusion::sql::sqlparser::ast::Query;
 use limnos_catalog::{Catalog, Column, DataType, Table, TableName};
 
-use super::{CommandContext, TableOpener, ViewPlanner, create_statement, run, schema};
+use super::{CommandContext, Crawls, TableOpener, ViewPlanner, create_statement, run, schema};
+use crate::clock::{Clock, SystemClock};
+use crate::execute::QueryContext;
 use crate::parse::{Dialect, Statement, parse};
 use crate::scan::store::{StoreOptions, Stores};
 use crate::scan::survey::OpenTable;
@@ -32,11 +35,15 @@ impl TableOpener for Closed {
         Err(Error::unsupported(format!("\"{}\" is not opened here", table.name)))
     }
 }
+/// Each statement has an id of its own.
+static QUERIES: AtomicU64 = AtomicU64::new(0);
 
 struct Lake {
     catalog: Arc<Catalog>,
     stores: Arc<Stores>,
     session: Session,
+    clock: Arc<dyn Clock>,
+    crawls: Arc<Crawls>,
     folder: tempfile::TempDir,
 }
 
@@ -46,7 +53,14 @@ impl Lake {
         let roots = vec![folder.path().to_str().unwrap().to_owned()];
         let stores = Arc::new(Stores::new(&StoreOptions { roots, ..StoreOptions::default() }).unwrap());
         let catalog = Catalog::open_in_memory().unwrap();
-        Self { catalog, stores, session: Session::new("ada", "lake"), folder }
+        Self {
+            catalog,
+            stores,
+            session: Session::new("ada", "lake"),
+            clock: Arc::new(SystemClock),
+            crawls: Arc::default(),
+            folder,
+        }
     }
 
     fn path(&self, below: &str) -> PathBuf {
@@ -75,6 +89,9 @@ impl Lake {
                 stores: &self.stores,
                 planner: &TwoColumns,
                 opener: &Closed,
+                clock: &self.clock,
+                crawls: &self.crawls,
+                query: &QueryContext::detached(&format!("test-{}", QUERIES.fetch_add(1, Ordering::Relaxed))),
             };
             shown = match run(&context, &mut self.session, &parsed.statement).await {
                 Err(error) => format!("{}: {}", error.code.sqlstate(), error.message),
@@ -430,4 +447,169 @@ fn statements_without_rows_have_no_schema() {
     }
     let statement = parse("SHOW datestyle", Dialect::Postgres).unwrap().remove(0).statement;
     assert_eq!(schema(&statement).unwrap().field(0).name(), "DateStyle");
+}
+
+#[tokio::test]
+async fn show_create_makes_the_same_crawler_again() {
+    let mut lake = Lake::new();
+    lake.script(&[
+        ("CREATE CLASSIFIER \"C c\" CSV (DELIMITER ';', QUOTE '''', COLUMNS (a, \"b c\"))", "CREATE CLASSIFIER"),
+        ("CREATE CLASSIFIER g GROK '%{A:a} ''x'' \\d' CUSTOM PATTERNS 'A \\w' CLASSIFICATION 'y'", "CREATE CLASSIFIER"),
+        ("CREATE CLASSIFIER j JSON '$[*]'", "CREATE CLASSIFIER"),
+    ])
+    .await;
+    for clauses in [
+        "TARGETS ('$L/a/') DATABASE d",
+        "COMMENT 'it''s' CLASSIFIERS (g, \"C c\") RECRAWL NEW TABLE PREFIX 'p_' EXCLUDE ('**.tmp', 'a''b') \
+         SCHEDULE CRON '@daily' TIME ZONE 'Asia/Kolkata' DATABASE public TARGETS ('$L/a/', '$L/b')",
+        "TARGETS ('$L/a/') DATABASE d ON DELETE DROP ON SCHEMA CHANGE ADD RECRAWL ALL SCHEDULE CRON '*/5 * * * *'",
+    ] {
+        assert_eq!(lake.sql(&format!("CREATE CRAWLER \"x y\" {clauses}")).await, "CREATE CRAWLER", "{clauses}");
+        let before = lake.catalog.snapshot().crawler("x y").unwrap().definition.clone();
+        let text = lake.sql("SHOW CREATE CRAWLER \"x y\"").await;
+        assert_eq!(lake.sql("DROP CRAWLER \"x y\"").await, "DROP CRAWLER");
+        assert_eq!(lake.sql(&text).await, "CREATE CRAWLER", "{text}");
+        let mut after = lake.catalog.snapshot().crawler("x y").unwrap().definition.clone();
+        if let (Some(before), Some(after)) = (&before.schedule, &mut after.schedule) {
+            after.since_ms = before.since_ms;
+        }
+        assert_eq!(after, before, "{text}");
+        lake.sql("DROP CRAWLER \"x y\"").await;
+    }
+    let definitions = |lake: &Lake| {
+        let snapshot = lake.catalog.snapshot();
+        snapshot.classifiers.values().map(|classifier| classifier.definition.clone()).collect::<Vec<_>>()
+    };
+    for name in ["\"C c\"", "g", "j"] {
+        let before = definitions(&lake);
+        let text = lake.sql(&format!("SHOW CREATE CLASSIFIER {name}")).await;
+        assert_eq!(lake.sql(&format!("DROP CLASSIFIER {name}")).await, "DROP CLASSIFIER");
+        assert_eq!(lake.sql(&text).await, "CREATE CLASSIFIER", "{text}");
+        assert_eq!(definitions(&lake), before, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_crawler_shows_files_to_its_classifiers_first() {
+    let mut lake = Lake::new();
+    std::fs::create_dir_all(lake.path("a")).unwrap();
+    std::fs::write(lake.path("a/jobs.log"), "j-1 0.5 done\nj-2 1.5 failed\n").unwrap();
+    lake.script(&[
+        ("CREATE CLASSIFIER g GROK '%{NOPE:x}' CLASSIFICATION 'jobs'", "42704: grok pattern \"NOPE\" does not exist"),
+        ("CREATE CLASSIFIER j JSON 'rows'", "22023: invalid JSON path: \"rows\""),
+        ("CREATE CLASSIFIER j JSON '$[*]'", "CREATE CLASSIFIER"),
+        (
+            "CREATE CLASSIFIER g GROK '^%{JOB:job} %{NUMBER:took:double} %{WORD:state}$' \
+             CUSTOM PATTERNS 'JOB j-[0-9]+' CLASSIFICATION 'jobs'",
+            "CREATE CLASSIFIER",
+        ),
+        ("CREATE CRAWLER c TARGETS ('$L/a/') DATABASE d CLASSIFIERS (j, g)", "CREATE CRAWLER"),
+    ])
+    .await;
+    let answer = lake.sql("RUN CRAWLER c").await;
+    assert!(answer.contains("recognized as jobs"), "{answer}");
+    assert_eq!(lake.sql("DESCRIBE d.a").await, "job|string|\ntook|double|\nstate|string|");
+    // Without them it is what our own make of it.
+    assert_eq!(lake.sql("ALTER CRAWLER c SET CLASSIFIERS ()").await, "ALTER CRAWLER");
+    assert_eq!(lake.sql("DROP TABLE d.a").await, "DROP TABLE");
+    let answer = lake.sql("RUN CRAWLER c").await;
+    assert!(answer.contains("it is text without a table in it"), "{answer}");
+    assert_eq!(lake.sql("DROP CLASSIFIER g").await, "DROP CLASSIFIER");
+}
+
+#[tokio::test]
+async fn crawlers_are_shown_with_their_state() {
+    Lake::new()
+        .script(&[
+            ("CREATE CRAWLER c TARGETS ('$L/a/') DATABASE d", "CREATE CRAWLER"),
+            ("RUN CRAWLER c", "WARNING: location \"file://$L/a/\" has no files"),
+            ("SHOW CRAWLERS", "c|d|file://$L/a/||READY|SUCCEEDED"),
+            ("ALTER CRAWLER c SET SCHEDULE CRON '0 2 * * *'", "ALTER CRAWLER"),
+            ("ALTER CRAWLER c PAUSE", "ALTER CRAWLER"),
+            ("SHOW CRAWLERS LIKE 'c%'", "c|d|file://$L/a/|0 2 * * * UTC|PAUSED|SUCCEEDED"),
+            ("SHOW CRAWLERS LIKE 'x%'", ""),
+        ])
+        .await;
+}
+
+/// Somebody changes the table all the while that a crawler does: neither loses what the other did.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_beside_a_crawl_is_not_lost() {
+    use limnos_catalog::{Change, Error};
+    const CHANGES: u32 = 3000;
+    let mut lake = Lake::new();
+    lake.make_file("t/a.csv");
+    std::fs::write(lake.path("t/a.csv"), "c0\n1\n").unwrap();
+    lake.script(&[("CREATE CRAWLER c TARGETS ('$L/t/') DATABASE d", "CREATE CRAWLER")]).await;
+    assert!(lake.sql("RUN CRAWLER c").await.contains("t|CREATED"));
+    let catalog = Arc::clone(&lake.catalog);
+    let other = std::thread::spawn(move || {
+        for number in 0..CHANGES {
+            loop {
+                let name = TableName::new("d", "t");
+                let table = catalog.snapshot().table(&name).unwrap().clone();
+                let mut definition = (*table.definition).clone();
+                definition.parameters.insert("mine".to_owned(), number.to_string());
+                let change = Change::AlterTable { name, definition, base_version: Some(table.version) };
+                match catalog.commit(vec![change]) {
+                    Ok(_) => break,
+                    Err(Error::Conflict { .. }) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+    });
+    let mut columns = 1;
+    while !other.is_finished() && columns < 60 {
+        columns += 1;
+        let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
+        let values: Vec<&str> = (0..columns).map(|_| "1").collect();
+        std::fs::write(lake.path("t/a.csv"), format!("{}\n{}\n", names.join(","), values.join(","))).unwrap();
+        let answer = lake.sql("RUN CRAWLER c").await;
+        // Who has changed it ten times in a row is told so, and nothing is half done.
+        assert!(answer.contains("t|UPDATED") || answer.starts_with("40001"), "{answer}");
+    }
+    other.join().unwrap();
+    lake.sql("RUN CRAWLER c").await;
+    let table = lake.catalog.snapshot().table(&TableName::new("d", "t")).unwrap().clone();
+    assert_eq!(table.parameters.get("mine"), Some(&(CHANGES - 1).to_string()));
+    assert_eq!(table.columns.len(), columns);
+}
+
+#[tokio::test]
+async fn only_new_folders_are_looked_at_and_moved_partitions_are_found() {
+    let mut lake = Lake::new();
+    let write = |lake: &Lake, below: &str, text: &str| {
+        lake.make_file(below);
+        std::fs::write(lake.path(below), text).unwrap();
+    };
+    write(&lake, "l/p/k=1/a.csv", "a,b\n1,2\n");
+    write(&lake, "l/flat/a.csv", "x,y,z\n1,2,3\n");
+    lake.script(&[
+        ("CREATE CRAWLER n TARGETS ('$L/l/') DATABASE n RECRAWL NEW", "CREATE CRAWLER"),
+        ("CREATE CRAWLER a TARGETS ('$L/l/') DATABASE a", "CREATE CRAWLER"),
+        ("RUN CRAWLER n", "flat|CREATED|1|12|0|0\np|CREATED|1|8|1|0"),
+        ("RUN CRAWLER a", "flat|CREATED|1|12|0|0\np|CREATED|1|8|1|0"),
+        ("RUN CRAWLER n", ""),
+    ])
+    .await;
+    write(&lake, "l/flat/b.csv", "other\nthing\n");
+    write(&lake, "l/p/k=1/b.csv", "no table\n");
+    write(&lake, "l/p/k=2/a.csv", "a,b,c\n1,2,3\n");
+    lake.script(&[
+        ("RUN CRAWLER n", "p|UPDATED|1|12|1|0|1 partitions added"),
+        ("SHOW PARTITIONS n.p", "k=1\nk=2"),
+        ("SHOW COLUMNS IN n.p", "a\nb\nk"),
+        ("RUN CRAWLER n", ""),
+    ])
+    .await;
+    // The same partition in a folder of another spelling.
+    std::fs::rename(lake.path("l/p/k=1"), lake.path("l/p/K=1")).unwrap();
+    let answer = lake.sql("RUN CRAWLER a").await;
+    assert!(answer.contains("p|UPDATED"), "{answer}");
+    let snapshot = lake.catalog.snapshot();
+    let table = snapshot.table(&TableName::new("a", "p")).unwrap();
+    let list = lake.catalog.partitions(&snapshot, table).unwrap();
+    let moved: Vec<&str> = list.locations.iter().flatten().map(AsRef::as_ref).collect();
+    assert!(list.len() == 2 && matches!(moved.as_slice(), [url] if url.ends_with("/l/p/K=1/")), "{list:?}");
 }

@@ -2,6 +2,7 @@
 //!
 //! A Parquet footer is checked for its magic and length before the reader sees it: eight hostile bytes would panic it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -9,6 +10,7 @@ use limnos_catalog::{Column, DataType, FileFormat, StructField};
 use object_store::{ObjectMeta, ObjectStore};
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::ParquetMetaDataReader;
+use serde::{Deserialize, Serialize};
 
 use super::name::column_names;
 use super::{Schema, too_many_columns};
@@ -26,43 +28,81 @@ const GUESS_BYTES: u64 = 64 << 10;
 /// Largest footer that is read to learn a schema.
 const FOOTER_BYTES_MAX: u64 = 256 << 20;
 
-/// The columns of all `files`.
-pub(super) async fn infer(
+/// What was seen in one file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Seen {
+    columns: Vec<(String, TypeText)>,
+    remarks: Vec<String>,
+}
+
+/// A type, remembered as the text that it is displayed as.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct TypeText(DataType);
+
+impl TryFrom<String> for TypeText {
+    type Error = limnos_catalog::Error;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<TypeText> for String {
+    fn from(text: TypeText) -> Self {
+        text.0.to_string()
+    }
+}
+
+/// Reads the footer of `object`.
+pub(super) async fn see(
     store: &Arc<dyn ObjectStore>,
-    files: &[(&ObjectMeta, String)],
+    object: &ObjectMeta,
+    name: &str,
     format: FileFormat,
-) -> Result<Schema> {
-    let mut merged: Vec<(String, DataType)> = Vec::new();
-    let mut schema = Schema::default();
-    for (object, name) in files {
-        let file_schema = match format {
-            FileFormat::Parquet => parquet_schema(store, object, name).await?,
-            _ => read_footer(store, object, name).await?.schema,
-        };
-        if file_schema.fields().len() > limits::INFERRED_COLUMNS_MAX {
-            return Err(too_many_columns(file_schema.fields().len()));
+) -> Result<Seen> {
+    let file_schema = match format {
+        FileFormat::Parquet => parquet_schema(store, object, name).await?,
+        _ => read_footer(store, object, name).await?.schema,
+    };
+    if file_schema.fields().len() > limits::INFERRED_COLUMNS_MAX {
+        return Err(too_many_columns(file_schema.fields().len()));
+    }
+    let mut seen = Seen::default();
+    for field in file_schema.fields() {
+        match catalog_field_type(field) {
+            Ok(data_type) => seen.columns.push((field.name().clone(), TypeText(data_type))),
+            Err(error) => seen.remarks.push(format!("column \"{}\" is left out: {error}", field.name())),
         }
-        for field in file_schema.fields() {
-            let data_type = match catalog_field_type(field) {
-                Ok(data_type) => data_type,
-                Err(error) => {
-                    schema.remarks.push(format!("column \"{}\" is left out: {error}", field.name()));
-                    continue;
-                }
+    }
+    Ok(seen)
+}
+
+/// The columns of all files together.
+pub(super) fn merge(files: &[&Seen]) -> Result<Schema> {
+    let mut merged: Vec<(String, DataType)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut schema = Schema::default();
+    for file in files {
+        schema.remarks.extend(file.remarks.iter().cloned());
+        for (name, TypeText(data_type)) in &file.columns {
+            let Some(place) = places.get(&name.to_ascii_lowercase()) else {
+                places.insert(name.to_ascii_lowercase(), merged.len());
+                merged.push((name.clone(), data_type.clone()));
+                continue;
             };
-            match merged.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(field.name())) {
-                None => merged.push((field.name().clone(), data_type)),
-                Some((_, known)) if *known == data_type => (),
-                Some((_, known)) => {
-                    let wider = widen(known, &data_type);
-                    schema.remarks.push(format!(
-                        "column \"{}\" is {known} in some files and {data_type} in others: {wider} was taken",
-                        field.name()
-                    ));
-                    *known = wider;
-                }
+            let known = &mut merged[*place].1;
+            if known != data_type {
+                let wider = widen(known, data_type);
+                schema.remarks.push(format!(
+                    "column \"{name}\" is {known} in some files and {data_type} in others: {wider} was taken"
+                ));
+                *known = wider;
             }
         }
+    }
+    if merged.len() > limits::INFERRED_COLUMNS_MAX {
+        return Err(too_many_columns(merged.len()));
     }
     schema.remarks.dedup();
     let names = column_names(merged.iter().map(|(name, _)| name.as_str()));
@@ -79,7 +119,7 @@ pub(super) async fn infer(
 }
 
 /// The narrowest type that holds the values of both.
-fn widen(left: &DataType, right: &DataType) -> DataType {
+pub(crate) fn widen(left: &DataType, right: &DataType) -> DataType {
     use DataType as T;
     let rank = |data_type: &T| match data_type {
         T::TinyInt => Some(0),

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use limnos_catalog::{Column, DataType};
 use object_store::{ObjectMeta, ObjectStore};
+use serde::{Deserialize, Serialize};
 
 use super::infer::TextColumn;
 use super::name::column_names;
-use super::{Progress, SAMPLE_ROWS, Schema, too_many_columns};
+use super::{SAMPLE_BYTES, SAMPLE_ROWS, Schema, too_many_columns};
 use crate::scan::format::csv::CsvSplitter;
 use crate::scan::format::{input, located};
 use crate::{Result, limits};
 
 /// How a file separates its cells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Dialect {
     pub delimiter: u8,
     pub quote: Option<u8>,
@@ -22,7 +23,7 @@ pub(super) struct Dialect {
 }
 
 /// What is known of a file's cells before they are looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CsvChoice {
     pub dialect: Dialect,
     pub header: CsvHeader,
@@ -37,7 +38,7 @@ impl From<Dialect> for CsvChoice {
 }
 
 /// Whether the first row names the columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CsvHeader {
     /// Told from the rows.
     Detect,
@@ -131,62 +132,81 @@ fn is_header_cell(cell: &str) -> bool {
         && !trimmed.ends_with(['.', '!', '?'])
 }
 
-/// The columns of all `files`, which are as `choice` says.
-pub(super) async fn infer(
-    store: &Arc<dyn ObjectStore>,
-    files: &[(&ObjectMeta, String)],
-    choice: &CsvChoice,
-    progress: &mut Progress,
-) -> Result<Schema> {
-    let dialect = choice.dialect;
-    let mut columns: Vec<TextColumn> = Vec::new();
-    let mut firsts: Vec<Row> = Vec::new();
-    for (object, name) in files {
-        let mut splitter = CsvSplitter::new(dialect.delimiter, dialect.quote, dialect.escape);
-        let mut chunks = input::open(store, object, name, |_| ()).await?;
-        let mut rows = 0;
-        let mut is_cut = false;
-        while let Some(chunk) = chunks.try_next().await? {
-            let mut bytes = &chunk[..];
-            progress.bytes += bytes.len();
-            while !bytes.is_empty() {
-                let (used, complete) = splitter.push(bytes)?;
-                bytes = &bytes[used..];
-                if complete {
-                    rows += see(&splitter, rows, &mut firsts, &mut columns)?;
-                }
-            }
-            if rows >= SAMPLE_ROWS || progress.is_enough() {
-                is_cut = true;
-                break;
-            }
-        }
-        if !is_cut && splitter.finish().map_err(|error| located(error, name, splitter.record_line(), None))? {
-            rows += see(&splitter, rows, &mut firsts, &mut columns)?;
-        }
-        progress.is_partial |= is_cut;
-        progress.rows += rows;
-        if progress.is_enough() {
-            break;
-        }
-    }
-    Ok(schema(choice, columns, &firsts))
+/// What was seen in one file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Seen {
+    /// Its first row, which may be a header.
+    first: Option<Row>,
+    /// The cells of the others.
+    columns: Vec<TextColumn>,
+    pub rows: u64,
+    /// Whether the file was left before its end.
+    pub is_partial: bool,
 }
 
-/// Takes a record into account: a file's first is kept, the others' cells are looked at. Returns 1 unless it was blank.
-fn see(splitter: &CsvSplitter, rows: u64, firsts: &mut Vec<Row>, columns: &mut Vec<TextColumn>) -> Result<u64> {
-    if splitter.is_blank() {
-        return Ok(0);
+/// Reads `object` as `dialect` says.
+pub(super) async fn see(
+    store: &Arc<dyn ObjectStore>,
+    object: &ObjectMeta,
+    name: &str,
+    dialect: Dialect,
+) -> Result<Seen> {
+    let mut seen = Seen::default();
+    let mut splitter = CsvSplitter::new(dialect.delimiter, dialect.quote, dialect.escape);
+    let mut chunks = input::open(store, object, name, |_| ()).await?;
+    let mut byte_count = 0;
+    while let Some(chunk) = chunks.try_next().await? {
+        let mut bytes = &chunk[..];
+        byte_count += bytes.len();
+        while !bytes.is_empty() {
+            let (used, complete) = splitter.push(bytes)?;
+            bytes = &bytes[used..];
+            if complete {
+                seen.see(&splitter)?;
+            }
+        }
+        if seen.rows >= SAMPLE_ROWS || byte_count >= SAMPLE_BYTES {
+            seen.is_partial = true;
+            return Ok(seen);
+        }
     }
-    if splitter.cell_count() > limits::INFERRED_COLUMNS_MAX {
-        return Err(too_many_columns(splitter.cell_count()));
+    if splitter.finish().map_err(|error| located(error, name, splitter.record_line(), None))? {
+        seen.see(&splitter)?;
     }
-    if rows == 0 {
-        firsts.push(row(splitter));
-        return Ok(1);
+    Ok(seen)
+}
+
+impl Seen {
+    /// Takes a record into account: the first is kept, the others' cells are looked at.
+    fn see(&mut self, splitter: &CsvSplitter) -> Result<()> {
+        if splitter.is_blank() {
+            return Ok(());
+        }
+        if splitter.cell_count() > limits::INFERRED_COLUMNS_MAX {
+            return Err(too_many_columns(splitter.cell_count()));
+        }
+        self.rows += 1;
+        match self.first {
+            None => self.first = Some(row(splitter)),
+            Some(_) => see_row(&row(splitter), &mut self.columns),
+        }
+        Ok(())
     }
-    see_row(&row(splitter), columns);
-    Ok(1)
+}
+
+/// The columns of all files together, which are as `choice` says.
+pub(super) fn merge(choice: &CsvChoice, files: &[&Seen]) -> Schema {
+    let mut columns: Vec<TextColumn> = Vec::new();
+    for file in files {
+        if columns.len() < file.columns.len() {
+            columns.resize_with(file.columns.len(), TextColumn::default);
+        }
+        for (column, seen) in columns.iter_mut().zip(&file.columns) {
+            column.merge(seen);
+        }
+    }
+    let firsts: Vec<Row> = files.iter().filter_map(|file| file.first.clone()).collect();
+    schema(choice, columns, &firsts)
 }
 
 fn see_row(row: &Row, columns: &mut Vec<TextColumn>) {
@@ -208,10 +228,14 @@ fn schema(choice: &CsvChoice, mut columns: Vec<TextColumn>, firsts: &[Row]) -> S
         CsvHeader::Absent => false,
     };
     for other in firsts {
-        if !has_header || other != first {
+        if !has_header || !is_also_header(first, other) {
             see_row(other, &mut columns);
         }
     }
+    // Columns that came later are at the end of newer files' headers.
+    let extends = |other: &&Row| other.len() > first.len() && other[..first.len()] == first[..];
+    let longest = firsts.iter().filter(extends).max_by_key(|other| other.len());
+    let first = longest.filter(|_| has_header).unwrap_or(first);
     // A delimiter at the end of each line makes one cell more, which is no column.
     let is_spare = |index: usize| index + 1 == columns.len() && columns[index].infer("").data_type == DataType::String;
     let mut width = columns.len().max(first.len());
@@ -270,6 +294,12 @@ fn null_marker(columns: &[TextColumn]) -> &'static str {
         }
     }
     votes.into_iter().max_by_key(|(_, count)| *count).map_or("", |(marker, _)| marker)
+}
+
+/// Whether another file's first row is a header like `first`: most of its cells are.
+fn is_also_header(first: &Row, other: &Row) -> bool {
+    let common = other.iter().filter(|cell| first.contains(cell)).count();
+    common * 2 > other.len().min(first.len())
 }
 
 /// Whether a file's first row names the columns: it holds no value of a column that isn't text, nor a date or number.

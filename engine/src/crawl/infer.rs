@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use limnos_catalog::DataType;
+use serde::{Deserialize, Serialize};
 
 use crate::scan::format::datetime::{DateTimeFormat, IsoKind, iso_kind};
 
@@ -26,7 +27,8 @@ pub(super) struct Inferred {
 }
 
 /// What was seen of one column.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "TextColumnFacts", into = "TextColumnFacts")]
 pub(super) struct TextColumn {
     /// Values that are neither empty nor a marker.
     values: u64,
@@ -42,7 +44,117 @@ pub(super) struct TextColumn {
     iso_local: bool,
     iso_zoned: bool,
     /// Patterns that read all values so far; found with the first value.
-    formats: Option<Vec<Candidate>>,
+    formats: Option<Formats>,
+}
+
+/// Patterns, and the first of the texts that they read.
+#[derive(Debug, Clone)]
+struct Formats {
+    first: String,
+    candidates: Vec<Candidate>,
+}
+
+impl Formats {
+    fn new(text: &str) -> Self {
+        let candidates = if looks_like_a_date(text) { candidates(text) } else { Vec::new() };
+        Self { first: text.to_owned(), candidates }
+    }
+
+    /// chrono takes no space where a pattern has one, so two of them can read the same texts alike; the first is kept.
+    fn distinct(&self) -> Vec<&Candidate> {
+        let mut seen = Vec::new();
+        let mut distinct = Vec::new();
+        for candidate in &self.candidates {
+            let value = match candidate.kind {
+                IsoKind::Date => candidate.format.date(&self.first).map(|days| i64::from(days) * 86_400_000_000),
+                _ => candidate.format.timestamp(&self.first),
+            };
+            let key = (value.ok(), candidate.kind != IsoKind::Date, day_first(candidate.format.pattern()));
+            if !seen.contains(&key) {
+                seen.push(key);
+                distinct.push(candidate);
+            }
+        }
+        distinct
+    }
+}
+
+/// [`TextColumn`] as it is remembered between crawls.
+#[derive(Serialize, Deserialize)]
+struct TextColumnFacts {
+    values: u64,
+    markers: Vec<(String, u64)>,
+    /// boolean, integer, wide integer, double; iso, with dates, with local and with zoned times.
+    flags: [bool; 8],
+    digits_max: usize,
+    numbers: u64,
+    formats: Option<(String, Vec<(String, u8)>)>,
+}
+
+impl From<TextColumn> for TextColumnFacts {
+    fn from(column: TextColumn) -> Self {
+        let formats = column.formats.map(|formats| {
+            let kind = |kind| match kind {
+                IsoKind::Date => 0,
+                IsoKind::Local => 1,
+                IsoKind::Zoned => 2,
+            };
+            let pairs = formats.candidates.iter();
+            (formats.first.clone(), pairs.map(|c| (c.format.pattern().to_owned(), kind(c.kind))).collect())
+        });
+        Self {
+            values: column.values,
+            markers: column.markers.into_iter().map(|(marker, count)| (marker.to_owned(), count)).collect(),
+            flags: [
+                column.boolean,
+                column.integer,
+                column.wide_integer,
+                column.double,
+                column.iso,
+                column.iso_date,
+                column.iso_local,
+                column.iso_zoned,
+            ],
+            digits_max: column.digits_max,
+            numbers: column.numbers,
+            formats,
+        }
+    }
+}
+
+impl From<TextColumnFacts> for TextColumn {
+    fn from(facts: TextColumnFacts) -> Self {
+        let [boolean, integer, wide_integer, double, iso, iso_date, iso_local, iso_zoned] = facts.flags;
+        let known = |(text, count): (String, u64)| {
+            NULL_MARKERS.iter().find(|marker| **marker == text).map(|marker| (*marker, count))
+        };
+        let formats = facts.formats.map(|(first, pairs)| {
+            let candidate = |(pattern, kind): (String, u8)| {
+                let kind = match kind {
+                    0 => IsoKind::Date,
+                    1 => IsoKind::Local,
+                    _ => IsoKind::Zoned,
+                };
+                DateTimeFormat::new(&pattern).ok().map(|format| Candidate { format, kind })
+            };
+            Formats { first, candidates: pairs.into_iter().filter_map(candidate).collect() }
+        });
+        Self {
+            values: facts.values,
+            markers: facts.markers.into_iter().filter_map(known).collect(),
+            boolean,
+            integer,
+            wide_integer,
+            digits_max: facts.digits_max,
+            double,
+            numbers: facts.numbers,
+            iso,
+            iso_date,
+            iso_local,
+            iso_zoned,
+            formats,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -117,9 +229,36 @@ impl TextColumn {
             }
         }
         match &mut self.formats {
-            None => self.formats = Some(if looks_like_a_date(trimmed) { candidates(trimmed) } else { Vec::new() }),
-            Some(formats) if formats.is_empty() => (),
-            Some(formats) => formats.retain(|candidate| candidate.reads(trimmed)),
+            None => self.formats = Some(Formats::new(trimmed)),
+            Some(formats) => formats.candidates.retain(|candidate| candidate.reads(trimmed)),
+        }
+    }
+
+    /// Takes in what was seen elsewhere, as if its values had come here.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.values += other.values;
+        for (marker, count) in &other.markers {
+            *self.markers.entry(marker).or_default() += count;
+        }
+        self.boolean &= other.boolean;
+        self.integer &= other.integer;
+        self.wide_integer &= other.wide_integer;
+        self.double &= other.double;
+        self.digits_max = self.digits_max.max(other.digits_max);
+        self.numbers += other.numbers;
+        self.iso &= other.iso;
+        self.iso_date |= other.iso_date;
+        self.iso_local |= other.iso_local;
+        self.iso_zoned |= other.iso_zoned;
+        match (&mut self.formats, &other.formats) {
+            (_, None) => {}
+            (None, Some(_)) => self.formats.clone_from(&other.formats),
+            (Some(formats), Some(others)) => formats.candidates.retain(|candidate| {
+                let is_same = |other: &Candidate| {
+                    other.kind == candidate.kind && other.format.pattern() == candidate.format.pattern()
+                };
+                others.candidates.iter().any(is_same)
+            }),
         }
     }
 
@@ -179,8 +318,9 @@ impl TextColumn {
                 _ => plain(DataType::Timestamp),
             };
         }
-        match self.formats.as_deref() {
-            Some([only]) => Inferred {
+        let formats = self.formats.as_ref().map(Formats::distinct).unwrap_or_default();
+        match formats.as_slice() {
+            [only] => Inferred {
                 data_type: match only.kind {
                     IsoKind::Date => DataType::Date,
                     IsoKind::Local => DataType::Timestamp,
@@ -189,12 +329,12 @@ impl TextColumn {
                 format: Some(only.format.pattern().to_owned()),
                 remark: None,
             },
-            Some([first, second, ..]) => text(Some(format!(
+            [first, second, ..] => text(Some(format!(
                 "has dates that read as \"{}\" and as \"{}\"",
                 first.format.pattern(),
                 second.format.pattern()
             ))),
-            _ => text(None),
+            [] => text(None),
         }
     }
 }
@@ -285,18 +425,6 @@ fn candidates(text: &str) -> Vec<Candidate> {
             }
         }
     }
-    // chrono takes no space where a pattern has one, so two of them can read the same texts alike; the first is kept.
-    let mut seen = Vec::new();
-    found.retain(|candidate| {
-        let value = match candidate.kind {
-            IsoKind::Date => candidate.format.date(text).map(|days| i64::from(days) * 86_400_000_000),
-            _ => candidate.format.timestamp(text),
-        };
-        let key = (value.ok(), candidate.kind != IsoKind::Date, day_first(candidate.format.pattern()));
-        let is_new = !seen.contains(&key);
-        seen.push(key);
-        is_new
-    });
     found
 }
 
@@ -319,6 +447,46 @@ mod tests {
         let format = inferred.format.map(|format| format!(" {format}")).unwrap_or_default();
         let null = if null.is_empty() { String::new() } else { format!(" null={null}") };
         format!("{:?}{format}{null}", inferred.data_type)
+    }
+
+    /// Two files' columns, each remembered and recalled, say together what one file with all values says.
+    #[test]
+    fn what_was_seen_in_parts_adds_up() {
+        let samples = [
+            "true",
+            "1",
+            "12345678901234567890",
+            "1.5",
+            "x",
+            "NA",
+            "-",
+            "",
+            "2024-01-01",
+            "2024-01-01 10:00:00Z",
+            "1/2/2000",
+            "31/12/2000",
+            "1/31/2000",
+            "Jan 1 2000",
+            "2001/01/01 00:47",
+        ];
+        let recalled = |values: &[&str]| -> TextColumn {
+            let mut column = TextColumn::default();
+            values.iter().for_each(|value| column.see(value));
+            serde_json::from_str(&serde_json::to_string(&column).unwrap()).unwrap()
+        };
+        for left in samples {
+            for middle in samples {
+                for right in samples {
+                    let mut whole = TextColumn::default();
+                    [left, middle, right].iter().for_each(|value| whole.see(value));
+                    let mut merged = recalled(&[left]);
+                    merged.merge(&recalled(&[middle, right]));
+                    let null = whole.marker().unwrap_or("");
+                    assert_eq!(merged.marker(), whole.marker(), "{left} {middle} {right}");
+                    assert_eq!(merged.infer(null), whole.infer(null), "{left} {middle} {right}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use limnos_catalog::{Column, DataType, StructField};
 use object_store::{ObjectMeta, ObjectStore};
+use serde::{Deserialize, Serialize};
 
 use super::infer::{Inferred, TextColumn};
 use super::name::column_names;
-use super::{Progress, SAMPLE_ROWS, Schema, too_many_columns};
+use super::{SAMPLE_BYTES, SAMPLE_ROWS, Schema, too_many_columns};
 use crate::scan::format::json::cursor::{Cursor, Kind, SyntaxError};
 use crate::scan::format::json::records::{Layout, RecordSplitter, malformed};
 use crate::scan::format::{input, located};
@@ -19,7 +20,7 @@ use crate::{Error, ErrorCode, Result, limits};
 const MAP_KEYS_MIN: usize = 64;
 
 /// What was seen in one place.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Shape {
     booleans: u64,
     integers: u64,
@@ -31,6 +32,8 @@ struct Shape {
     item: Option<Box<Shape>>,
     objects: u64,
     keys: Vec<(String, Shape)>,
+    /// Where in `keys` each is; not kept with what is remembered.
+    #[serde(skip)]
     places: HashMap<String, usize>,
 }
 
@@ -102,6 +105,35 @@ impl Shape {
         Ok(())
     }
 
+    /// Takes in what was seen elsewhere, as if its values had come here.
+    fn merge(&mut self, other: &Self) -> Result<()> {
+        self.booleans += other.booleans;
+        self.integers += other.integers;
+        self.doubles += other.doubles;
+        self.strings += other.strings;
+        self.text.merge(&other.text);
+        self.arrays += other.arrays;
+        self.objects += other.objects;
+        if let Some(item) = &other.item {
+            self.item.get_or_insert_default().merge(item)?;
+        }
+        for (key, shape) in &other.keys {
+            let place = match self.places.get(key) {
+                Some(place) => *place,
+                None if self.keys.len() >= limits::INFERRED_COLUMNS_MAX => {
+                    return Err(too_many_columns(self.keys.len() + 1));
+                }
+                None => {
+                    self.places.insert(key.clone(), self.keys.len());
+                    self.keys.push((key.clone(), Self::default()));
+                    self.keys.len() - 1
+                }
+            };
+            self.keys[place].1.merge(shape)?;
+        }
+        Ok(())
+    }
+
     /// The type that holds everything seen here. Only a column of its own can have a date format.
     fn infer(&self, is_column: bool) -> Inferred {
         let plain = |data_type| Inferred { data_type, format: None, remark: None };
@@ -151,50 +183,59 @@ impl Shape {
     }
 }
 
-/// The columns of all `files`, whose records lie as `layout` says.
-pub(super) async fn infer(
+/// What was seen in one file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Seen {
+    shape: Shape,
+    pub rows: u64,
+    /// Whether the file was left before its end.
+    pub is_partial: bool,
+}
+
+/// Reads `object`, whose records lie as `layout` says.
+pub(super) async fn see(
     store: &Arc<dyn ObjectStore>,
-    files: &[(&ObjectMeta, String)],
+    object: &ObjectMeta,
+    name: &str,
     layout: &Layout,
-    progress: &mut Progress,
-) -> Result<Schema> {
+) -> Result<Seen> {
+    let mut seen = Seen::default();
+    let mut splitter = RecordSplitter::new(layout.clone());
+    let mut chunks = input::open(store, object, name, |_| ()).await?;
+    let mut byte_count = 0;
+    while let Some(chunk) = chunks.try_next().await? {
+        let mut bytes = &chunk[..];
+        byte_count += bytes.len();
+        while !bytes.is_empty() {
+            let (used, complete) = splitter.push(bytes).map_err(|error| located(error, name, splitter.line(), None))?;
+            bytes = &bytes[used..];
+            if complete {
+                see_record(&mut seen.shape, &splitter, name)?;
+                seen.rows += 1;
+            }
+        }
+        if seen.rows >= SAMPLE_ROWS || byte_count >= SAMPLE_BYTES {
+            seen.is_partial = true;
+            return Ok(seen);
+        }
+    }
+    if splitter.finish().map_err(|error| located(error, name, splitter.record_line(), None))? {
+        see_record(&mut seen.shape, &splitter, name)?;
+        seen.rows += 1;
+    }
+    Ok(seen)
+}
+
+/// The columns of all files together.
+pub(super) fn merge(layout: &Layout, files: &[&Seen]) -> Result<Schema> {
     let mut shape = Shape::default();
-    for (object, name) in files {
-        let mut splitter = RecordSplitter::new(layout.clone());
-        let mut chunks = input::open(store, object, name, |_| ()).await?;
-        let mut rows = 0;
-        let mut is_cut = false;
-        while let Some(chunk) = chunks.try_next().await? {
-            let mut bytes = &chunk[..];
-            progress.bytes += bytes.len();
-            while !bytes.is_empty() {
-                let (used, complete) =
-                    splitter.push(bytes).map_err(|error| located(error, name, splitter.line(), None))?;
-                bytes = &bytes[used..];
-                if complete {
-                    see(&mut shape, &splitter, name)?;
-                    rows += 1;
-                }
-            }
-            if rows >= SAMPLE_ROWS || progress.is_enough() {
-                is_cut = true;
-                break;
-            }
-        }
-        if !is_cut && splitter.finish().map_err(|error| located(error, name, splitter.record_line(), None))? {
-            see(&mut shape, &splitter, name)?;
-            rows += 1;
-        }
-        progress.is_partial |= is_cut;
-        progress.rows += rows;
-        if progress.is_enough() {
-            break;
-        }
+    for file in files {
+        shape.merge(&file.shape)?;
     }
     Ok(schema(&shape, layout))
 }
 
-fn see(shape: &mut Shape, splitter: &RecordSplitter, name: &str) -> Result<()> {
+fn see_record(shape: &mut Shape, splitter: &RecordSplitter, name: &str) -> Result<()> {
     let line = splitter.record_line();
     let record = String::from_utf8_lossy(splitter.record());
     let mut cursor = Cursor::new(&record);

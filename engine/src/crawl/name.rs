@@ -56,7 +56,7 @@ pub(super) fn series(file_name: &str) -> String {
 }
 
 /// Makes `name` different from all in `taken` by a number, and takes it.
-pub(super) fn unique(name: String, taken: &mut HashSet<String>) -> String {
+pub(crate) fn unique(name: String, taken: &mut HashSet<String>) -> String {
     let mut candidate = name.clone();
     let mut number = 2;
     while !taken.insert(candidate.clone()) {

@@ -7,8 +7,9 @@ use glob::{MatchOptions, Pattern};
 use limnos_catalog::{PartitionList, Table, TableName};
 use object_store::path::Path;
 
-use super::group::{FoundFile, group};
-use super::{Crawl, Crawled, display_prefix};
+use super::found::Found;
+use super::group::{FoundFile, group, key_names};
+use super::{Crawl, CrawlOptions};
 use crate::parse::FILE_TABLE_DATABASE;
 use crate::prune::PartitionIndex;
 use crate::scan::listing::File;
@@ -38,15 +39,7 @@ const MATCH: MatchOptions =
 pub async fn path_table(stores: &Arc<Stores>, path: &str, owner: &str) -> Result<PathTable> {
     let (base, pattern) = split_pattern(path)?;
     let location = stores.resolve(base)?;
-    let mut crawl = Crawl {
-        store: Arc::clone(&location.store),
-        url: location.url.trim_end_matches('/').to_owned(),
-        prefix: display_prefix(&location.url),
-        owner: owner.to_owned(),
-        classifiers: Vec::new(),
-        taken: std::collections::HashSet::new(),
-        result: Crawled::default(),
-    };
+    let crawl = Crawl::new(&location.store, &location.url, CrawlOptions::new(owner));
     let (found, _) = crawl.list(&location.path, location.is_folder).await?;
     let found: Vec<FoundFile> = match &pattern {
         None => found,
@@ -58,19 +51,19 @@ pub async fn path_table(stores: &Arc<Stores>, path: &str, owner: &str) -> Result
     if found.is_empty() {
         return Err(Error::new(ErrorCode::UndefinedFile, format!("no files match \"{path}\"")));
     }
-    let mut found: Vec<FoundFile> = group(found).into_iter().flat_map(|group| group.files).collect();
-    let keys = |file: &FoundFile| file.partition.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+    let mut found: Vec<FoundFile> = group(found, false).into_iter().flat_map(|group| group.files).collect();
+    let keys = |file: &FoundFile| key_names(&file.partition);
     let first = keys(&found[0]);
     if found.iter().any(|file| keys(file) != first) {
         found.iter_mut().for_each(|file| file.partition.clear());
     }
-    crawl.table("file".to_owned(), location.url.clone(), &found.iter().collect::<Vec<_>>()).await?;
-    let Some(table) = crawl.result.tables.pop() else {
-        let reason = crawl.result.skipped.pop().unwrap_or_default();
-        return Err(Error::new(ErrorCode::DataException, format!("\"{path}\" cannot be read as a table"))
-            .with_detail(format!("{reason}.")));
-    };
-    assemble(path, table, found)
+    match crawl.table("file".to_owned(), location.url.clone(), &found.iter().collect::<Vec<_>>()).await? {
+        Found::Table(table) => assemble(path, *table, found),
+        Found::Skipped(skipped, _) => {
+            Err(Error::new(ErrorCode::DataException, format!("\"{path}\" cannot be read as a table"))
+                .with_detail(format!("{skipped}.")))
+        }
+    }
 }
 
 fn assemble(path: &str, found: super::FoundTable, files: Vec<FoundFile>) -> Result<PathTable> {
@@ -79,7 +72,7 @@ fn assemble(path: &str, found: super::FoundTable, files: Vec<FoundFile>) -> Resu
     let files = files
         .into_iter()
         .map(|file| {
-            let values: Vec<Option<String>> = file.partition.into_iter().map(|(_, value)| value).collect();
+            let values: Vec<Option<String>> = file.partition.into_iter().map(|level| level.value).collect();
             File { meta: file.object, partition: by_values.get(values.as_slice()).copied() }
         })
         .collect();

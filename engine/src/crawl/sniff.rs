@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use limnos_catalog::{Column, FileFormat};
 use object_store::{ObjectMeta, ObjectStore};
+use serde::{Deserialize, Serialize};
 
 use super::csv::{self, CsvChoice};
 use super::custom::CustomClassifier;
@@ -20,7 +21,7 @@ use crate::{Error, Result};
 const HEAD_BYTES: usize = 256 << 10;
 
 /// What a file turned out to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Sniffed {
     Parquet,
     Arrow,
@@ -33,7 +34,8 @@ pub(super) enum Sniffed {
 }
 
 /// A table whose columns its kind says: a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "KnownRecord", into = "KnownRecord")]
 pub(super) struct Known {
     /// What the kind is called, for the table's `classification`.
     pub classification: String,
@@ -42,6 +44,56 @@ pub(super) struct Known {
     pub columns: Vec<Column>,
     pub properties: BTreeMap<String, String>,
     pub parameters: BTreeMap<String, String>,
+}
+
+/// [`Known`] as it is remembered.
+#[derive(Serialize, Deserialize)]
+struct KnownRecord {
+    classification: String,
+    format: String,
+    serde: Option<String>,
+    /// Names and types.
+    columns: Vec<(String, String)>,
+    properties: BTreeMap<String, String>,
+    parameters: BTreeMap<String, String>,
+}
+
+/// The formats that kinds of files are known in.
+const KNOWN_FORMATS: [(FileFormat, &str); 3] =
+    [(FileFormat::Csv, "csv"), (FileFormat::Json, "json"), (FileFormat::Regex, "regex")];
+
+impl From<Known> for KnownRecord {
+    fn from(known: Known) -> Self {
+        let format = KNOWN_FORMATS.iter().find(|(format, _)| *format == known.format);
+        Self {
+            classification: known.classification,
+            format: format.map_or("", |(_, name)| *name).to_owned(),
+            serde: known.serde,
+            columns: known.columns.into_iter().map(|column| (column.name, column.data_type.to_string())).collect(),
+            properties: known.properties,
+            parameters: known.parameters,
+        }
+    }
+}
+
+impl TryFrom<KnownRecord> for Known {
+    type Error = String;
+
+    fn try_from(record: KnownRecord) -> Result<Self, String> {
+        let format = KNOWN_FORMATS.iter().find(|(_, name)| *name == record.format);
+        let column = |(name, data_type): (String, String)| {
+            let data_type = data_type.parse().map_err(|error: limnos_catalog::Error| error.to_string())?;
+            Ok::<_, String>(Column::new(name, data_type))
+        };
+        Ok(Self {
+            classification: record.classification,
+            format: format.ok_or_else(|| format!("no files are known in the format \"{}\"", record.format))?.0,
+            serde: record.serde,
+            columns: record.columns.into_iter().map(column).collect::<Result<_, _>>()?,
+            properties: record.properties,
+            parameters: record.parameters,
+        })
+    }
 }
 
 impl Sniffed {

@@ -3,6 +3,8 @@
 use object_store::memory::InMemory;
 use object_store::{ObjectStoreExt, PutPayload};
 
+use limnos_catalog::{DataType, Partition};
+
 use super::*;
 
 /// Crawls files given as (path, text) and shows each table in a line.
@@ -12,7 +14,9 @@ async fn check(files: &[(&str, &str)], location: &str, expected: &[&str]) {
         store.put(&Path::from(*path), PutPayload::from(text.as_bytes().to_vec())).await.unwrap();
     }
     let url = format!("file:///{location}");
-    let crawled = crawl_at(&store, &Path::from(location.trim_end_matches('/')), &url, "limnos", &[]).await.unwrap();
+    let crawled = crawl_at(&store, &Path::from(location.trim_end_matches('/')), &url, &CrawlOptions::new("limnos"))
+        .await
+        .unwrap();
     let mut shown: Vec<String> = crawled
         .tables
         .iter()
@@ -29,7 +33,7 @@ async fn check(files: &[(&str, &str)], location: &str, expected: &[&str]) {
             format!("{} {:?} {} ({}){keys}", table.name, storage.format, storage.location, columns.join(", "))
         })
         .collect();
-    shown.extend(crawled.skipped);
+    shown.extend(crawled.skipped.iter().map(ToString::to_string));
     assert_eq!(shown, expected, "\n{}\n", shown.join("\n"));
 }
 
@@ -80,7 +84,7 @@ async fn partition_values_and_locations() {
         let path = Path::parse(format!("t/{folder}/f.json")).unwrap();
         store.put(&path, PutPayload::from_static(b"{\"a\":true}\n")).await.unwrap();
     }
-    let crawled = crawl_at(&store, &Path::from("t"), "s3://b/t/", "me", &[]).await.unwrap();
+    let crawled = crawl_at(&store, &Path::from("t"), "s3://b/t/", &CrawlOptions::new("me")).await.unwrap();
     let table = &crawled.tables[0];
     assert_eq!(table.definition.partition_keys, [Column::new("dt", DataType::Date)]);
     assert_eq!(
@@ -132,7 +136,7 @@ async fn one_damaged_file_does_not_hide_the_others() {
     {
         store.put(&Path::from(path), PutPayload::from(text.as_bytes().to_vec())).await.unwrap();
     }
-    let crawled = crawl_at(&store, &Path::from("l"), "file:///l/", "limnos", &[]).await.unwrap();
+    let crawled = crawl_at(&store, &Path::from("l"), "file:///l/", &CrawlOptions::new("limnos")).await.unwrap();
     assert!(crawled.skipped.is_empty(), "{:?}", crawled.skipped);
     let [table] = crawled.tables.as_slice() else { panic!("{:?}", crawled.tables) };
     assert_eq!((table.name.as_str(), table.file_count), ("e", 3));
@@ -141,12 +145,151 @@ async fn one_damaged_file_does_not_hide_the_others() {
     assert_eq!(table.remarks, ["JSON is nested deeper than 64 levels (File \"/l/e/p-2.json\", line 1)"]);
 }
 
+/// As [`check`] for a crawler, whose target may itself be a table, and whose files are remembered.
+async fn check_crawler(files: &[(&str, &str)], expected: &[&str]) {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    for (path, text) in files {
+        store.put(&Path::parse(path).unwrap(), PutPayload::from(text.as_bytes().to_vec())).await.unwrap();
+    }
+    let memory = Arc::new(Remembered::default());
+    let options = CrawlOptions {
+        memory: memory.clone(),
+        joins_at_root: true,
+        exclude: Exclude::new(&["**.tmp".to_owned()]).unwrap(),
+        ..CrawlOptions::new("limnos")
+    };
+    let mut first: Option<Vec<String>> = None;
+    for run in 0..2 {
+        let crawled = crawl_at(&store, &Path::from("l"), "s3://b/l/", &options).await.unwrap();
+        let shown: Vec<String> = crawled
+            .tables
+            .iter()
+            .map(|table| {
+                let columns: Vec<String> = table
+                    .definition
+                    .columns
+                    .iter()
+                    .map(|column| format!("{} {}", column.name, column.data_type))
+                    .collect();
+                let keys: Vec<String> = table
+                    .definition
+                    .partition_keys
+                    .iter()
+                    .map(|key| format!("{} {}", key.name, key.data_type))
+                    .collect();
+                let partition = |partition: &Partition| {
+                    let values: Vec<&str> = partition.values.iter().map(|v| v.as_deref().unwrap_or("NULL")).collect();
+                    match partition.location.as_deref() {
+                        Some(url) => format!("{}@{}", values.join(","), url.trim_start_matches("s3://b/l/")),
+                        None => values.join(","),
+                    }
+                };
+                let partitions: Vec<String> = table.partitions.iter().map(partition).collect();
+                format!("{} ({}) ({}) {}", table.name, columns.join(", "), keys.join(", "), partitions.join(" "))
+            })
+            .map(|line| line.trim_end().to_owned())
+            .collect();
+        assert_eq!(shown, expected, "\n{}\n", shown.join("\n"));
+        assert_eq!(crawled.files_read == 0, run == 1, "{} files read in run {run}", crawled.files_read);
+        assert_eq!(first.get_or_insert_with(|| shown.clone()), &shown);
+    }
+}
+
+#[derive(Default)]
+struct Remembered(parking_lot::Mutex<std::collections::HashMap<(String, String), String>>);
+
+impl FileMemory for Remembered {
+    fn recall(&self, file: &str, version: &str) -> Option<String> {
+        self.0.lock().get(&(file.to_owned(), version.to_owned())).cloned()
+    }
+
+    fn remember(&self, file: &str, version: &str, facts: String) {
+        self.0.lock().insert((file.to_owned(), version.to_owned()), facts);
+    }
+}
+
+#[tokio::test]
+async fn folders_become_partitions_as_glue_has_them() {
+    let (one, two) = ("id,when\n1,2024-01-01\n", "id,when\n2,2024-01-02\n");
+    // Folders of digits, and folders side by side.
+    check_crawler(
+        &[("l/2024/01/a.csv", one), ("l/2024/02/b.csv", two)],
+        &["l (id bigint, when date) (partition_0 int, partition_1 int) 2024,01@2024/01/ 2024,02@2024/02/"],
+    )
+    .await;
+    check_crawler(
+        &[("l/e/eu/a.csv", one), ("l/e/us/b.csv", two), ("l/f/x.csv", "q,r,s\n1,2,3\n")],
+        &["e (id bigint, when date) (partition_0 string) eu@e/eu/ us@e/us/", "f (q bigint, r bigint, s bigint) ()"],
+    )
+    .await;
+    // Two levels, each of them joined; what is excluded is not there.
+    check_crawler(
+        &[("l/a/x/1.csv", one), ("l/a/y/1.csv", two), ("l/b/x/1.csv", one), ("l/b/y/1.csv", two), ("l/b/z.tmp", "x")],
+        &["l (id bigint, when date) (partition_0 string, partition_1 string) a,x@a/x/ a,y@a/y/ b,x@b/x/ b,y@b/y/"],
+    )
+    .await;
+    // Other columns, or the same of other types, are other tables.
+    check_crawler(
+        &[("l/a/1.csv", one), ("l/b/1.csv", "id,when\nx,y\nz,w\n")],
+        &["a (id bigint, when date) ()", "b (id string, when string) ()"],
+    )
+    .await;
+    // Hive's names, some with an unnamed folder below them.
+    check_crawler(
+        &[("l/t/dt=2024-01-01/00/a.csv", one), ("l/t/dt=2024-01-02/13/a.csv", two)],
+        &["t (id bigint, when date) (dt date, partition_1 int) 2024-01-01,00@t/dt=2024-01-01/00/ 2024-01-02,13@t/dt=2024-01-02/13/"],
+    )
+    .await;
+    // Values that Hive would have escaped are found where they are.
+    check_crawler(
+        &[("l/t/k=a%3Ab/a.csv", one), ("l/t/k=c:d/a.csv", two)],
+        &["t (id bigint, when date) (k string) a:b c:d@t/k=c:d/"],
+    )
+    .await;
+    // A target that is one table.
+    check_crawler(&[("l/only.csv", one)], &["l (id bigint, when date) ()"]).await;
+    check_crawler(&[("l/x.csv", one), ("l/y.csv", two)], &["l (id bigint, when date) ()"]).await;
+    check_crawler(
+        &[("l/x.csv", one), ("l/y.json", "{\"a\":1}\n")],
+        &["x (id bigint, when date) ()", "y (a bigint) ()"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn types_are_those_of_all_sampled_files() {
+    let rows = |rows: &[&str]| rows.join("\n") + "\n";
+    for (files, expected) in [
+        ([rows(&["id,at", "1,2024-01-01"]), rows(&["id,at", "1.5,2024-01-01 10:00:00"])], "id double, at timestamp"),
+        ([rows(&["id,at", "1,2024-01-01"]), rows(&["id,at", "2,soon"])], "id bigint, at string"),
+        ([rows(&["id,at", "1,1/2/2000"]), rows(&["id,at", "2,31/12/2000"])], "id bigint, at date"),
+        ([rows(&["id,at", "1,1/31/2000"]), rows(&["id,at", "2,31/12/2000"])], "id bigint, at string"),
+        ([rows(&["id,at", "1,NA"]), rows(&["id,at", "2,2024-01-01"])], "id bigint, at date"),
+        ([rows(&["id,at", "1,a"]), rows(&["id,at,new", "2,b,3"])], "id bigint, at string, new bigint"),
+    ] {
+        let [left, right] = &files;
+        let expected = format!("l ({expected}) ()");
+        check_crawler(&[("l/p-1.csv", left), ("l/p-2.csv", right)], &[&expected]).await;
+    }
+    check_crawler(
+        &[
+            ("l/p-1.json", "{\"a\":1,\"s\":{\"x\":1},\"m\":[1]}\n"),
+            ("l/p-2.json", "{\"a\":\"x\",\"s\":{\"y\":\"2024-01-01\"},\"m\":[1.5],\"n\":true}\n"),
+        ],
+        &["l (a string, s struct<x:bigint,y:date>, m array<double>, n boolean) ()"],
+    )
+    .await;
+}
+
 /// The kind of a file with this text, its columns' number and the cells of its first line; or what it is instead.
 async fn classify(text: &str, classifiers: &[CustomClassifier]) -> String {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     store.put(&Path::from("l/f"), PutPayload::from(text.as_bytes().to_vec())).await.unwrap();
-    let crawled = crawl_at(&store, &Path::from("l"), "file:///l/", "limnos", classifiers).await.unwrap();
-    let Some(table) = crawled.tables.first() else { return crawled.skipped.join("; ") };
+    let options = CrawlOptions { classifiers: classifiers.to_vec(), ..CrawlOptions::new("limnos") };
+    let crawled = crawl_at(&store, &Path::from("l"), "file:///l/", &options).await.unwrap();
+    let Some(table) = crawled.tables.first() else {
+        return crawled.skipped.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    };
     let TableKind::External(storage) = &table.definition.kind else { panic!("a view") };
     crate::scan::format::check(&table.definition).unwrap();
     let kind = table.definition.parameters.get("classification").map_or("-", String::as_str);

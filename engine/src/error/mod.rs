@@ -80,6 +80,8 @@ pub enum ErrorCode {
     QueryCanceled,
     AdminShutdown,
     InFailedTransaction,
+    /// Something runs, or is used, that the statement needs for itself.
+    ObjectInUse,
     ActiveTransaction,
     NoActiveTransaction,
     ReadOnlyTransaction,
@@ -137,6 +139,7 @@ impl ErrorCode {
             Self::InvalidStatement => "42000",
             Self::DataCorrupted => "XX001",
             Self::FileChanged | Self::ObjectNotInPrerequisiteState => "55000",
+            Self::ObjectInUse => "55006",
             Self::UndefinedFile => "58P01",
             Self::InsufficientPrivilege | Self::LocationNotAllowed => "42501",
             Self::IoError => "58030",
@@ -243,6 +246,7 @@ impl From<limnos_catalog::Error> for Error {
             Catalog::NotEmpty { .. } => ErrorCode::DependentObjectsStillExist,
             Catalog::Invalid { .. } => ErrorCode::InvalidTableDefinition,
             Catalog::Conflict { .. } => ErrorCode::SerializationFailure,
+            Catalog::InUse { .. } => ErrorCode::DependentObjectsStillExist,
             Catalog::Unusable { .. } => ErrorCode::DataCorrupted,
             _ => ErrorCode::IoError,
         };

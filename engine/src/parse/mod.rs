@@ -22,8 +22,8 @@ pub mod statement;
 mod unsupported;
 
 pub use statement::{
-    CreateTable, CreateView, Dialect, Explain, NamePattern, ObjectName, ParsedStatement, PartitionSpec, Statement,
-    TransactionModes,
+    CrawlerClauses, CreateTable, CreateView, Dialect, Explain, NamePattern, ObjectName, ParsedStatement, PartitionSpec,
+    Statement, TransactionModes,
 };
 
 use crate::limits;
@@ -74,6 +74,7 @@ pub(crate) fn parse_one(cursor: &mut Cursor<'_>) -> Result<Statement> {
         Some("MSCK") => ddl::repair(cursor)?,
         Some("CRAWL") => ddl::crawl(cursor)?,
         Some("ANALYZE" | "ANALYSE") => ddl::analyze(cursor)?,
+        Some("RUN") => ddl::run(cursor)?,
         Some("DESCRIBE" | "DESC") => ddl::describe(cursor)?,
         Some("SHOW") => ddl::show(cursor)?,
         Some(word) => match session::statement(word, cursor)? {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast::Query;
-use limnos_catalog::{Column, CreateMode, FileFormat};
+use limnos_catalog::crawler::{OnDelete, OnSchemaChange, Recrawl};
+use limnos_catalog::{ClassifierDefinition, Column, CreateMode, FileFormat, Schedule};
 
 use crate::parse::ddl::Stored;
 
@@ -125,6 +126,53 @@ pub enum Statement {
     /// SHOW DRIFT t.
     ShowDrift {
         table: ObjectName,
+    },
+    CreateCrawler {
+        name: String,
+        clauses: Box<CrawlerClauses>,
+        mode: CreateMode,
+    },
+    /// ALTER CRAWLER c SET clause ...
+    AlterCrawler {
+        name: String,
+        clauses: Box<CrawlerClauses>,
+    },
+    RenameCrawler {
+        name: String,
+        to: String,
+    },
+    /// ALTER CRAWLER c PAUSE | RESUME.
+    PauseCrawler {
+        name: String,
+        pause: bool,
+    },
+    DropCrawler {
+        name: String,
+        if_exists: bool,
+    },
+    RunCrawler {
+        name: String,
+    },
+    ShowCrawlers {
+        pattern: Option<NamePattern>,
+    },
+    ShowCreateCrawler {
+        name: String,
+    },
+    CreateClassifier {
+        name: String,
+        definition: ClassifierDefinition,
+        mode: CreateMode,
+    },
+    DropClassifier {
+        name: String,
+        if_exists: bool,
+    },
+    ShowClassifiers {
+        pattern: Option<NamePattern>,
+    },
+    ShowCreateClassifier {
+        name: String,
     },
     ShowDatabases {
         pattern: Option<NamePattern>,
@@ -307,6 +355,22 @@ pub struct TransactionModes {
     /// `read committed`, `repeatable read`, ... in PostgreSQL's spelling.
     pub isolation: Option<&'static str>,
     pub read_only: Option<bool>,
+}
+
+/// What is said of a crawler; `None` where nothing is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CrawlerClauses {
+    pub targets: Option<Vec<String>>,
+    pub database: Option<String>,
+    /// `Some(None)` is SCHEDULE NONE.
+    pub schedule: Option<Option<Schedule>>,
+    pub exclude: Option<Vec<String>>,
+    pub table_prefix: Option<String>,
+    pub on_schema_change: Option<OnSchemaChange>,
+    pub on_delete: Option<OnDelete>,
+    pub recrawl: Option<Recrawl>,
+    pub classifiers: Option<Vec<String>>,
+    pub comment: Option<String>,
 }
 
 /// EXPLAIN and its options.

@@ -23,6 +23,8 @@ pub struct Session {
     pub started_at_us: i64,
     /// The catalog snapshot that BEGIN pinned; `None` outside a transaction block.
     pub pinned: Option<std::sync::Arc<limnos_catalog::Snapshot>>,
+    /// For a session that a schedule began: when it was due, in milliseconds since 1970.
+    pub due_at_ms: Option<i64>,
 }
 
 impl Session {
@@ -37,6 +39,7 @@ impl Session {
             client_address: None,
             started_at_us: 0,
             pinned: None,
+            due_at_ms: None,
         }
     }
 }

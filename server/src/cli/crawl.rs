@@ -49,7 +49,7 @@ fn statement(location: &str, database: Option<&str>) -> String {
     }
 }
 
-fn absolute(location: &str) -> String {
+pub(super) fn absolute(location: &str) -> String {
     if location.contains("://") {
         return location.to_owned();
     }
@@ -61,7 +61,7 @@ fn absolute(location: &str) -> String {
     }
 }
 
-fn root_of(location: &str) -> Vec<String> {
+pub(super) fn root_of(location: &str) -> Vec<String> {
     let path = std::path::Path::new(location);
     let is_missing = !location.contains("://") && !path.exists();
     match path.parent() {

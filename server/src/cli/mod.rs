@@ -4,6 +4,7 @@
 
 mod catalog;
 mod crawl;
+mod crawler;
 mod demo;
 mod output;
 mod query;
@@ -43,6 +44,8 @@ enum Command {
     /// Write the whole catalog to a file, or read it from one
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
+    /// Make, run, list and drop crawlers, which find tables by themselves
+    Crawler(crawler::Crawler),
 }
 
 /// How a command ends when it doesn't succeed.
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Query(command) => command.run(),
         Command::Crawl(command) => command.run(),
         Command::Catalog(command) => command.run(),
+        Command::Crawler(command) => command.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -126,12 +130,17 @@ fn command() -> clap::Command {
             if is_setting && !is_ours { argument.hide(true) } else { argument }
         })
     };
+    let hide_in_all = move |command: clap::Command| {
+        let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        names.into_iter().fold(command, |command, name| command.mut_subcommand(name, hide))
+    };
     Arguments::command()
         .mut_subcommand("query", hide)
         .mut_subcommand("crawl", hide)
         .mut_subcommand("catalog", |catalog| {
             catalog.mut_subcommand("export", hide_all).mut_subcommand("import", hide_all)
         })
+        .mut_subcommand("crawler", hide_in_all)
 }
 
 /// The runtime for I/O; queries compute on the engine's own.

@@ -129,7 +129,7 @@ fn status_of(code: ErrorCode) -> StatusCode {
         }
         ErrorCode::UndefinedFile => StatusCode::NOT_FOUND,
         ErrorCode::DuplicateTable | ErrorCode::DuplicateSchema | ErrorCode::DuplicateObject => StatusCode::CONFLICT,
-        ErrorCode::FileChanged | ErrorCode::SerializationFailure => StatusCode::CONFLICT,
+        ErrorCode::FileChanged | ErrorCode::SerializationFailure | ErrorCode::ObjectInUse => StatusCode::CONFLICT,
         ErrorCode::FeatureNotSupported => StatusCode::NOT_IMPLEMENTED,
         ErrorCode::QueryCanceled => StatusCode::REQUEST_TIMEOUT,
         ErrorCode::TooManyConnections | ErrorCode::ConfigurationLimitExceeded => StatusCode::TOO_MANY_REQUESTS,

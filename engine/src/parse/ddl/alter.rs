@@ -14,7 +14,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::{partition, properties, storage, table};
+use super::{crawler, partition, properties, storage, table};
 use crate::parse::cursor::Cursor;
 use crate::parse::statement::{AlterDatabase, ColumnPlace, TableAction};
 use crate::parse::{ObjectName, Statement, query, unsupported};
@@ -26,6 +26,9 @@ pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect_words("ALTER")?;
     if cursor.take_words("DATABASE") || cursor.take_words("SCHEMA") {
         return database(cursor);
+    }
+    if cursor.take_words("CRAWLER") {
+        return crawler::alter(cursor);
     }
     let view = cursor.take_words("VIEW");
     if !view && !cursor.take_words("TABLE") {

@@ -2,6 +2,7 @@
 
 mod alter;
 mod comment;
+mod crawler;
 mod database;
 mod partition;
 mod show;
@@ -19,6 +20,7 @@ use crate::parse::{Statement, unsupported};
 
 pub(crate) use alter::alter;
 pub(crate) use comment::comment;
+pub(crate) use crawler::run;
 pub(crate) use database::database_name;
 pub(crate) use show::{describe, show};
 pub(crate) use statistics::analyze;
@@ -40,6 +42,12 @@ pub(crate) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.take_words("VIEW") {
         return view::create(cursor, or_replace);
     }
+    if cursor.take_words("CRAWLER") {
+        return crawler::create(cursor, or_replace);
+    }
+    if cursor.take_words("CLASSIFIER") {
+        return crawler::create_classifier(cursor, or_replace);
+    }
     if cursor.peek_words("TABLE") {
         return Err(table::not_external(cursor));
     }
@@ -52,6 +60,14 @@ pub(crate) fn drop(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect_words("DROP")?;
     if cursor.take_words("DATABASE") || cursor.take_words("SCHEMA") {
         return database::drop(cursor);
+    }
+    if let Some(kind) = cursor.take_one_of(&["CRAWLER", "CLASSIFIER"]) {
+        let if_exists = cursor.if_exists();
+        let name = cursor.identifier()?;
+        return Ok(match kind {
+            "CRAWLER" => Statement::DropCrawler { name, if_exists },
+            _ => Statement::DropClassifier { name, if_exists },
+        });
     }
     let view = if cursor.take_words("VIEW") {
         true

@@ -72,6 +72,18 @@ pub(crate) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.take_words("CREATE TABLE") || cursor.take_words("CREATE VIEW") {
         return Ok(Statement::ShowCreate { table: cursor.object_name()? });
     }
+    if cursor.take_words("CREATE CRAWLER") {
+        return Ok(Statement::ShowCreateCrawler { name: cursor.identifier()? });
+    }
+    if cursor.take_words("CREATE CLASSIFIER") {
+        return Ok(Statement::ShowCreateClassifier { name: cursor.identifier()? });
+    }
+    if cursor.take_words("CRAWLERS") {
+        return Ok(Statement::ShowCrawlers { pattern: pattern(cursor)? });
+    }
+    if cursor.take_words("CLASSIFIERS") {
+        return Ok(Statement::ShowClassifiers { pattern: pattern(cursor)? });
+    }
     if cursor.take_words("TBLPROPERTIES") {
         let table = cursor.object_name()?;
         let is_one = cursor.peek().is_some_and(|lexeme| lexeme.token.token == Token::LParen);

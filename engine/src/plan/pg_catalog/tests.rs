@@ -119,6 +119,7 @@ fn snapshot() -> Arc<Snapshot> {
         version: 1,
         databases: BTreeMap::from([database(1, "default"), database(2, "sales")]),
         tables: tables.into_iter().map(|table| (table.name.clone(), Arc::new(table))).collect(),
+        ..Snapshot::default()
     })
 }
 

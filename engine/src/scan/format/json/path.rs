@@ -20,8 +20,9 @@ pub enum Step {
     Each,
 }
 
-/// A path of such steps.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A path of such steps; kept as its text.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct JsonPath {
     steps: Vec<Step>,
 }
@@ -30,6 +31,20 @@ impl JsonPath {
     /// The steps, from the document on.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+}
+
+impl From<JsonPath> for String {
+    fn from(path: JsonPath) -> Self {
+        path.to_string()
+    }
+}
+
+impl TryFrom<String> for JsonPath {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
     }
 }
 

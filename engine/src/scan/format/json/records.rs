@@ -13,7 +13,7 @@ use crate::{Error, ErrorCode, Result};
 pub const RECORD_BYTES_MAX: usize = 64 << 20;
 
 /// How records lie in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Layout {
     /// Values one after another, one a line or spread over several.
     Lines,
