@@ -508,7 +508,7 @@ async fn a_crawler_shows_files_to_its_classifiers_first() {
     .await;
     let answer = lake.sql("RUN CRAWLER c").await;
     assert!(answer.contains("recognized as jobs"), "{answer}");
-    assert_eq!(lake.sql("DESCRIBE d.a").await, "job|string|\ntook|double|\nstate|string|");
+    assert_eq!(lake.sql("DESCRIBE d.a").await, "job|string\ntook|double\nstate|string");
     // Without them it is what our own make of it.
     assert_eq!(lake.sql("ALTER CRAWLER c SET CLASSIFIERS ()").await, "ALTER CRAWLER");
     assert_eq!(lake.sql("DROP TABLE d.a").await, "DROP TABLE");

@@ -96,6 +96,7 @@ impl SchemaProvider for InformationSchema {
                 tables: Arc::clone(&self.tables),
                 catalog_name: self.catalog_name.clone(),
                 rows: RelationRows { push, keys, keep: false },
+                known: None,
             })));
         }
         let batch = self.rows(relation.name, Rows::new(relation))?;

@@ -86,7 +86,7 @@ impl CatalogProvider for LakeCatalog {
         Some(match name {
             "pg_catalog" => {
                 let schema = PgCatalogSchema::new(&context.snapshot, context.session.clone());
-                Arc::new(schema.with_known(&context.snapshot, &context.shared.scan.known))
+                Arc::new(schema.with_known(&context.shared.scan.known))
             }
             "information_schema" => Arc::new(InformationSchema::new(&context.snapshot, &context.session)),
             SYSTEM_SCHEMA => Arc::new(SystemSchema(Arc::clone(&context.shared.system))),

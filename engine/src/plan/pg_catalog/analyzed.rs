@@ -4,12 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{AsArray as _, Float32Array, Int32Array, RecordBatch};
-use arrow::datatypes::{Float32Type, Int32Type};
-use datafusion::common::Result;
-use limnos_catalog::{FileFacts, FileVersion, Snapshot};
+use limnos_catalog::{FileFacts, FileVersion};
 
-use super::index::relation_oid;
+use super::index::Relation;
 use crate::scan::facts::KnownFiles;
 
 /// Bytes of a page of PostgreSQL's.
@@ -27,34 +24,19 @@ pub(crate) fn keep(known: &KnownFiles, table_id: i64, row_count: u64, bytes: u64
     known.put(&[(key(table_id), Arc::new(facts))])
 }
 
-/// `pg_class` with the counts of the tables that were analyzed.
-pub(super) fn fill(pg_class: RecordBatch, snapshot: &Snapshot, known: &KnownFiles) -> Result<RecordBatch> {
-    let ids: Vec<i64> = snapshot.tables.values().map(|table| table.id).collect();
-    let keys: Vec<FileVersion> = ids.iter().map(|id| key(*id)).collect();
-    let counts = ids.into_iter().zip(known.get(&keys, None));
-    let counts: HashMap<i32, Arc<FileFacts>> =
-        counts.filter_map(|(id, facts)| Some((relation_oid(id), facts?))).collect();
-    let schema = pg_class.schema();
-    let place = |name: &str| schema.index_of(name);
-    if counts.is_empty() {
-        return Ok(pg_class);
-    }
-    let (oid, tuples, pages) = (place("oid")?, place("reltuples")?, place("relpages")?);
-    let oids = pg_class.column(oid).as_primitive::<Int32Type>().clone();
-    let old_tuples = pg_class.column(tuples).as_primitive::<Float32Type>().clone();
-    let old_pages = pg_class.column(pages).as_primitive::<Int32Type>().clone();
-    let found = |row: usize| counts.get(&oids.value(row));
-    let new_tuples: Float32Array = (0..oids.len())
-        .map(|row| Some(found(row).map_or(old_tuples.value(row), |facts| facts.row_count as f32)))
-        .collect();
-    let new_pages: Int32Array = (0..oids.len())
-        .map(|row| {
-            let page_count = |facts: &Arc<FileFacts>| i32::try_from(facts.row_group_count).unwrap_or(i32::MAX);
-            Some(found(row).map_or(old_pages.value(row), page_count))
-        })
-        .collect();
-    let mut columns = pg_class.columns().to_vec();
-    columns[tuples] = Arc::new(new_tuples);
-    columns[pages] = Arc::new(new_pages);
-    Ok(RecordBatch::try_new(schema, columns)?)
+/// What ANALYZE has counted of a table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TableCounts {
+    pub(super) row_count: u64,
+    pub(super) page_count: u64,
+}
+
+/// The counts of those of `relations` that were analyzed, by OID.
+pub(super) fn counts(known: &KnownFiles, relations: &[Arc<Relation>]) -> HashMap<i32, TableCounts> {
+    let tables: Vec<(i32, FileVersion)> =
+        relations.iter().filter_map(|relation| Some((relation.oid, key(relation.source.as_ref()?.id)))).collect();
+    let keys: Vec<FileVersion> = tables.iter().map(|(_, key)| key.clone()).collect();
+    let found = tables.into_iter().zip(known.get(&keys, None));
+    let count = |facts: &FileFacts| TableCounts { row_count: facts.row_count, page_count: facts.row_group_count };
+    found.filter_map(|((oid, _), facts)| Some((oid, count(facts?.as_ref())))).collect()
 }

@@ -77,7 +77,7 @@ pub(crate) struct Relation {
     /// One of PostgreSQL's own or ours, not a user's.
     pub(crate) system: bool,
     /// What it was made of, if it is a user's: as long as that is the same, so is this.
-    source: Option<Arc<Table>>,
+    pub(super) source: Option<Arc<Table>>,
 }
 
 /// Every object of one snapshot.

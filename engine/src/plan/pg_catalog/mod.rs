@@ -130,7 +130,7 @@ pub struct PgCatalogSchema {
     tables: Arc<SnapshotTables>,
     session: SessionInfo,
     /// Where what ANALYZE has counted is kept.
-    known: Option<(Arc<Snapshot>, Arc<KnownFiles>)>,
+    known: Option<Arc<KnownFiles>>,
 }
 
 impl fmt::Debug for PgCatalogSchema {
@@ -146,8 +146,8 @@ impl PgCatalogSchema {
     }
 
     /// With the row counts that ANALYZE has left in `known`.
-    pub(crate) fn with_known(self, snapshot: &Arc<Snapshot>, known: &Arc<KnownFiles>) -> Self {
-        Self { known: Some((Arc::clone(snapshot), Arc::clone(known))), ..self }
+    pub(crate) fn with_known(self, known: &Arc<KnownFiles>) -> Self {
+        Self { known: Some(Arc::clone(known)), ..self }
     }
 }
 
@@ -162,15 +162,12 @@ impl SchemaProvider for PgCatalogSchema {
         if let Some(rows) = tables::relation_rows(relation.name) {
             let tables = Arc::clone(&self.tables);
             let catalog_name = self.session.catalog_name.clone();
-            return Ok(Some(Arc::new(RelationTable { relation, tables, catalog_name, rows })));
+            let known = self.known.clone();
+            return Ok(Some(Arc::new(RelationTable { relation, tables, catalog_name, rows, known })));
         }
         let batch = match tables::session_table(relation, &self.tables.index, &self.session) {
             Some(batch) => batch?,
             None => self.tables.table(relation)?,
-        };
-        let batch = match &self.known {
-            Some((snapshot, known)) if name == "pg_class" => analyzed::fill(batch, snapshot, known)?,
-            _ => batch,
         };
         Ok(Some(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?)))
     }

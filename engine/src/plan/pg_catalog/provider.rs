@@ -5,7 +5,7 @@
 //! [`Portion`] after the other. Of `pg_catalog`'s tables the columns stay with the portion; the next snapshot has it, too,
 //! unless something in it has changed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,9 +21,11 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 
 use super::SnapshotTables;
+use super::analyzed::{self, TableCounts};
 use super::index::{CatalogIndex, Portion, Relation};
 use super::relations::SystemRelation;
 use super::value::Rows;
+use crate::scan::facts::KnownFiles;
 
 /// How a table's rows are made of a relation.
 #[derive(Clone, Copy)]
@@ -41,6 +43,8 @@ pub(crate) struct RowContext<'a> {
     pub(crate) index: &'a CatalogIndex,
     /// What clients call the one database.
     pub(crate) catalog_name: &'a str,
+    /// What ANALYZE has counted, by OID; empty where nobody asks.
+    pub(super) counts: &'a HashMap<i32, TableCounts>,
 }
 
 /// The names of a table's columns that tell one relation from another.
@@ -57,6 +61,8 @@ pub(crate) struct RelationTable {
     pub(crate) tables: Arc<SnapshotTables>,
     pub(crate) catalog_name: String,
     pub(crate) rows: RelationRows,
+    /// Where what ANALYZE has counted is kept.
+    pub(crate) known: Option<Arc<KnownFiles>>,
 }
 
 impl fmt::Debug for RelationTable {
@@ -97,6 +103,7 @@ impl TableProvider for RelationTable {
             tables: Arc::clone(&self.tables),
             catalog_name: self.catalog_name.clone(),
             rows: self.rows,
+            known: self.known.clone().filter(|_| self.counts_rows(&columns)),
             columns,
             chosen: Chosen::of(filters, &self.rows.keys),
         });
@@ -104,6 +111,14 @@ impl TableProvider for RelationTable {
         // The limit holds only without filters, which are not applied here.
         let limit = limit.filter(|_| filters.is_empty());
         Ok(Arc::new(StreamingTableExec::try_new(schema, vec![scan], None, [], false, limit)?))
+    }
+}
+
+impl RelationTable {
+    /// Whether a query of these columns wants to know what ANALYZE has counted.
+    fn counts_rows(&self, columns: &[usize]) -> bool {
+        let is_count = |column: &usize| matches!(self.relation.columns[*column].name, "reltuples" | "relpages");
+        self.relation.name == "pg_class" && columns.iter().any(is_count)
     }
 }
 
@@ -215,6 +230,7 @@ struct RelationScan {
     tables: Arc<SnapshotTables>,
     catalog_name: String,
     rows: RelationRows,
+    known: Option<Arc<KnownFiles>>,
     columns: Vec<usize>,
     chosen: Chosen,
 }
@@ -228,9 +244,11 @@ impl fmt::Debug for RelationScan {
 impl RelationScan {
     /// The rows of some relations, made now.
     fn make<'a>(&self, columns: &[usize], relations: impl Iterator<Item = &'a Arc<Relation>>) -> Result<RecordBatch> {
-        let context = RowContext { index: &self.tables.index, catalog_name: &self.catalog_name };
+        let relations: Vec<Arc<Relation>> = relations.cloned().collect();
+        let counts = self.known.as_ref().map_or_else(HashMap::new, |known| analyzed::counts(known, &relations));
+        let context = RowContext { index: &self.tables.index, catalog_name: &self.catalog_name, counts: &counts };
         let mut rows = Rows::of_columns(self.relation, |column| columns.contains(&column));
-        relations.for_each(|relation| (self.rows.push)(&mut rows, &context, relation));
+        relations.iter().for_each(|relation| (self.rows.push)(&mut rows, &context, relation));
         let made = rows.finish()?;
         // They come in the relation's order, and are wanted in the query's.
         let mut order = columns.to_vec();
@@ -242,7 +260,7 @@ impl RelationScan {
     }
 
     fn portion(&self, portion: &Portion) -> Result<RecordBatch> {
-        if !self.chosen.is_all() || !self.rows.keep {
+        if !self.chosen.is_all() || !self.rows.keep || self.known.is_some() {
             return self.make(&self.columns, portion.relations.iter().filter(|relation| self.chosen.has(relation)));
         }
         let key = |column: usize| (self.relation.name, column);
@@ -280,6 +298,7 @@ impl PartitionStream for RelationScan {
             tables: Arc::clone(&self.tables),
             catalog_name: self.catalog_name.clone(),
             rows: self.rows,
+            known: self.known.clone(),
             columns: self.columns.clone(),
             chosen: self.chosen.clone(),
         };

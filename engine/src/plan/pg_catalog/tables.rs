@@ -98,8 +98,9 @@ fn pg_namespace(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
     rows.finish()
 }
 
-fn pg_class(rows: &mut Rows, _: &RowContext<'_>, relation: &Relation) {
+fn pg_class(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
     let view = relation.kind == "v";
+    let counts = context.counts.get(&relation.oid);
     rows.push([
         ("oid", relation.oid.into()),
         ("relname", relation.name.as_str().into()),
@@ -109,7 +110,8 @@ fn pg_class(rows: &mut Rows, _: &RowContext<'_>, relation: &Relation) {
         ("relam", i32::from(!view).wrapping_mul(2).into()),
         ("relfilenode", if view { 0 } else { relation.oid }.into()),
         // Never analyzed: how many rows there are isn't known without reading files.
-        ("reltuples", Value::Float(-1.0)),
+        ("reltuples", Value::Float(counts.map_or(-1.0, |counts| counts.row_count as f64))),
+        ("relpages", counts.map_or(0, |counts| i32::try_from(counts.page_count).unwrap_or(i32::MAX)).into()),
         ("relpersistence", "p".into()),
         ("relkind", relation.kind.into()),
         ("relnatts", i64::try_from(relation.attributes.len()).unwrap_or(i64::MAX).into()),
