@@ -1,11 +1,14 @@
-//! Measures the paths we own: `cargo run --release -p limnos-benches -- partitions [--catalog URL] [COUNT ...]`.
+//! Measures the paths we own: `cargo run --release --bin limnos-benches -- partitions [--catalog URL] [COUNT ...]`, and
+//! `introspection [COUNT ...]` (see the module).
 //!
-//! `partitions`: a table of so many daily partitions, one file each, on local disk; how long it takes to add them, to
-//! plan a query that names one (cold: the catalog has just been opened; warm: the median of many), and what that query
+//! `partitions`: a table of so many daily partitions, one file each, on local disk; how long it takes to add them, to open
+//! the catalog, to plan a query that names one (cold: the catalog has just been opened; warm: the median of many), and what that query
 //! asks of the store. The requests must not grow with the count. The catalog is an SQLite file, or with `--catalog` in that
 //! PostgreSQL database, each count in a schema of its own that is left there.
 #![allow(clippy::print_stdout, reason = "a program that prints a table")]
 #![allow(clippy::disallowed_methods, reason = "arguments of a measuring program")]
+
+mod introspection;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,24 +37,31 @@ fn main() -> Result<()> {
             let mut arguments = arguments.peekable();
             let url = arguments.next_if_eq("--catalog").map(|_| arguments.next().context("a URL")).transpose()?;
             let counts: Vec<usize> = arguments.map(|count| count.parse().context("a count")).collect::<Result<_>>()?;
-            let counts = if counts.is_empty() { vec![1_000, 10_000, 100_000] } else { counts };
+            let counts = if counts.is_empty() { vec![1_000, 10_000, 100_000, 1_000_000] } else { counts };
             tokio::runtime::Runtime::new()?.block_on(partitions(&counts, url.as_deref()))
         }
-        _ => bail!("usage: limnos-benches partitions [--catalog URL] [COUNT ...]"),
+        Some("introspection") => {
+            let counts: Vec<usize> = arguments.map(|count| count.parse().context("a count")).collect::<Result<_>>()?;
+            let counts = if counts.is_empty() { vec![100, 1_000, 10_000] } else { counts };
+            tokio::runtime::Runtime::new()?.block_on(introspection::introspection(&counts))
+        }
+        _ => bail!("usage: limnos-benches partitions [--catalog URL] [COUNT ...] | introspection [COUNT ...]"),
     }
 }
 
 async fn partitions(counts: &[usize], url: Option<&str>) -> Result<()> {
     println!(
-        "{:>10} {:>10} {:>12} {:>12} {:>9} {:>10}",
-        "partitions", "add ms", "cold ms", "warm ms", "requests", "rows"
+        "{:>10} {:>10} {:>10} {:>12} {:>12} {:>9} {:>10}",
+        "partitions", "add ms", "open ms", "cold ms", "warm ms", "requests", "rows"
     );
     for &count in counts {
         let folder = tempfile::tempdir()?;
         let lake = folder.path().canonicalize()?.join("lake");
         let location = location(folder.path(), url, count)?;
         let added = make(&location, &lake, count)?;
-        let engine = engine(folder.path(), &location, &lake)?;
+        let began = Instant::now();
+        let (engine, _) = engine(folder.path(), &location, &lake)?;
+        let opened = began.elapsed();
         let wanted = count / 2;
         let sql = format!("SELECT count(*) FROM events WHERE day = {wanted}");
         let cold = Box::pin(run(&engine, &sql)).await?;
@@ -62,8 +72,9 @@ async fn partitions(counts: &[usize], url: Option<&str>) -> Result<()> {
         warm.sort_by_key(|run| run.elapsed);
         let median = &warm[WARM_RUNS / 2];
         println!(
-            "{count:>10} {:>10.1} {:>12.2} {:>12.2} {:>9} {:>10}",
+            "{count:>10} {:>10.1} {:>10.1} {:>12.2} {:>12.2} {:>9} {:>10}",
             millis(added),
+            millis(opened),
             millis(cold.elapsed),
             millis(median.elapsed),
             median.requests,
@@ -113,7 +124,8 @@ fn make(location: &Location, lake: &Path, count: usize) -> Result<Duration> {
     Ok(began.elapsed())
 }
 
-fn engine(data_dir: &Path, location: &Location, lake: &Path) -> Result<Arc<Engine>> {
+/// Opens a catalog and an engine on it.
+fn engine(data_dir: &Path, location: &Location, lake: &Path) -> Result<(Arc<Engine>, Arc<Catalog>)> {
     let catalog = Catalog::open_at(location)?;
     let config = EngineConfig {
         stores: StoreOptions { roots: vec![lake.display().to_string()], ..StoreOptions::default() },
@@ -123,7 +135,7 @@ fn engine(data_dir: &Path, location: &Location, lake: &Path) -> Result<Arc<Engin
         threads: 2,
         footer_cache_bytes: 64 << 20,
     };
-    Ok(Engine::new(catalog, config, Arc::new(SystemClock))?)
+    Ok((Engine::new(Arc::clone(&catalog), config, Arc::new(SystemClock))?, catalog))
 }
 
 struct Run {
