@@ -98,13 +98,15 @@ async fn an_object_replaced_while_it_is_read_is_not_mixed() {
     // Each request takes a while, and the object is replaced every few of them by one with another sum.
     s3.faults.latency_ms.store(30, Ordering::SeqCst);
     let path = s3.root().join("lake/p/a.parquet");
+    // Beside the bucket: a name that comes and goes in it would fail listings.
+    let beside = tempfile::tempdir_in(s3.root().parent().unwrap()).unwrap();
     let (first, second) = (
         lake::parquet_bytes(&[lake::plain_rows(0, 2000).unwrap()], 500).unwrap(),
         lake::parquet_bytes(&[lake::plain_rows(10_000, 12_000).unwrap()], 500).unwrap(),
     );
     let replacing = tokio::spawn(async move {
         for turn in 0_usize.. {
-            let next = path.with_extension("tmp");
+            let next = beside.path().join("next");
             std::fs::write(&next, if turn % 2 == 0 { &second } else { &first }).unwrap();
             std::fs::rename(&next, &path).unwrap();
             tokio::time::sleep(Duration::from_millis(70)).await;

@@ -27,11 +27,11 @@ fn crawler(targets: &[&str]) -> CrawlerDefinition {
     }
 }
 
-fn create(name: &str, mode: CreateMode) -> Change {
+pub(super) fn create(name: &str, mode: CreateMode) -> Change {
     Change::CreateCrawler { name: name.to_owned(), definition: crawler(&["file:///l/"]), mode }
 }
 
-fn run(id: &str, crawler: &str, started_at_ms: i64) -> CrawlRun {
+pub(super) fn run(id: &str, crawler: &str, started_at_ms: i64) -> CrawlRun {
     CrawlRun {
         id: id.to_owned(),
         crawler: crawler.to_owned(),

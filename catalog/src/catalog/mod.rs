@@ -202,6 +202,13 @@ impl Catalog {
         Ok(oldest.unwrap_or(i64::MAX))
     }
 
+    /// Whether another living server has the same store open.
+    pub(crate) fn is_open_elsewhere(&self) -> Result<bool> {
+        let Some(watch) = &self.watch else { return Ok(false) };
+        let id = watch.server_id();
+        self.read(|connection| Ok(postgres::servers::oldest_elsewhere(connection, id)?.is_some()))
+    }
+
     /// The partitions of `table` as of `snapshot`, loaded on first use and shared after. They are sorted by their values.
     ///
     /// # Errors

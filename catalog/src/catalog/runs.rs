@@ -44,11 +44,15 @@ impl Catalog {
         })
     }
 
-    /// Notes of crawls that go on nowhere, since their process is gone, that they have failed. Tells how many.
+    /// Notes of crawls that go on nowhere, since their process is gone, that they have failed. Tells how many. While another
+    /// server has the catalog open, too, they may be that one's, and are left.
     ///
     /// # Errors
     /// [`crate::Error::Store`] if they can't be read or written.
     pub fn end_interrupted_crawl_runs(&self) -> Result<usize> {
+        if self.is_open_elsewhere()? {
+            return Ok(0);
+        }
         let mut count = 0;
         for mut crawl in self.crawl_runs()? {
             if crawl.state == RunState::Running {

