@@ -6,11 +6,14 @@ use arrow::array::{Array, BooleanArray, Scalar, StringArray};
 use arrow::compute::kernels::cmp;
 use arrow::compute::{CastOptions, cast_with_options};
 use limnos_catalog::partition::hive_path;
-use limnos_catalog::{Change, Column, DataType, Partition, PartitionList, Table, TableKind};
+use limnos_catalog::{
+    Change, Column, DataType, Partition, PartitionList, PartitionStorage, StorageDescriptor, Table, TableDefinition,
+    TableKind,
+};
 
 use super::{CommandAnswer, CommandContext, commit, find_partitioned, projection};
-use crate::parse::statement::{Comparison, PartitionAction, PartitionCondition};
-use crate::parse::{ObjectName, PartitionSpec};
+use crate::parse::statement::{Comparison, PartitionAction, PartitionCondition, TableAction};
+use crate::parse::{ObjectName, PartitionSpec, ddl};
 use crate::scan::schema::arrow_type;
 use crate::{Error, ErrorCode, Result, Session};
 
@@ -83,14 +86,18 @@ pub(super) async fn alter(
             after.location = Some(context.stores.resolve(&as_folder(location))?.url);
         }
         PartitionAction::RenameTo(spec) => after.values = values(table, spec)?,
-        PartitionAction::Storage(_) => {
-            return Err(Error::unsupported("partitions in a format of their own are not supported yet"));
+        PartitionAction::Storage(action) => {
+            after.storage = Some(stored_as(storage, before.storage.as_ref(), action)?);
+            check_storage(table, after.storage.as_ref())?;
         }
     }
     // The files stay where they are; only a place that follows from the values need not be kept.
     let standard = folder_url(&storage.location, &standard_path(table, &after.values));
     after.location.take_if(|location| *location == standard);
+    // What the table says anyway need not be kept.
+    after.storage.take_if(|own| *own == as_table(storage));
     if after.values == before.values
+        && after.storage == before.storage
         && before.location.as_deref() == Some(standard.as_str())
         && after.location.is_none()
     {
@@ -103,6 +110,46 @@ pub(super) async fn alter(
     ];
     let notices = commit(context, session, changes).await?;
     Ok(CommandAnswer::tag("ALTER TABLE").with_notices(notices))
+}
+
+fn as_table(storage: &StorageDescriptor) -> PartitionStorage {
+    let StorageDescriptor { format, serde, properties, .. } = storage.clone();
+    PartitionStorage { format, serde, properties, columns: None }
+}
+
+/// How a partition's files are written after `action`.
+fn stored_as(
+    table: &StorageDescriptor,
+    own: Option<&PartitionStorage>,
+    action: &TableAction,
+) -> Result<PartitionStorage> {
+    let mut own = own.cloned().unwrap_or_else(|| as_table(table));
+    let resolved = match action {
+        TableAction::SetFormat(stored) => ddl::resolve_format(stored.clone())?,
+        TableAction::SetSerde { class, properties } => ddl::resolve_serde(class, properties.clone())?,
+        TableAction::SetSerdeProperties(properties) => {
+            own.properties.extend(properties.clone());
+            return Ok(own);
+        }
+        TableAction::UnsetSerdeProperties(names) => {
+            names.iter().for_each(|name| std::mem::drop(own.properties.remove(name)));
+            return Ok(own);
+        }
+        _ => {
+            return Err(Error::unsupported("columns of one partition alone are not supported")
+                .with_hint("Files that name their columns are read by name: give the columns to the table."));
+        }
+    };
+    let ddl::Storage { format, serde, properties } = resolved;
+    Ok(PartitionStorage { format, serde, properties, columns: None })
+}
+
+/// Refuses what no table of these columns could be read by.
+fn check_storage(table: &Table, own: Option<&PartitionStorage>) -> Result<()> {
+    let (TableKind::External(storage), Some(own)) = (&table.kind, own) else { return Ok(()) };
+    let PartitionStorage { format, serde, properties, .. } = own.clone();
+    let kind = TableKind::External(StorageDescriptor { location: storage.location.clone(), format, serde, properties });
+    crate::scan::format::check(&TableDefinition { kind, ..(*table.definition).clone() })
 }
 
 /// The one partition that a spec names, with its location spelt out.

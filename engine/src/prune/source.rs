@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use datafusion::catalog::Session;
 use datafusion::error::Result;
 use datafusion::logical_expr::Expr;
+use limnos_catalog::PartitionStorage;
 
 use super::partition::PartitionIndex;
 use super::projection::Projection;
@@ -34,6 +35,31 @@ pub struct KeptPartitions {
     pub is_projected: bool,
     /// What a client should be told.
     pub notices: Vec<Notice>,
+}
+
+impl KeptPartitions {
+    /// The same, apart by how their files are written: `None` is as the table says. There is always one.
+    pub(crate) fn by_storage(&self) -> Vec<(Option<&PartitionStorage>, Self)> {
+        let mut groups: Vec<(Option<&PartitionStorage>, Vec<usize>)> = vec![(None, Vec::new())];
+        for &partition in &self.kept {
+            let storage = self.index.list.storages.get(&partition).map(Arc::as_ref);
+            match groups.iter_mut().find(|(other, _)| *other == storage) {
+                Some((_, kept)) => kept.push(partition),
+                None => groups.push((storage, vec![partition])),
+            }
+        }
+        if groups.len() > 1 {
+            groups.retain(|(_, kept)| !kept.is_empty());
+        }
+        let group = |kept| Self {
+            index: Arc::clone(&self.index),
+            kept,
+            total: self.total,
+            is_projected: self.is_projected,
+            notices: Vec::new(),
+        };
+        groups.into_iter().map(|(storage, kept)| (storage, group(kept))).collect()
+    }
 }
 
 impl Partitions {

@@ -57,6 +57,10 @@ impl OpenTable {
     /// A projected table of more partitions than are ever read, or one whose partitions only a predicate can name.
     pub(crate) fn new(table: CatalogTable, state: SessionState) -> Result<Self> {
         let partitions = table.partitions.prune(&state, &table.schema(), &[])?;
+        if !partitions.index.list.storages.is_empty() {
+            let message = "statistics of tables with partitions in a format of their own are not supported yet";
+            return Err(Error::unsupported(message));
+        }
         Ok(Self { table, state, partitions })
     }
 

@@ -21,9 +21,12 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::union::UnionExec;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use limnos_catalog::partition::hive_path;
-use limnos_catalog::{FileFacts, FileFormat, FileVersion, StorageDescriptor, Table, TableKind};
+use limnos_catalog::{
+    FileFacts, FileFormat, FileVersion, PartitionStorage, StorageDescriptor, Table, TableDefinition, TableKind,
+};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use parquet::file::metadata::ParquetMetaData;
@@ -213,13 +216,49 @@ impl CatalogTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let partitions = self.partitions.prune(state, &self.schema, filters)?;
+        self.run.notify(&partitions.notices);
+        let mut plans = Vec::new();
+        for (storage, kept) in partitions.by_storage() {
+            let table = match storage {
+                Some(storage) => self.stored_as(storage),
+                None => self.clone(),
+            };
+            plans.push(Box::pin(table.plan_kept(state, projection, filters, limit, kept)).await?);
+        }
+        match plans.len() {
+            1 => Ok(plans.remove(0)),
+            _ => UnionExec::try_new(plans),
+        }
+    }
+
+    /// The same table, of which all files are written as `storage` says.
+    fn stored_as(&self, storage: &PartitionStorage) -> Self {
+        let storage = StorageDescriptor {
+            location: self.storage.location.clone(),
+            format: storage.format,
+            serde: storage.serde.clone(),
+            properties: storage.properties.clone(),
+        };
+        let kind = TableKind::External(storage.clone());
+        let definition = Arc::new(TableDefinition { kind, ..(*self.table.definition).clone() });
+        Self { storage, table: Arc::new(Table { definition, ..(*self.table).clone() }), ..self.clone() }
+    }
+
+    /// Plans the files of partitions that are all written in one way.
+    async fn plan_kept(
+        &self,
+        state: &dyn Session,
+        projection: Option<&[usize]>,
+        filters: &[Expr],
+        limit: Option<usize>,
+        partitions: KeptPartitions,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let location = self.context.stores.resolve(&self.storage.location).map_err(to_datafusion)?;
         let counters = Arc::new(StoreCounters::default());
         let metered =
             MeteredStore::new(Arc::clone(&location.store), Arc::clone(&counters), Arc::clone(&self.run.stats));
         let store: Arc<dyn ObjectStore> = Arc::new(metered);
-        let partitions = self.partitions.prune(state, &self.schema, filters)?;
-        self.run.notify(&partitions.notices);
         let mut report = ScanReport {
             table: self.table.name.to_string(),
             partitions_total: if self.keys.is_empty() { 0 } else { partitions.total },
