@@ -8,7 +8,7 @@
 //! or a schema with the same tables in PostgreSQL, where several servers have it open at once ([`postgres`]).
 //!
 //! An [`OpenStore`] comes out of a path or a URL: checked, with one connection that writes and one that reads beside it, so
-//! that loading a table's partitions never waits for a commit. What is read and written ([`read`], [`write`]) is the same for
+//! that loading a table's partitions never waits for a commit. What is read and written ([`read`], [`mod@write`]) is the same for
 //! every store; only the [`connection::Connection`] differs.
 
 pub(crate) mod connection;
