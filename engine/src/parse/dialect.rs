@@ -1,7 +1,7 @@
 //! [`LimnosDialect`]: what sqlparser is told of our SQL. PostgreSQL's forms, and Trino's wherever the two don't conflict.
 //!
 //! sqlparser asks a dialect two kinds of questions: methods, which are answered here, and "are you PostgreSQL or Generic",
-//! which is answered by [`Dialect::dialect`]: in the `athena` dialect we pass for Generic, which knows `MAP(k, v)` types, and
+//! which is answered by `Dialect::dialect`: in the `athena` dialect we pass for Generic, which knows `MAP(k, v)` types, and
 //! in the `postgres` dialect for PostgreSQL, which knows `^` and `#` as operators and `AS MATERIALIZED`.
 //!
 //! | form | postgres | athena |

@@ -91,7 +91,7 @@ pub enum Statement {
         target: CommentTarget,
         text: Option<String>,
     },
-    /// SHOW VERSIONS [OF] t.
+    /// `SHOW VERSIONS [OF] t`.
     ShowVersions {
         table: ObjectName,
     },
@@ -209,7 +209,7 @@ pub enum Statement {
     Use {
         database: String,
     },
-    /// SET [LOCAL] name = value, ...; `None` is DEFAULT.
+    /// `SET [LOCAL] name = value, ...`; `None` is DEFAULT.
     Set {
         name: String,
         values: Option<Vec<String>>,
@@ -260,7 +260,7 @@ pub enum Statement {
     Deallocate {
         name: Option<String>,
     },
-    /// KILL [QUERY] 'id': cancels a running query.
+    /// `KILL [QUERY] 'id'`: cancels a running query.
     Kill {
         query_id: String,
     },
