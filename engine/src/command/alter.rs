@@ -168,9 +168,7 @@ impl Alteration<'_> {
                 Ok(())
             }
             TableAction::UnsetSerdeProperties(names) => {
-                let storage = self.storage()?;
-                names.iter().for_each(|name| drop(storage.properties.remove(name)));
-                Ok(())
+                names.iter().try_for_each(|name| self.unset_serde_property(name))
             }
             TableAction::OwnerTo(owner) => {
                 owner.clone_into(&mut self.definition.owner);
@@ -403,6 +401,17 @@ impl Alteration<'_> {
         if name == "separatorChar" {
             storage.properties.insert("field.delim".to_owned(), value.to_owned());
         }
+        Ok(())
+    }
+
+    fn unset_serde_property(&mut self, name: &str) -> Result<()> {
+        if let Some(column) = name.strip_prefix("mapping.")
+            && let Ok(position) = self.position(&column.to_lowercase())
+        {
+            self.definition.columns[position].source_name = None;
+            return Ok(());
+        }
+        self.storage()?.properties.remove(name);
         Ok(())
     }
 

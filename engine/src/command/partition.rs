@@ -52,6 +52,37 @@ pub(super) async fn drop(
     if_exists: bool,
 ) -> Result<CommandAnswer> {
     let (table, _) = find_partitioned(context, session, table)?;
+    let exact: Option<Vec<_>> = all_conditions.iter().map(|conditions| exact_values(table, conditions)).collect();
+    let values = match exact {
+        Some(values) => values,
+        None => meeting(context, table, all_conditions, if_exists)?,
+    };
+    let change = Change::DropPartitions { table: table.name.clone(), values, if_exists };
+    let mut notices: Vec<_> = projection::notice(table).into_iter().collect();
+    notices.extend(commit(context, session, vec![change]).await?);
+    Ok(CommandAnswer::tag("ALTER TABLE").with_notices(notices))
+}
+
+/// The values of the one partition that conditions name, where its spelling can be no other: each key is text and equals
+/// something. So that partitions dropped one by one don't each load the table's whole list.
+fn exact_values(table: &Table, conditions: &[PartitionCondition]) -> Option<Vec<Option<String>>> {
+    let is_one = conditions.len() == table.partition_keys.len()
+        && conditions.iter().all(|condition| condition.comparison == Comparison::Equal)
+        && table.partition_keys.iter().all(|key| key.data_type == DataType::String);
+    let value = |key: &Column| {
+        let mut of_key = conditions.iter().filter(|condition| condition.key == key.name);
+        of_key.next().map(|condition| condition.value.clone())
+    };
+    is_one.then(|| table.partition_keys.iter().map(value).collect())?
+}
+
+/// The values of the partitions that meet one of `all_conditions`.
+fn meeting(
+    context: &CommandContext<'_>,
+    table: &Table,
+    all_conditions: &[Vec<PartitionCondition>],
+    if_exists: bool,
+) -> Result<Vec<Vec<Option<String>>>> {
     let list = context.catalog.partitions(&context.snapshot, table)?;
     let mut rows = BTreeSet::new();
     for conditions in all_conditions {
@@ -63,11 +94,7 @@ pub(super) async fn drop(
         }
         rows.extend(found);
     }
-    let values = rows.into_iter().map(|row| values_of(&list, row)).collect();
-    let change = Change::DropPartitions { table: table.name.clone(), values, if_exists };
-    let mut notices: Vec<_> = projection::notice(table).into_iter().collect();
-    notices.extend(commit(context, session, vec![change]).await?);
-    Ok(CommandAnswer::tag("ALTER TABLE").with_notices(notices))
+    Ok(rows.into_iter().map(|row| values_of(&list, row)).collect())
 }
 
 /// ALTER TABLE ... PARTITION (..) SET LOCATION | RENAME TO PARTITION (..)
