@@ -98,6 +98,14 @@ pub enum Change {
         /// Its new name, which must be free.
         to: TableName,
     },
+    /// Changes nothing: refuses the commit with [`crate::Error::Conflict`] unless the table has exactly the partitions of
+    /// this `partitions_version`, for changes that were made from their list.
+    ExpectPartitions {
+        /// A table.
+        table: TableName,
+        /// As in [`crate::Table::partitions_version`].
+        partitions_version: i64,
+    },
     /// Adds partitions. One that is there already is an error unless `if_not_exists`, which leaves it.
     AddPartitions {
         /// A table with partition keys.

@@ -55,6 +55,13 @@ impl<'a> Draft<'a> {
             Change::AlterTable { name, definition, base_version } => self.alter_table(&name, definition, base_version),
             Change::DropTable { name, view, if_exists } => self.drop_table(&name, view, if_exists),
             Change::RenameTable { from, to } => self.rename_table(&from, &to),
+            Change::ExpectPartitions { table, partitions_version } => {
+                let table = self.snapshot.table(&table)?;
+                if table.partitions_version == partitions_version {
+                    return Ok(());
+                }
+                Err(Error::Conflict { kind: "table", name: table.name.to_string() })
+            }
             Change::AddPartitions { table, partitions, if_not_exists } => {
                 self.add_partitions(&table, partitions, if_not_exists)
             }

@@ -371,6 +371,17 @@ fn no_change_is_lost_to_another_made_from_the_same_version() {
         assert_eq!(error.hint(), Some("Run the statement again."));
         assert_eq!(catalog.snapshot().table(&name("default.t")).unwrap().comment.as_deref(), Some("first"));
         catalog.commit(vec![change("third", Some(2)), change("fourth", None)]).unwrap();
+
+        // Nor one that was made from a list of partitions.
+        let expect = |partitions_version| Change::ExpectPartitions { table: name("default.t"), partitions_version };
+        let before = catalog.snapshot().table(&name("default.t")).unwrap().partitions_version;
+        let version = catalog.snapshot().version;
+        catalog.commit(vec![expect(before)]).unwrap();
+        assert_eq!(catalog.snapshot().version, version, "to expect is no change");
+        catalog.commit(vec![expect(before), add("default.t", &[&["1"]])]).unwrap();
+        let error = catalog.commit(vec![expect(before), add("default.t", &[&["2"]])]).unwrap_err();
+        assert!(matches!(error, Error::Conflict { .. }), "{error}");
+        assert_eq!(partitions(&catalog, &catalog.snapshot(), "default.t"), "1");
     }
 }
 

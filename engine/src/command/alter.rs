@@ -92,6 +92,8 @@ async fn attempt(
         changes.push(Change::AlterTable { name: table.name.clone(), definition, base_version });
     }
     if partitions_stay {
+        let partitions_version = table.partitions_version;
+        changes.insert(0, Change::ExpectPartitions { table: table.name.clone(), partitions_version });
         let list = context.catalog.partitions(&snapshot, &table)?;
         changes.extend(keep_places(&table, &list));
     }
