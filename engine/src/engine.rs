@@ -17,6 +17,7 @@ use futures::stream::{BoxStream, StreamExt};
 use limnos_catalog::{Catalog, Column, Snapshot, Table};
 use tokio_util::sync::CancellationToken;
 
+use crate::cache::Caches;
 use crate::clock::Clock;
 use crate::command::{self, CommandContext, CrawlChanges, CrawlHistory, Crawls};
 use crate::execute::{CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, run_plan, single_batch, stoppable};
@@ -75,6 +76,7 @@ pub(crate) struct Shared {
     pub(crate) template: SessionState,
     pub(crate) system: Arc<SystemTables>,
     pub(crate) crawls: Arc<Crawls>,
+    pub(crate) caches: Arc<Caches>,
     partition_indexes: moka::sync::Cache<(i64, i64, i64), Arc<PartitionIndex>>,
     started_at_us: i64,
 }
@@ -203,6 +205,7 @@ impl Engine {
             runtime_env,
             system: Arc::default(),
             crawls: Arc::default(),
+            caches: Arc::default(),
             partition_indexes: moka::sync::Cache::builder()
                 .max_capacity(PARTITION_INDEX_BYTES)
                 .weigher(|_, index: &Arc<PartitionIndex>| u32::try_from(index.memory_size()).unwrap_or(u32::MAX))
@@ -231,6 +234,11 @@ impl Engine {
     /// The crawlers that run.
     pub fn crawls(&self) -> &Arc<Crawls> {
         &self.shared.crawls
+    }
+
+    /// What is kept between queries.
+    pub fn caches(&self) -> &Arc<Caches> {
+        &self.shared.caches
     }
 
     /// The tables of schema `system`, for those who fill them.

@@ -10,8 +10,9 @@
 //! 7. [`command`]: our own statements are carried out against the catalog.
 //! 8. [`encode`]: batches become CSV, JSON, Parquet or a text table.
 //!
-//! [`crawl`] looks at files and says what tables they are. [`function`] holds SQL functions DataFusion lacks.
+//! [`cache`] names what is kept between queries. [`crawl`] looks at files and says what tables they are. [`function`] holds SQL functions DataFusion lacks.
 
+pub mod cache;
 pub mod clock;
 pub mod command;
 pub mod crawl;
