@@ -35,7 +35,7 @@ pub mod store;
 pub mod table;
 pub mod transfer;
 
-pub use catalog::Catalog;
+pub use catalog::{Catalog, FactsMemory};
 pub use change::{Change, CreateMode, DatabaseChange};
 pub use crawl_run::{CrawlChange, CrawlCounts, CrawlRun, Run, RunState};
 pub use crawler::{Classifier, ClassifierDefinition, Crawler, CrawlerDefinition, Schedule};

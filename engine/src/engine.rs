@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::Caches;
 use crate::clock::Clock;
-use crate::command::{self, CommandContext, CrawlChanges, CrawlHistory, Crawls};
+use crate::command::{self, CacheTable, CommandContext, CrawlChanges, CrawlHistory, Crawls};
 use crate::execute::{CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, run_plan, single_batch, stoppable};
 use crate::function;
 use crate::parse::locate::locate;
@@ -32,7 +32,7 @@ use crate::plan::pg_catalog::{SessionInfo, Setting, SystemTable as SystemTableIn
 use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query, session_state};
 use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
 use crate::prune::projection::Projection;
-use crate::prune::{PartitionIndex, Partitions};
+use crate::prune::{PartitionIndex, PartitionIndexes, Partitions};
 use crate::scan::facts::KnownFiles;
 use crate::scan::parquet::Footers;
 use crate::scan::schema::catalog_field_type;
@@ -57,10 +57,9 @@ pub struct EngineConfig {
     pub threads: usize,
     /// Bytes for Parquet footers and indexes.
     pub footer_cache_bytes: u64,
+    /// Bytes for typed partition values.
+    pub partition_cache_bytes: u64,
 }
-
-/// Bytes of typed partition values kept between queries.
-const PARTITION_INDEX_BYTES: u64 = 256 << 20;
 
 /// Spill files merged at the same time: more would use up file descriptors.
 const SPILL_FAN_IN: usize = 64;
@@ -77,7 +76,7 @@ pub(crate) struct Shared {
     pub(crate) system: Arc<SystemTables>,
     pub(crate) crawls: Arc<Crawls>,
     pub(crate) caches: Arc<Caches>,
-    partition_indexes: moka::sync::Cache<(i64, i64, i64), Arc<PartitionIndex>>,
+    partition_indexes: Arc<PartitionIndexes>,
     started_at_us: i64,
 }
 
@@ -88,13 +87,11 @@ impl Shared {
             return Ok(Partitions::Projected(Arc::new(projection), now));
         }
         let key = (table.id, table.version, table.partitions_version);
-        if let Some(index) = self.partition_indexes.get(&key) {
-            return Ok(Partitions::Catalog(index));
-        }
-        let list = self.catalog.partitions(snapshot, table)?;
-        let (_, keys) = crate::scan::schema::table_schema(table);
-        let index = Arc::new(PartitionIndex::new(&table.name.to_string(), keys, list)?);
-        self.partition_indexes.insert(key, Arc::clone(&index));
+        let index = self.partition_indexes.get(key, || {
+            let list = self.catalog.partitions(snapshot, table)?;
+            let (_, keys) = crate::scan::schema::table_schema(table);
+            PartitionIndex::new(&table.name.to_string(), keys, list)
+        })?;
         Ok(Partitions::Catalog(index))
     }
 
@@ -190,26 +187,25 @@ impl Engine {
             .with_metadata_cache_limit(0)
             .build_arc()?;
         let known = KnownFiles::new(Arc::clone(&catalog))?;
+        let footers = Arc::new(Footers::new(config.footer_cache_bytes, Some(Arc::clone(&known))));
+        let partition_indexes = Arc::new(PartitionIndexes::new(Arc::clone(&catalog), config.partition_cache_bytes));
+        let caches = Arc::new(Caches::default());
+        caches.add(Arc::clone(&footers) as _);
+        caches.add(Arc::clone(&partition_indexes) as _);
+        caches.add(Arc::clone(&known) as _);
         let shared = Shared {
             catalog,
             started_at_us: clock.now().timestamp_micros(),
             clock,
-            scan: Arc::new(ScanContext {
-                stores,
-                footers: Arc::new(Footers::new(config.footer_cache_bytes, Some(Arc::clone(&known)))),
-                known,
-            }),
+            scan: Arc::new(ScanContext { stores, footers, known }),
             memory: GlobalMemory::new(to_usize(config.memory_limit_bytes)),
             session_config: session_config(config.threads),
             template: template()?,
             runtime_env,
             system: Arc::default(),
             crawls: Arc::default(),
-            caches: Arc::default(),
-            partition_indexes: moka::sync::Cache::builder()
-                .max_capacity(PARTITION_INDEX_BYTES)
-                .weigher(|_, index: &Arc<PartitionIndex>| u32::try_from(index.memory_size()).unwrap_or(u32::MAX))
-                .build(),
+            caches,
+            partition_indexes,
         };
         let interrupted = shared.catalog.end_interrupted_crawl_runs()?;
         if interrupted > 0 {
@@ -218,6 +214,7 @@ impl Engine {
         let (catalog, crawls) = (Arc::clone(&shared.catalog), Arc::clone(&shared.crawls));
         shared.system.register(Arc::new(CrawlChanges { catalog: Arc::clone(&catalog) }));
         shared.system.register(Arc::new(CrawlHistory { catalog, crawls }));
+        shared.system.register(Arc::new(CacheTable(Arc::clone(&shared.caches))));
         Ok(Arc::new(Self { shared: Arc::new(shared), cpu: CpuRuntime::new(config.threads)? }))
     }
 
@@ -373,6 +370,7 @@ impl Engine {
                 opener: &planner,
                 clock: &engine.shared.clock,
                 crawls: &engine.shared.crawls,
+                caches: &engine.shared.caches,
                 query: &context,
             };
             let answer = Box::pin(command::run(&command, &mut own, &statement.statement)).await?;

@@ -36,10 +36,6 @@ pub const DEFAULT_USER: &str = "limnos";
 /// The spill folder in the data directory. The engine empties it at start.
 const SPILL_FOLDER: &str = "spill";
 
-/// The part of the memory limit that Parquet footers may take, and the most of it.
-const FOOTER_CACHE_SHARE: u64 = 16;
-const FOOTER_CACHE_MAX: u64 = 1 << 30;
-
 /// How long connections may take to close once no query runs.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -148,6 +144,7 @@ impl ServeOptions {
                 spill_limit_bytes: 1 << 30,
                 threads: 2,
                 footer_cache_bytes: 16 << 20,
+                partition_cache_bytes: 256 << 20,
             },
             catalog: Location::File(data_dir.join("catalog.sqlite")),
             data_dir,
@@ -172,7 +169,8 @@ pub fn engine_config(config: &Config) -> EngineConfig {
         spill_dir: config.data_dir.join(SPILL_FOLDER),
         spill_limit_bytes: config.spill_limit.0,
         threads: config.threads,
-        footer_cache_bytes: (config.memory_limit.0 / FOOTER_CACHE_SHARE).min(FOOTER_CACHE_MAX),
+        footer_cache_bytes: config.footer_cache.0,
+        partition_cache_bytes: config.partition_cache.0,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The catalog's facts of data files: a bounded cache in memory before a bounded table in the store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use moka::sync::Cache;
 
@@ -31,6 +32,8 @@ type Known = (Box<str>, Option<Arc<FileFacts>>);
 #[derive(Debug)]
 pub(super) struct FactsCache {
     cache: Cache<String, Known>,
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 impl Default for FactsCache {
@@ -39,7 +42,8 @@ impl Default for FactsCache {
             let facts = facts.as_ref().map_or(0, |facts| facts.memory_size());
             u32::try_from(location.len() + version.len() + facts + 64).unwrap_or(u32::MAX)
         };
-        Self { cache: Cache::builder().max_capacity(CACHE_BYTES_MAX).weigher(weigh).build() }
+        let cache = Cache::builder().max_capacity(CACHE_BYTES_MAX).weigher(weigh).build();
+        Self { cache, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 }
 
@@ -53,6 +57,21 @@ impl FactsCache {
     fn put(&self, file: &FileVersion, facts: Option<Arc<FileFacts>>) {
         self.cache.insert(file.location.clone(), (file.version.as_str().into(), facts));
     }
+}
+
+/// What the facts in memory take, and how often they were there.
+#[derive(Debug, Clone, Copy)]
+pub struct FactsMemory {
+    /// Files of which it is known what there is to know.
+    pub file_count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Most bytes.
+    pub limit_bytes: u64,
+    /// How often a file's facts were in memory.
+    pub hits: u64,
+    /// How often the store was asked.
+    pub misses: u64,
 }
 
 /// What the store holds, as far as this process knows; another server may have added to it.
@@ -76,6 +95,8 @@ impl Catalog {
                 None => missing.push(index),
             }
         }
+        self.facts_cache.hits.fetch_add((files.len() - missing.len()) as u64, Ordering::Relaxed);
+        self.facts_cache.misses.fetch_add(missing.len() as u64, Ordering::Relaxed);
         if missing.is_empty() {
             return Ok(found);
         }
@@ -87,6 +108,24 @@ impl Catalog {
             found[index] = facts;
         }
         Ok(found)
+    }
+
+    /// What the facts in memory take.
+    pub fn facts_memory(&self) -> FactsMemory {
+        let FactsCache { cache, hits, misses } = &self.facts_cache;
+        cache.run_pending_tasks();
+        FactsMemory {
+            file_count: cache.entry_count(),
+            bytes: cache.weighted_size(),
+            limit_bytes: CACHE_BYTES_MAX,
+            hits: hits.load(Ordering::Relaxed),
+            misses: misses.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Forgets the facts in memory. Those that the store has are read again when asked for.
+    pub fn forget_facts_in_memory(&self) {
+        self.facts_cache.cache.invalidate_all();
     }
 
     /// The facts that are in memory, without asking the store.

@@ -35,6 +35,7 @@ use crate::store::connection::Connection;
 use crate::store::write::{self, Transaction};
 use crate::store::{self, OpenStore, postgres, read, sqlite};
 use crate::{Change, Error, Location, PartitionList, Result, Snapshot, Table, TableVersion};
+pub use file_facts::FactsMemory;
 use file_facts::{FactsCache, FactsUsage};
 use partition_lists::PartitionLists;
 use published::Published;
@@ -224,6 +225,11 @@ impl Catalog {
             return Ok(list);
         }
         self.read(|connection| self.load_partitions(connection, snapshot, table))
+    }
+
+    /// Forgets the partition lists in memory; the next query of each table reads its list again.
+    pub fn forget_partition_lists(&self) {
+        *self.partition_lists.lock() = PartitionLists::default();
     }
 
     /// The versions that are kept of `table`, oldest first; the last is what it is now.

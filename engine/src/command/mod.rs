@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use datafusion::sql::sqlparser::ast::Query;
 use limnos_catalog::{Catalog, Change, Column, Snapshot, Table, TableKind, TableName};
 
+use crate::cache::Caches;
 use crate::clock::Clock;
 use crate::execute::QueryContext;
 use crate::parse::{ObjectName, Statement};
@@ -22,6 +23,7 @@ use crate::{CommandTag, Error, ErrorCode, Notice, Result, Session};
 mod alter;
 mod analyze;
 mod answer;
+mod cache;
 mod comment;
 mod crawl;
 mod crawler;
@@ -39,6 +41,7 @@ mod show_stats;
 mod table;
 mod version;
 
+pub(crate) use cache::CacheTable;
 pub use crawler::{CrawlChanges, CrawlHistory, Crawls};
 pub use show_create::create_statement;
 pub use table::VIEW_DIALECT;
@@ -70,6 +73,8 @@ pub struct CommandContext<'a> {
     pub clock: &'a Arc<dyn Clock>,
     /// The crawlers that run.
     pub crawls: &'a Arc<Crawls>,
+    /// What ALTER SYSTEM DROP CACHE empties.
+    pub caches: &'a Caches,
     /// The statement's own QueryExecution.
     pub query: &'a QueryContext,
 }
@@ -187,6 +192,7 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
         Statement::Release { .. } => Ok(CommandAnswer::tag("RELEASE")),
         Statement::RollbackTo { .. } => Ok(CommandAnswer::tag("ROLLBACK")),
         Statement::Discard { what } => setting::discard(context, session, what),
+        Statement::DropCache { name } => cache::drop_cache(context.caches, name.as_deref()),
         Statement::NoOp { tag } => Ok(CommandAnswer::tag(tag)),
         Statement::Empty
         | Statement::Query(_)

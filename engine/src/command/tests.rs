@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::Query;
 use limnos_catalog::{Catalog, Column, DataType, Table, TableName};
 
 use super::{CommandContext, Crawls, TableOpener, ViewPlanner, create_statement, run, schema};
+use crate::cache::Caches;
 use crate::clock::{Clock, SystemClock};
 use crate::execute::QueryContext;
 use crate::parse::{Dialect, Statement, parse};
@@ -91,6 +92,7 @@ impl Lake {
                 opener: &Closed,
                 clock: &self.clock,
                 crawls: &self.crawls,
+                caches: &Caches::default(),
                 query: &QueryContext::detached(&format!("test-{}", QUERIES.fetch_add(1, Ordering::Relaxed))),
             };
             shown = match run(&context, &mut self.session, &parsed.statement).await {

@@ -264,6 +264,10 @@ pub enum Statement {
     Kill {
         query_id: String,
     },
+    /// `ALTER SYSTEM DROP CACHE name`; `None` is ALL.
+    DropCache {
+        name: Option<String>,
+    },
     /// CHECKPOINT, LISTEN, UNLISTEN, LOCK and the like that do nothing here: accepted, with this tag.
     NoOp {
         tag: &'static str,

@@ -3,12 +3,14 @@
 //! Nothing here does I/O: partitions come from the catalog or follow from a table's properties, row groups come from
 //! footers that were read.
 
+mod index_cache;
 mod nan;
 mod partition;
 pub mod projection;
 mod row_group;
 mod source;
 
+pub(crate) use index_cache::PartitionIndexes;
 pub(crate) use nan::decidable;
 pub use partition::{PartitionIndex, is_partition_only};
 pub(crate) use row_group::{prune_files, prune_row_groups};

@@ -48,6 +48,14 @@ pub struct Layer {
     #[arg(long, value_name = "SIZE")]
     pub spill_limit: Option<ByteSize>,
 
+    /// Most bytes of Parquet footers kept between queries [default: a 16th of the memory limit, 1GiB at most]
+    #[arg(long, value_name = "SIZE")]
+    pub footer_cache_bytes: Option<ByteSize>,
+
+    /// Most bytes of partition values kept between queries [default: 256MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub partition_cache_bytes: Option<ByteSize>,
+
     /// What PostgreSQL clients call the database [default: lake]
     #[arg(long, value_name = "NAME")]
     pub catalog_name: Option<String>,
@@ -166,6 +174,8 @@ impl Layer {
             memory_limit,
             threads,
             spill_limit,
+            footer_cache_bytes,
+            partition_cache_bytes,
             catalog_name,
             max_connections,
             statement_timeout,
@@ -186,6 +196,8 @@ impl Layer {
             memory_limit: memory_limit.or(under.memory_limit),
             threads: threads.or(under.threads),
             spill_limit: spill_limit.or(under.spill_limit),
+            footer_cache_bytes: footer_cache_bytes.or(under.footer_cache_bytes),
+            partition_cache_bytes: partition_cache_bytes.or(under.partition_cache_bytes),
             catalog_name: catalog_name.or(under.catalog_name),
             max_connections: max_connections.or(under.max_connections),
             statement_timeout: statement_timeout.or(under.statement_timeout),

@@ -24,6 +24,13 @@ pub use size::{ByteSize, Span};
 /// The catalog's file in the data directory.
 const CATALOG_FILE: &str = "catalog.sqlite";
 
+/// The part of the memory limit that Parquet footers may take, and the most of it, unless said otherwise.
+const FOOTER_CACHE_SHARE: u64 = 16;
+const FOOTER_CACHE_MAX: u64 = 1 << 30;
+
+/// Bytes of typed partition values, unless said otherwise: some millions of partitions.
+const PARTITION_CACHE: ByteSize = ByteSize(256 << 20);
+
 /// Least memory that a server can answer anything with.
 const MEMORY_LIMIT_MIN: u64 = 64 << 20;
 
@@ -49,6 +56,10 @@ pub struct Config {
     pub threads: usize,
     /// Most bytes of spill files.
     pub spill_limit: ByteSize,
+    /// Most bytes of Parquet footers kept between queries.
+    pub footer_cache: ByteSize,
+    /// Most bytes of typed partition values kept between queries.
+    pub partition_cache: ByteSize,
     /// The PostgreSQL database's name.
     pub catalog_name: String,
     /// Most PostgreSQL connections.
@@ -176,15 +187,19 @@ impl Config {
             None => Location::File(data_dir.join(CATALOG_FILE)),
         };
         let machine_memory = machine::memory_bytes();
+        let memory_limit = layer.memory_limit.unwrap_or(ByteSize(machine_memory / 10 * 6));
+        let footer_cache = ByteSize((memory_limit.0 / FOOTER_CACHE_SHARE).min(FOOTER_CACHE_MAX));
         Ok(Self {
             data_dir,
             catalog,
             roots: layer.root.unwrap_or_default(),
             pg: layer.pg.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5439)),
             http: layer.http.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8439)),
-            memory_limit: layer.memory_limit.unwrap_or(ByteSize(machine_memory / 10 * 6)),
+            memory_limit,
             threads: layer.threads.unwrap_or_else(machine::core_count),
             spill_limit: layer.spill_limit.unwrap_or(ByteSize(100 << 30)),
+            footer_cache: layer.footer_cache_bytes.unwrap_or(footer_cache),
+            partition_cache: layer.partition_cache_bytes.unwrap_or(PARTITION_CACHE),
             catalog_name: layer.catalog_name.unwrap_or_else(|| "lake".to_owned()),
             max_connections: layer.max_connections.unwrap_or(500),
             statement_timeout: layer.statement_timeout.map(|span| span.0).filter(|timeout| !timeout.is_zero()),

@@ -11,6 +11,8 @@
 //! | `ADD PARTITION`, `DROP PARTITION` | |
 //! | `RENAME TO d.t` | `RENAME TO t`, `SET SCHEMA d`, `OWNER TO r` |
 //! | `RESTORE VERSION n` (ours) | |
+//!
+//! And `ALTER SYSTEM DROP CACHE name`, which is ours.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
@@ -29,6 +31,10 @@ pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
     }
     if cursor.take_words("CRAWLER") {
         return crawler::alter(cursor);
+    }
+    if cursor.take_words("SYSTEM DROP CACHE") {
+        let name = if cursor.take_words("ALL") { None } else { Some(cursor.identifier()?) };
+        return Ok(Statement::DropCache { name });
     }
     let view = cursor.take_words("VIEW");
     if !view && !cursor.take_words("TABLE") {

@@ -52,6 +52,8 @@ fn settings() {
         ("LISTEN a", "NoOp { tag: \"LISTEN\" }".to_owned()),
         ("UNLISTEN *", "NoOp { tag: \"UNLISTEN\" }".to_owned()),
         ("LOCK TABLE a, b IN ACCESS SHARE MODE NOWAIT", "NoOp { tag: \"LOCK TABLE\" }".to_owned()),
+        ("alter system drop cache Footers", "DropCache { name: Some(\"footers\") }".to_owned()),
+        ("ALTER SYSTEM DROP CACHE ALL", "DropCache { name: None }".to_owned()),
         ("KILL 'q1'", "Kill { query_id: \"q1\" }".to_owned()),
         ("KILL QUERY 'q1'", "Kill { query_id: \"q1\" }".to_owned()),
     ];

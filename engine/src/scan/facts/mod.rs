@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use limnos_catalog::{Catalog, FileFacts, FileFormat, FileVersion, StorageDescriptor, TableDefinition};
+use limnos_catalog::{Catalog, FactsMemory, FileFacts, FileFormat, FileVersion, StorageDescriptor, TableDefinition};
 use object_store::ObjectMeta;
 use parking_lot::Mutex;
 
@@ -25,6 +25,7 @@ pub(crate) use gather::facts_of;
 pub(crate) use sketch::Sketch;
 
 use crate::Result;
+use crate::cache::{CacheUsage, NamedCache};
 
 /// Facts that wait to be written. Beyond this they are dropped: the next reader of that footer brings them again.
 const WAITING_MAX: usize = 16 << 10;
@@ -135,6 +136,22 @@ impl KnownFiles {
     /// What the store says.
     pub(crate) fn put(&self, facts: &[Told]) -> Result<()> {
         facts.chunks(BATCH).try_for_each(|batch| Ok(self.catalog.put_file_facts(batch)?))
+    }
+}
+
+/// The facts in the catalog's memory. Those that are written down stay.
+impl NamedCache for KnownFiles {
+    fn name(&self) -> &'static str {
+        "facts"
+    }
+
+    fn usage(&self) -> CacheUsage {
+        let FactsMemory { file_count, bytes, limit_bytes, hits, misses } = self.catalog.facts_memory();
+        CacheUsage { entries: file_count, bytes, limit_bytes, hits, misses }
+    }
+
+    fn clear(&self) {
+        self.catalog.forget_facts_in_memory();
     }
 }
 

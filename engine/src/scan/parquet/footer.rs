@@ -20,6 +20,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use super::reader::SmallFiles;
+use crate::cache::{CacheUsage, NamedCache};
 use crate::scan::facts::{KnownFiles, facts_of, file_version};
 use crate::scan::store::{file_changed, range_of_version, read_error};
 use crate::{Error, ErrorCode, Result};
@@ -71,6 +72,7 @@ pub struct Footer {
 #[derive(Debug)]
 pub struct Footers {
     cache: Cache<FileKey, Footer>,
+    limit_bytes: u64,
     /// Told of every footer that is read.
     known: Option<Arc<KnownFiles>>,
     lookups: AtomicU64,
@@ -87,7 +89,7 @@ impl Footers {
                 u32::try_from(footer.metadata.memory_size() + key_bytes).unwrap_or(u32::MAX)
             })
             .build();
-        Self { cache, known, lookups: AtomicU64::new(0), misses: AtomicU64::new(0) }
+        Self { cache, limit_bytes: bytes_max, known, lookups: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
     /// How many footers are held, and their bytes.
@@ -133,6 +135,25 @@ impl Footers {
             })
             .await
             .map_err(|error: Arc<Error>| (*error).clone())
+    }
+}
+
+impl NamedCache for Footers {
+    fn name(&self) -> &'static str {
+        "footers"
+    }
+
+    fn usage(&self) -> CacheUsage {
+        // What was put in or thrown out last is counted by then. It waits for nothing; if it did, the numbers are a
+        // moment old.
+        let _counted = self.cache.run_pending_tasks().now_or_never();
+        let (entries, bytes) = Self::usage(self);
+        let (hits, misses) = self.hits_and_misses();
+        CacheUsage { entries, bytes, limit_bytes: self.limit_bytes, hits, misses }
+    }
+
+    fn clear(&self) {
+        self.cache.invalidate_all();
     }
 }
 
