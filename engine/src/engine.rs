@@ -26,6 +26,7 @@ use crate::parse::locate::locate;
 use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
 use crate::plan::explain::{self, Measured};
 use crate::plan::field_name::FieldNames;
+use crate::plan::hidden::HiddenTables;
 use crate::plan::lake::PlanContext;
 use crate::plan::operator::IntervalOperators;
 use crate::plan::pg_catalog::{SessionInfo, Setting, SystemTable as SystemTableInfo};
@@ -524,7 +525,7 @@ impl QueryWork {
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(crate::execute::canceled()),
-            started = self.plan_and_run(context) => started,
+            started = Box::pin(self.plan_and_run(context)) => started,
         }
     }
 
@@ -626,6 +627,7 @@ fn template() -> Result<SessionState> {
     let planners = builder.expr_planners().get_or_insert_default();
     planners.insert(0, Arc::new(FieldNames));
     planners.insert(0, Arc::new(IntervalOperators));
+    builder = builder.with_relation_planners(vec![Arc::new(HiddenTables)]);
     for rule in function::analyzer_rules() {
         builder = builder.with_analyzer_rule(rule);
     }

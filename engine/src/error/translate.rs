@@ -1,10 +1,13 @@
 //! DataFusion's errors -> ours: PostgreSQL's wording and code, and our own errors found again inside DataFusion's.
 
+use std::borrow::Cow;
+
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
 use super::{Error, ErrorCode};
+use crate::plan::hidden::without_marks;
 use crate::scan::store::store_error;
 
 /// Our error as DataFusion carries it.
@@ -14,7 +17,13 @@ pub(crate) fn to_datafusion(error: Error) -> DataFusionError {
 
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
-        translate(&error)
+        let mut error = translate(&error);
+        for text in [Some(&mut error.message), error.detail.as_mut(), error.hint.as_mut()].into_iter().flatten() {
+            if let Cow::Owned(shown) = without_marks(text) {
+                *text = shown;
+            }
+        }
+        error
     }
 }
 

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 
+use super::hidden::without_marks;
 use crate::Result;
 use crate::execute::QueryRun;
 
@@ -61,8 +62,9 @@ pub(crate) fn explain(
 }
 
 fn shorten(line: &str) -> String {
+    let line = &without_marks(line);
     match line.char_indices().nth(LINE_CHARS_MAX) {
         Some((end, _)) => format!("{}...", &line[..end]),
-        None => line.to_owned(),
+        None => line.to_string(),
     }
 }

@@ -18,6 +18,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::error::Result as DataFusionResult;
 use limnos_catalog::{Snapshot, TableKind, TableName};
 
+use super::hidden::Marked;
 use super::information_schema::InformationSchema;
 use super::pg_catalog::{PgCatalogSchema, SessionInfo};
 use super::query::plan_view;
@@ -26,6 +27,7 @@ use crate::engine::Shared;
 use crate::error::{nearest, to_datafusion};
 use crate::execute::QueryRun;
 use crate::parse::{Dialect, FILE_TABLE_DATABASE};
+use crate::scan::hidden::HiddenColumns;
 use crate::scan::table::CatalogTable;
 use crate::{Error, ErrorCode, Result};
 
@@ -147,11 +149,12 @@ impl SchemaProvider for DatabaseSchema {
     }
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        let (name, hidden) = split_mark(name);
         // The planner looks `f` of `FROM f(1)` up as a table, too, and doesn't mind when there is none.
         if !self.table_exist(name) && self.context.shared.template.table_functions().contains_key(name) {
             return Ok(None);
         }
-        self.provider(name).await.map(Some).map_err(to_datafusion)
+        self.provider(name, hidden).await.map(Some).map_err(to_datafusion)
     }
 
     fn table_exist(&self, name: &str) -> bool {
@@ -160,7 +163,7 @@ impl SchemaProvider for DatabaseSchema {
 }
 
 impl DatabaseSchema {
-    async fn provider(&self, name: &str) -> Result<Arc<dyn TableProvider>> {
+    async fn provider(&self, name: &str, hidden: HiddenColumns) -> Result<Arc<dyn TableProvider>> {
         let context = &self.context;
         let full_name = TableName::new(&self.database, name);
         let Some(table) = context.snapshot.tables.get(&full_name) else {
@@ -192,7 +195,8 @@ impl DatabaseSchema {
             TableKind::External(_) => {
                 let partitions = context.shared.partitions(&context.snapshot, table, context.now)?;
                 let scan = Arc::clone(&context.shared.scan);
-                Ok(Arc::new(CatalogTable::new(Arc::clone(table), partitions, scan, Arc::clone(&context.run))?))
+                let opened = CatalogTable::new(Arc::clone(table), partitions, scan, Arc::clone(&context.run))?;
+                Ok(Arc::new(opened.with_hidden(hidden)?))
             }
         }
     }
@@ -224,6 +228,14 @@ impl DatabaseSchema {
     }
 }
 
+/// A table's name, and the hidden columns that a query names of it.
+fn split_mark(name: &str) -> (&str, HiddenColumns) {
+    match Marked::of(name) {
+        Some(marked) => (marked.name, marked.columns()),
+        None => (name, HiddenColumns::default()),
+    }
+}
+
 /// Paths as tables.
 #[derive(Debug)]
 struct FileSchema {
@@ -238,7 +250,8 @@ impl SchemaProvider for FileSchema {
 
     async fn table(&self, path: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
         let context = &self.context;
-        let provider = super::query::file_table(context, path).await.map_err(to_datafusion)?;
+        let (path, hidden) = split_mark(path);
+        let provider = super::query::file_table(context, path, hidden).await.map_err(to_datafusion)?;
         Ok(Some(provider))
     }
 

@@ -4,12 +4,14 @@
 //! 2. [`query`]: a parsed query -> a logical plan and the names PostgreSQL gives its columns.
 //!    [`field_name`]: the fields inside its struct columns, found without regard to case.
 //!    [`operator`]: intervals times numbers.
+//!    [`hidden`]: columns that are there where they are named.
 //! 3. [`explain`]: a plan -> the text of EXPLAIN.
 //! 4. [`pg_catalog`], [`information_schema`], [`system`]: schemas that are not in the catalog.
 
 mod expansion;
 pub(crate) mod explain;
 pub(crate) mod field_name;
+pub(crate) mod hidden;
 pub mod information_schema;
 pub(crate) mod lake;
 pub(crate) mod operator;

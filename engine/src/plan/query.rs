@@ -19,7 +19,7 @@ use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
 use limnos_catalog::Table;
 
 use super::lake::{LakeCatalog, LakeCatalogList, PlanContext, catalog_database};
-use super::pg_catalog::output_name::{self, OutputNames};
+use super::pg_catalog::output_name::{self, OutputNames, output_names};
 use super::pg_catalog::rewrite::rewrite_query;
 use super::stop::{StopWhenCanceled, stoppable};
 use crate::command::VIEW_DIALECT;
@@ -28,6 +28,7 @@ use crate::function::{SessionFunctions, register_all};
 use crate::limits::TYPE_DEPTH_MAX;
 use crate::parse::{Dialect, Statement, parse};
 use crate::prune::Partitions;
+use crate::scan::hidden::HiddenColumns;
 use crate::scan::table::CatalogTable;
 use crate::{Error, ErrorCode, Result};
 
@@ -50,7 +51,9 @@ impl PlannedQuery {
 pub(crate) async fn plan_query(context: PlanContext, query: &Query) -> Result<PlannedQuery> {
     super::expansion::check(query)?;
     let mut query = query.clone();
-    let names = rewrite_query(&mut query);
+    let names = output_names(&query);
+    super::hidden::resolve(&mut query, &context)?;
+    rewrite_query(&mut query);
     let state = session_state(context)?;
     let statement = DataFusionStatement::Statement(Box::new(SqlStatement::Query(Box::new(query))));
     let plan = state.statement_to_plan(statement).await?;
@@ -245,7 +248,11 @@ pub(crate) fn bind(plan: LogicalPlan, parameters: &[arrow::array::ArrayRef]) -> 
 }
 
 /// A table over the files that `path` names: one file, a folder, or a pattern with `*` and `?`.
-pub(crate) async fn file_table(context: &PlanContext, path: &str) -> Result<Arc<dyn TableProvider>> {
+pub(crate) async fn file_table(
+    context: &PlanContext,
+    path: &str,
+    hidden: HiddenColumns,
+) -> Result<Arc<dyn TableProvider>> {
     let found = crate::crawl::path_table(&context.shared.scan.stores, path, &context.session.user).await?;
     let scan = Arc::clone(&context.shared.scan);
     let provider = CatalogTable::new(
@@ -254,5 +261,5 @@ pub(crate) async fn file_table(context: &PlanContext, path: &str) -> Result<Arc<
         scan,
         Arc::clone(&context.run),
     )?;
-    Ok(Arc::new(provider.with_files(found.files)))
+    Ok(Arc::new(provider.with_hidden(hidden)?.with_files(found.files)))
 }

@@ -105,7 +105,7 @@ impl PartitionIndex {
 }
 
 /// Evaluates `filters`, which name `keys` alone, over `count` rows of key values.
-pub(super) fn matching(
+pub(crate) fn matching(
     state: &dyn datafusion::catalog::Session,
     keys: &[FieldRef],
     values: &[ArrayRef],

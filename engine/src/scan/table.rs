@@ -34,6 +34,7 @@ use parquet::file::metadata::ParquetMetaData;
 use super::facts::statistics::{Total, distinct_count, file_statistics, key_statistics};
 use super::facts::{KnownFiles, file_version, read_as};
 use super::format::text_source;
+use super::hidden::{HiddenColumns, HiddenKind};
 use super::known_rows::{KnownFile, KnownRows};
 use super::listing::{File, Folder, list_each, list_folders, list_location};
 use super::parquet::{
@@ -78,6 +79,8 @@ pub struct CatalogTable {
     schema: SchemaRef,
     pub(crate) file_schema: SchemaRef,
     pub(crate) keys: Vec<FieldRef>,
+    /// Columns of the files themselves that the query names, behind the keys.
+    hidden: HiddenColumns,
     /// Files given by name instead of a location, for file paths used as tables.
     files: Option<Vec<File>>,
 }
@@ -101,7 +104,32 @@ impl CatalogTable {
         let mut fields: Vec<FieldRef> = file_schema.fields().iter().cloned().collect();
         fields.extend(keys.iter().cloned());
         let schema = Arc::new(Schema::new(fields));
-        Ok(Self { table, storage, partitions, context, run, schema, file_schema, keys, files: None })
+        Ok(Self {
+            table,
+            storage,
+            partitions,
+            context,
+            run,
+            schema,
+            file_schema,
+            keys,
+            hidden: HiddenColumns::default(),
+            files: None,
+        })
+    }
+
+    /// The same with hidden columns.
+    ///
+    /// # Errors
+    /// `"$partition"` of a table without partition keys.
+    pub(crate) fn with_hidden(mut self, hidden: HiddenColumns) -> Result<Self> {
+        if hidden.has(HiddenKind::Partition) && self.keys.is_empty() {
+            return Err(no_partition_column(&self.table.name.to_string()));
+        }
+        let fields = self.schema.fields().iter().chain(&hidden.fields).cloned();
+        self.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        self.hidden = hidden;
+        Ok(self)
     }
 
     /// The same over exactly `files`, which lie in the table's location's store.
@@ -111,8 +139,9 @@ impl CatalogTable {
         self
     }
 
-    fn key_names(&self) -> HashSet<&str> {
-        self.keys.iter().map(|key| key.name().as_str()).collect()
+    /// The columns that have one value in all rows of a file: keys and hidden columns.
+    fn constant_names(&self) -> HashSet<&str> {
+        self.keys.iter().chain(&self.hidden.fields).map(|field| field.name().as_str()).collect()
     }
 
     /// The files of the partitions that were kept.
@@ -216,8 +245,13 @@ impl CatalogTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let partitions = self.partitions.prune(state, &self.schema, filters)?;
+        let implied = self.hidden.implied(&self.keys, filters);
+        let mut partitions = match implied.is_empty() {
+            true => self.partitions.prune(state, &self.schema, filters)?,
+            false => self.partitions.prune(state, &self.schema, &[filters, &implied].concat())?,
+        };
         self.run.notify(&partitions.notices);
+        self.hidden.keep_partitions(state, &mut partitions, filters)?;
         let mut plans = Vec::new();
         for (storage, kept) in partitions.by_storage() {
             let table = match storage {
@@ -267,13 +301,14 @@ impl CatalogTable {
             counters,
             ..ScanReport::default()
         };
-        let files = self.list(store.as_ref(), &location, &partitions).await.map_err(to_datafusion)?;
+        let mut files = self.list(store.as_ref(), &location, &partitions).await.map_err(to_datafusion)?;
         report.files_total = files.len() as u64;
+        self.hidden.keep_files(state, &mut files, &location, &partitions.index, filters)?;
 
         let store_url: Arc<str> = Arc::from(location.store_url.as_str());
         let small_files = Arc::new(SmallFiles::default());
         let row_filters: Vec<Expr> = {
-            let names = self.key_names();
+            let names = self.constant_names();
             filters.iter().filter(|filter| !is_partition_only(filter, &names)).cloned().collect()
         };
         let mut files = self.look_up(&store_url, files);
@@ -300,7 +335,7 @@ impl CatalogTable {
             }
             _ => Vec::new(),
         };
-        let (partitioned, mut total) = self.partitioned_files(&partitions.index, &files, &is_wanted)?;
+        let (partitioned, mut total) = self.partitioned_files(&partitions.index, &location, &files, &is_wanted)?;
         if limit.is_some() {
             // So many rows are in the files; fewer may come out.
             total = total.to_inexact();
@@ -415,8 +450,9 @@ impl CatalogTable {
         small_files: Arc<SmallFiles>,
         ahead: Arc<FootersAhead>,
     ) -> DataFusionResult<Arc<dyn FileSource>> {
-        let keys = self.keys.clone();
-        let table_schema = TableSchema::builder(Arc::clone(&self.file_schema)).with_table_partition_cols(keys).build();
+        let constants = self.keys.iter().chain(&self.hidden.fields).cloned().collect::<Vec<_>>();
+        let builder = TableSchema::builder(Arc::clone(&self.file_schema)).with_table_partition_cols(constants);
+        let table_schema = builder.build();
         if self.storage.format != FileFormat::Parquet {
             return text_source(&self.table.definition, table_schema).map_err(to_datafusion);
         }
@@ -440,6 +476,7 @@ impl CatalogTable {
     fn partitioned_files(
         &self,
         partitions: &PartitionIndex,
+        location: &Location,
         files: &[Candidate],
         is_wanted: &[bool],
     ) -> DataFusionResult<(Vec<PartitionedFile>, Statistics)> {
@@ -451,10 +488,11 @@ impl CatalogTable {
         for Candidate { file, facts, .. } in files {
             let known = facts.as_ref().map(|facts| file_statistics(facts, &self.file_schema, is_wanted));
             let row_count = known.as_ref().map_or(Precision::Absent, |known| known.num_rows);
-            let values = match file.partition {
+            let mut values = match file.partition {
                 Some(partition) => partitions.row(partition)?,
                 None => Vec::new(),
             };
+            values.extend(self.hidden.values(file, location, partitions));
             // `PartitionedFile::with_statistics` claims that no key is NULL: written out here, where one may be.
             let keys: Vec<ColumnStatistics> = values.iter().map(|value| key_statistics(value, row_count)).collect();
             let mut statistics = known.unwrap_or_else(|| unknown.clone());
@@ -496,6 +534,12 @@ struct Candidate {
     file: File,
     facts: Option<Arc<FileFacts>>,
     footer: Option<Arc<ParquetMetaData>>,
+}
+
+/// The error for `"$partition"` of a table that has no partitions.
+pub(crate) fn no_partition_column(table: &str) -> Error {
+    Error::new(crate::ErrorCode::UndefinedColumn, "column \"$partition\" does not exist")
+        .with_detail(format!("Table \"{table}\" is not partitioned."))
 }
 
 fn retain(files: &mut Vec<Candidate>, keep: &[bool]) {
@@ -555,7 +599,7 @@ impl TableProvider for CatalogTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
-        let names = self.key_names();
+        let names = self.constant_names();
         Ok(filters
             .iter()
             .map(|filter| {

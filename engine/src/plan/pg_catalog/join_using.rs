@@ -7,12 +7,13 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query,
-    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    BinaryOperator, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
     WildcardAdditionalOptions,
 };
 
 use super::rewrite::{call, folded, parts};
+use crate::plan::hidden::{exclude, excluded_of, is_hidden_only, unmarked};
 
 /// The columns that a join has merged: a name and what it means.
 type Merged = Vec<(Ident, Expr)>;
@@ -57,7 +58,7 @@ pub(super) fn rewrite_select(select: &mut Select) -> Merged {
     let mut projection = Vec::with_capacity(select.projection.len());
     for item in std::mem::take(&mut select.projection) {
         match (item, &expanded) {
-            (SelectItem::Wildcard(options), Some(items)) if options == WildcardAdditionalOptions::default() => {
+            (SelectItem::Wildcard(options), Some(items)) if is_hidden_only(&options) => {
                 projection.extend(items.iter().cloned());
             }
             (SelectItem::UnnamedExpr(Expr::Identifier(name)), _) if find(&merged, &name).is_some() => {
@@ -197,7 +198,7 @@ pub(super) fn alias(factor: &TableFactor) -> Option<Ident> {
             Some(alias.name.clone())
         }
         TableFactor::Table { name, args: None, .. } => {
-            parts(name).pop().and_then(|_| name.0.last()?.as_ident().cloned())
+            parts(name).pop().and_then(|_| name.0.last()?.as_ident().map(unmarked))
         }
         _ => None,
     }
@@ -211,11 +212,9 @@ fn wildcard(table: &TableWithJoins, merged: &[(Ident, Expr)]) -> Vec<SelectItem>
         .collect();
     let names: Vec<ObjectName> = merged.iter().map(|(name, _)| ObjectName::from(vec![name.clone()])).collect();
     let factors = std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation));
-    items.extend(factors.filter_map(alias).map(|alias| {
-        let options = WildcardAdditionalOptions {
-            opt_exclude: Some(ExcludeSelectItem::Multiple(names.clone())),
-            ..WildcardAdditionalOptions::default()
-        };
+    items.extend(factors.filter_map(|factor| Some((factor, alias(factor)?))).map(|(factor, alias)| {
+        let mut options = WildcardAdditionalOptions::default();
+        exclude(&mut options, [names.clone(), excluded_of(factor)].concat());
         SelectItem::QualifiedWildcard(
             SelectItemQualifiedWildcardKind::ObjectName(ObjectName::from(vec![alias])),
             options,
@@ -242,7 +241,9 @@ fn plain_wildcard(table: &TableWithJoins) -> Option<Vec<SelectItem>> {
     factors
         .map(|factor| {
             let kind = SelectItemQualifiedWildcardKind::ObjectName(ObjectName::from(vec![alias(factor)?]));
-            Some(SelectItem::QualifiedWildcard(kind, WildcardAdditionalOptions::default()))
+            let mut options = WildcardAdditionalOptions::default();
+            exclude(&mut options, excluded_of(factor));
+            Some(SelectItem::QualifiedWildcard(kind, options))
         })
         .collect()
 }

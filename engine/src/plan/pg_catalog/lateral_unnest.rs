@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
+    AccessExpr, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, VisitMut, VisitorMut, visit_expressions,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -14,6 +14,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::join_using::alias;
 use super::rewrite::{call, folded};
+use crate::plan::hidden::{exclude, is_hidden_only};
 
 /// Rewrites the select that `query` is, and its ORDER BY.
 pub(super) fn rewrite_query(query: &mut Query) {
@@ -125,9 +126,9 @@ fn rewrite_step(select: &mut Select) -> Option<Renamed> {
                     }));
                     continue;
                 }
-                if of == folded(&table) && options.opt_exclude.is_none() {
+                if of == folded(&table) && is_hidden_only(&options) {
                     let names = columns.iter().map(|column| ObjectName::from(vec![column.clone()])).collect();
-                    options.opt_exclude = Some(ExcludeSelectItem::Multiple(names));
+                    exclude(&mut options, names);
                 }
                 let kind = SelectItemQualifiedWildcardKind::ObjectName(name);
                 projection.push(SelectItem::QualifiedWildcard(kind, options));

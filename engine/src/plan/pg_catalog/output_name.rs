@@ -39,7 +39,7 @@ pub fn apply(names: &OutputNames, columns: &[String]) -> Vec<String> {
 }
 
 /// Separates a hidden alias from its number. No parser makes a name with it by accident.
-const HIDDEN: char = '\u{1f}';
+pub(in crate::plan) const HIDDEN: char = '\u{1f}';
 
 /// A column's name without what [`make_unique_items`] added.
 fn visible(name: &str) -> &str {

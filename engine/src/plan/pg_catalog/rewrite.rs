@@ -109,7 +109,7 @@ fn mentions_catalog(query: &Query) -> bool {
 }
 
 /// A name's parts, folded as PostgreSQL folds them.
-pub(super) fn parts(name: &ObjectName) -> Vec<String> {
+pub(in crate::plan) fn parts(name: &ObjectName) -> Vec<String> {
     name.0.iter().filter_map(ObjectNamePart::as_ident).map(folded).collect()
 }
 
