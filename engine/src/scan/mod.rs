@@ -2,6 +2,7 @@
 
 pub(crate) mod drift;
 pub mod facts;
+pub(crate) mod files_version;
 pub mod format;
 mod known_rows;
 pub mod listing;

@@ -33,6 +33,7 @@ use parquet::file::metadata::ParquetMetaData;
 
 use super::facts::statistics::{Total, distinct_count, file_statistics, key_statistics};
 use super::facts::{KnownFiles, file_version, read_as};
+use super::files_version::{FilesVersion, may_look_the_same};
 use super::format::text_source;
 use super::known_rows::{KnownFile, KnownRows};
 use super::listing::{File, Folder, list_each, list_folders, list_location};
@@ -43,6 +44,7 @@ use super::parquet::{
 use super::report::{ScanReport, add};
 use super::schema::table_schema;
 use super::store::{LOCAL_STORE_URL, Location, MeteredStore, StoreCounters, Stores};
+use crate::clock::{Clock, SystemClock};
 use crate::error::to_datafusion;
 use crate::execute::QueryRun;
 use crate::prune::{KeptPartitions, PartitionIndex, Partitions, is_partition_only, prune_files, prune_row_groups};
@@ -109,6 +111,11 @@ impl CatalogTable {
     pub fn with_files(mut self, files: Vec<File>) -> Self {
         self.files = Some(files);
         self
+    }
+
+    /// What the catalog says of it.
+    pub(crate) fn table(&self) -> &Arc<Table> {
+        &self.table
     }
 
     fn key_names(&self) -> HashSet<&str> {
@@ -269,6 +276,10 @@ impl CatalogTable {
         };
         let files = self.list(store.as_ref(), &location, &partitions).await.map_err(to_datafusion)?;
         report.files_total = files.len() as u64;
+        let version = FilesVersion::of_files(&location.store_url, &partitions.index, &files);
+        report.version = FilesVersion::of(&(version, projection, filters, limit));
+        // The file system's clock is the machine's, whatever time the statement is told.
+        report.is_unsettled = !location.is_remote() && may_look_the_same(&files, SystemClock.now());
 
         let store_url: Arc<str> = Arc::from(location.store_url.as_str());
         let small_files = Arc::new(SmallFiles::default());

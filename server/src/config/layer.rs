@@ -48,6 +48,10 @@ pub struct Layer {
     #[arg(long, value_name = "SIZE")]
     pub spill_limit: Option<ByteSize>,
 
+    /// Bytes of the memory limit that results may take which equal queries are answered from; 0 keeps none [default: 5 %]
+    #[arg(long, value_name = "SIZE")]
+    pub result_cache_bytes: Option<ByteSize>,
+
     /// What PostgreSQL clients call the database [default: lake]
     #[arg(long, value_name = "NAME")]
     pub catalog_name: Option<String>,
@@ -166,6 +170,7 @@ impl Layer {
             memory_limit,
             threads,
             spill_limit,
+            result_cache_bytes,
             catalog_name,
             max_connections,
             statement_timeout,
@@ -186,6 +191,7 @@ impl Layer {
             memory_limit: memory_limit.or(under.memory_limit),
             threads: threads.or(under.threads),
             spill_limit: spill_limit.or(under.spill_limit),
+            result_cache_bytes: result_cache_bytes.or(under.result_cache_bytes),
             catalog_name: catalog_name.or(under.catalog_name),
             max_connections: max_connections.or(under.max_connections),
             statement_timeout: statement_timeout.or(under.statement_timeout),

@@ -27,6 +27,9 @@ const CATALOG_FILE: &str = "catalog.sqlite";
 /// Least memory that a server can answer anything with.
 const MEMORY_LIMIT_MIN: u64 = 64 << 20;
 
+/// The part of the memory limit that results may take unless it is said otherwise.
+const RESULT_CACHE_SHARE: u64 = 20;
+
 /// The settings that the environment may carry beside those with a flag.
 const SECRET_VARIABLES: [&str; 2] = ["s3_secret_access_key", "s3_session_token"];
 
@@ -49,6 +52,8 @@ pub struct Config {
     pub threads: usize,
     /// Most bytes of spill files.
     pub spill_limit: ByteSize,
+    /// Most bytes of results that are kept.
+    pub result_cache: ByteSize,
     /// The PostgreSQL database's name.
     pub catalog_name: String,
     /// Most PostgreSQL connections.
@@ -176,15 +181,17 @@ impl Config {
             None => Location::File(data_dir.join(CATALOG_FILE)),
         };
         let machine_memory = machine::memory_bytes();
+        let memory_limit = layer.memory_limit.unwrap_or(ByteSize(machine_memory / 10 * 6));
         Ok(Self {
             data_dir,
             catalog,
             roots: layer.root.unwrap_or_default(),
             pg: layer.pg.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5439)),
             http: layer.http.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8439)),
-            memory_limit: layer.memory_limit.unwrap_or(ByteSize(machine_memory / 10 * 6)),
+            memory_limit,
             threads: layer.threads.unwrap_or_else(machine::core_count),
             spill_limit: layer.spill_limit.unwrap_or(ByteSize(100 << 30)),
+            result_cache: layer.result_cache_bytes.unwrap_or(ByteSize(memory_limit.0 / RESULT_CACHE_SHARE)),
             catalog_name: layer.catalog_name.unwrap_or_else(|| "lake".to_owned()),
             max_connections: layer.max_connections.unwrap_or(500),
             statement_timeout: layer.statement_timeout.map(|span| span.0).filter(|timeout| !timeout.is_zero()),
@@ -249,6 +256,13 @@ impl Config {
                 ByteSize(machine_memory)
             ))
             .with_hint("Leave it out to use 60 % of the machine's memory."));
+        }
+        if self.result_cache > self.memory_limit {
+            return Err(ConfigError::new(format!(
+                "result_cache_bytes {} is more than the memory limit {}",
+                self.result_cache, self.memory_limit
+            ))
+            .with_hint("Leave it out to use 5 % of the memory limit."));
         }
         if !(1..=1024).contains(&self.threads) {
             return Err(ConfigError::new(format!("threads must be between 1 and 1024, not {}", self.threads)));
@@ -478,7 +492,7 @@ mod tests {
     #[test]
     fn every_setting_can_be_given_in_the_file() {
         let file = "data_dir = \"/d\"\ncatalog = \"postgres://ann:hunter2@h/d\"\nroot = [\"/a\"]\npg = \"127.0.0.1:1\"\nhttp = \"[::1]:2\"\nmemory_limit = 1073741824\n\
-            threads = 1\nspill_limit = \"1GB\"\ncatalog_name = \"c\"\nmax_connections = 7\nstatement_timeout = \"5min\"\n\
+            threads = 1\nspill_limit = \"1GB\"\nresult_cache_bytes = \"1MiB\"\ncatalog_name = \"c\"\nmax_connections = 7\nstatement_timeout = \"5min\"\n\
             shutdown_deadline = \"1s\"\nauth = \"scram-sha-256\"\nlog_level = \"debug\"\nlog_format = \"json\"\n\
             [users]\nann = \"secret\"\n[s3]\nendpoint = \"http://e\"\nregion = \"r\"\naccess_key_id = \"i\"\n\
             secret_access_key = \"k\"\nsession_token = \"t\"\nallow_http = true\nvirtual_hosted_style_request = false\n\
