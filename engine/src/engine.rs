@@ -20,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::Caches;
 use crate::clock::Clock;
 use crate::command::{self, CacheTable, CommandContext, CrawlChanges, CrawlHistory, Crawls};
-use crate::execute::{CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, run_plan, single_batch, stoppable};
+use crate::execute::{
+    CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, ResultCacheUse, single_batch, stoppable,
+};
 use crate::function;
 use crate::parse::locate::locate;
 use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
@@ -34,6 +36,7 @@ use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query, sessio
 use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
 use crate::prune::projection::Projection;
 use crate::prune::{PartitionIndex, PartitionIndexes, Partitions};
+use crate::result_cache::{Answer, Asker, Decision, ResultCache};
 use crate::scan::facts::KnownFiles;
 use crate::scan::parquet::Footers;
 use crate::scan::schema::catalog_field_type;
@@ -60,6 +63,8 @@ pub struct EngineConfig {
     pub footer_cache_bytes: u64,
     /// Bytes for typed partition values.
     pub partition_cache_bytes: u64,
+    /// Bytes for the answers of queries, of those that queries may hold; 0 keeps none.
+    pub result_cache_bytes: u64,
 }
 
 /// Spill files merged at the same time: more would use up file descriptors.
@@ -78,6 +83,7 @@ pub(crate) struct Shared {
     pub(crate) crawls: Arc<Crawls>,
     pub(crate) caches: Arc<Caches>,
     partition_indexes: Arc<PartitionIndexes>,
+    pub(crate) results: Arc<ResultCache>,
     started_at_us: i64,
 }
 
@@ -104,8 +110,8 @@ impl Shared {
 
 /// Runs statements over one catalog.
 pub struct Engine {
-    shared: Arc<Shared>,
-    cpu: CpuRuntime,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) cpu: CpuRuntime,
 }
 
 impl std::fmt::Debug for Engine {
@@ -194,12 +200,15 @@ impl Engine {
         caches.add(Arc::clone(&footers) as _);
         caches.add(Arc::clone(&partition_indexes) as _);
         caches.add(Arc::clone(&known) as _);
+        let memory = GlobalMemory::new(to_usize(config.memory_limit_bytes));
+        let results = ResultCache::new(config.result_cache_bytes.min(config.memory_limit_bytes), &memory);
+        caches.add(Arc::clone(&results) as _);
         let shared = Shared {
             catalog,
             started_at_us: clock.now().timestamp_micros(),
             clock,
             scan: Arc::new(ScanContext { stores, footers, known }),
-            memory: GlobalMemory::new(to_usize(config.memory_limit_bytes)),
+            memory,
             session_config: session_config(config.threads),
             template: template()?,
             runtime_env,
@@ -207,6 +216,7 @@ impl Engine {
             crawls: Arc::default(),
             caches,
             partition_indexes,
+            results,
         };
         let interrupted = shared.catalog.end_interrupted_crawl_runs()?;
         if interrupted > 0 {
@@ -320,8 +330,9 @@ impl Engine {
                     schema: prepared.schema.clone(),
                     parameters: parameters.to_vec(),
                     run: Arc::clone(&run),
+                    uses_result_cache: session.settings.result_cache(),
                 };
-                let started = self.cpu.plan(&cancel, work.start(context)).await?;
+                let started = self.cpu.plan(&cancel, Box::pin(work.start(context))).await?;
                 let tag = if matches!(prepared.statement.statement, Statement::Query(_)) {
                     CommandTag::Rows("SELECT")
                 } else {
@@ -517,6 +528,7 @@ struct QueryWork {
     schema: Option<SchemaRef>,
     parameters: Vec<ArrayRef>,
     run: Arc<QueryRun>,
+    uses_result_cache: bool,
 }
 
 impl QueryWork {
@@ -536,13 +548,24 @@ impl QueryWork {
             Statement::Explain(explain) => (&explain.query, Some((explain.analyze, explain.verbose))),
             _ => return Err(Error::internal("not a query")),
         };
+        let asker = Asker::of(&context);
         let planned = plan_query(context, query).await?;
         let names = planned.column_names();
         let plan = bind(planned.plan, &self.parameters)?;
         let plan = planned.state.optimize(&plan)?;
         let physical = planned.state.query_planner().create_physical_plan(&plan, &planned.state).await?;
         let physical = stoppable(physical, &self.run.cancel)?;
-        let task = planned.state.task_ctx();
+        let results = &self.engine.shared.results;
+        let decision = match self.uses_result_cache && results.is_on() {
+            true => Decision::new(plan, asker, &self.run.reports())?,
+            false => Decision::Off,
+        };
+        let answer = Answer {
+            engine: Arc::clone(&self.engine),
+            run: Arc::clone(&self.run),
+            plan: Arc::clone(&physical),
+            task: planned.state.task_ctx(),
+        };
         let Some((analyze, verbose)) = explained else {
             let schema = named_schema(&physical.schema(), names);
             // A client that was told other types by Describe gets them.
@@ -550,23 +573,27 @@ impl QueryWork {
                 .schema
                 .filter(|told| told.fields().len() == schema.fields().len())
                 .unwrap_or_else(|| Arc::clone(&schema));
-            let stream = run_plan(&self.engine.cpu, &self.run, physical, task);
+            let stream = answer.batches(decision);
             let target = Arc::clone(&wanted);
             let stream = stream.map(move |batch| batch.and_then(|batch| conform(batch, &target))).boxed();
             return Ok((wanted, stream));
         };
         let planning = began.elapsed();
         let mut measured = None;
+        let mut result_cache = decision.describe(results);
         if analyze {
             let began = Instant::now();
-            let mut stream = run_plan(&self.engine.cpu, &self.run, Arc::clone(&physical), task);
+            let mut stream = answer.batches(decision);
             let mut rows = 0;
             while let Some(batch) = stream.next().await {
                 rows += batch?.num_rows() as u64;
             }
             measured = Some(Measured { planning, execution: began.elapsed(), rows });
+            if let Some(used @ (ResultCacheUse::Hit | ResultCacheUse::Miss)) = self.run.stats.result_cache() {
+                result_cache = used.name().to_owned();
+            }
         }
-        let batch = explain::explain(&physical, &self.run, verbose, measured.as_ref())?;
+        let batch = explain::explain(&physical, &self.run, verbose, measured.as_ref(), &result_cache)?;
         Ok((explain::schema(), single_batch(batch)))
     }
 }

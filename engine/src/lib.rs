@@ -10,7 +10,7 @@
 //! 7. [`command`]: our own statements are carried out against the catalog.
 //! 8. [`encode`]: batches become CSV, JSON, Parquet or a text table.
 //!
-//! [`cache`] names what is kept between queries. [`crawl`] looks at files and says what tables they are. [`function`] holds SQL functions DataFusion lacks.
+//! [`cache`] names what is kept between queries, `result_cache` keeps answers. [`crawl`] looks at files and says what tables they are. [`function`] holds SQL functions DataFusion lacks.
 
 pub mod cache;
 pub mod clock;
@@ -25,6 +25,7 @@ pub mod limits;
 pub mod parse;
 pub mod plan;
 pub mod prune;
+pub(crate) mod result_cache;
 pub mod scan;
 pub mod schedule;
 pub mod session;

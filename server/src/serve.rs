@@ -145,6 +145,7 @@ impl ServeOptions {
                 threads: 2,
                 footer_cache_bytes: 16 << 20,
                 partition_cache_bytes: 256 << 20,
+                result_cache_bytes: 24 << 20,
             },
             catalog: Location::File(data_dir.join("catalog.sqlite")),
             data_dir,
@@ -171,6 +172,8 @@ pub fn engine_config(config: &Config) -> EngineConfig {
         threads: config.threads,
         footer_cache_bytes: config.footer_cache.0,
         partition_cache_bytes: config.partition_cache.0,
+        footer_cache_bytes: (config.memory_limit.0 / FOOTER_CACHE_SHARE).min(FOOTER_CACHE_MAX),
+        result_cache_bytes: config.result_cache.0,
     }
 }
 

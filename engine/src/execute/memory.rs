@@ -9,8 +9,8 @@
 //! need, for keys that are most of the row, nearly as much again as the runs.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use datafusion::common::resources_datafusion_err;
 use datafusion::error::Result;
@@ -18,17 +18,30 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool
 
 use super::QueryStats;
 
-/// What all queries of an engine hold together.
-#[derive(Debug)]
+/// What all queries of an engine hold together, and what is kept of their results.
 pub struct GlobalMemory {
     limit: usize,
     used: AtomicUsize,
+    /// Bytes of results that are kept. They give way to queries.
+    kept: AtomicUsize,
+    /// Gives back what is kept and not in use.
+    reclaim: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl fmt::Debug for GlobalMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GlobalMemory")
+            .field("limit", &self.limit)
+            .field("used", &self.used())
+            .field("kept", &self.kept())
+            .finish_non_exhaustive()
+    }
 }
 
 impl GlobalMemory {
     /// At most `limit` bytes.
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicUsize::new(0) })
+        Arc::new(Self { limit, used: AtomicUsize::new(0), kept: AtomicUsize::new(0), reclaim: OnceLock::new() })
     }
 
     /// Bytes reserved now.
@@ -41,9 +54,59 @@ impl GlobalMemory {
         self.limit
     }
 
+    /// Bytes of results that are kept.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// Says how to get back what is kept. The first word counts.
+    pub(crate) fn reclaim_with(&self, reclaim: impl Fn() + Send + Sync + 'static) {
+        let _the_first_counts = self.reclaim.set(Box::new(reclaim));
+    }
+
+    /// Takes `bytes` to keep a result, from what queries leave.
+    pub(crate) fn keep(self: &Arc<Self>, bytes: usize) -> Option<KeptMemory> {
+        let room = self.limit.saturating_sub(self.used());
+        let fits = |kept: usize| kept.checked_add(bytes).filter(|kept| *kept <= room);
+        let taken = self.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        taken.ok().map(|_| KeptMemory { global: Arc::clone(self), bytes })
+    }
+
     fn try_grow(&self, additional: usize) -> bool {
-        let fits = |used: usize| used.checked_add(additional).filter(|used| *used <= self.limit);
+        if self.try_take(additional) {
+            return true;
+        }
+        let Some(reclaim) = self.reclaim.get().filter(|_| self.kept() > 0) else { return false };
+        reclaim();
+        self.try_take(additional)
+    }
+
+    fn try_take(&self, additional: usize) -> bool {
+        let room = self.limit.saturating_sub(self.kept());
+        let fits = |used: usize| used.checked_add(additional).filter(|used| *used <= room);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+}
+
+/// A part of the memory that a kept result has, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct KeptMemory {
+    global: Arc<GlobalMemory>,
+    bytes: usize,
+}
+
+impl KeptMemory {
+    /// Takes `bytes` more, if queries leave them.
+    pub(crate) fn grow(&mut self, bytes: usize) -> bool {
+        let Some(mut more) = self.global.keep(bytes) else { return false };
+        self.bytes += std::mem::take(&mut more.bytes);
+        true
+    }
+}
+
+impl Drop for KeptMemory {
+    fn drop(&mut self) {
+        self.global.kept.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -230,5 +293,22 @@ mod tests {
         assert_eq!(stats.peak_memory_bytes.load(Ordering::Relaxed), 1000);
         drop((sort, second, join, small, elsewhere, pool, other));
         assert_eq!(global.used(), 0);
+    }
+
+    #[test]
+    fn what_is_kept_gives_way_to_queries() {
+        let global = GlobalMemory::new(1000);
+        let kept = Arc::new(parking_lot::Mutex::new(global.keep(300)));
+        assert!(kept.lock().as_mut().unwrap().grow(100));
+        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(Arc::clone(&global), 1000, Arc::default()));
+        let join = MemoryConsumer::new("join").register(&pool);
+        join.try_grow(600).unwrap();
+        assert!(global.keep(1).is_none(), "queries leave nothing");
+        let small = MemoryConsumer::new("small").register(&pool);
+        assert!(small.try_grow(100).is_err(), "nobody said how to get back what is kept");
+        let all = Arc::clone(&kept);
+        global.reclaim_with(move || drop(all.lock().take()));
+        small.try_grow(100).unwrap();
+        assert_eq!((global.kept(), global.used()), (0, 700));
     }
 }

@@ -6,11 +6,13 @@ mod runtime;
 mod stats;
 mod stop;
 
+pub(crate) use memory::KeptMemory;
 pub use memory::{GlobalMemory, QueryPool};
 pub use run::QueryRun;
-pub(crate) use run::{canceled, run_plan, single_batch};
+pub(crate) use run::{BatchStream, canceled, run_plan, single_batch};
+pub(crate) use runtime::AbortOnDrop;
 pub use runtime::CpuRuntime;
-pub use stats::QueryStats;
+pub use stats::{QueryStats, ResultCacheUse};
 pub(crate) use stop::stoppable;
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! [`QueryStats`]: what one query costs, readable while it runs.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// Counters of one query. All are monotonous but for [`QueryStats::memory_bytes`].
 #[derive(Debug, Default)]
@@ -25,6 +25,34 @@ pub struct QueryStats {
     pub files_total: AtomicU64,
     /// Those that were not pruned.
     pub files_kept: AtomicU64,
+    /// A [`ResultCacheUse`].
+    result_cache: AtomicU8,
+}
+
+/// What the result cache did for a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ResultCacheUse {
+    /// The answer was there, or another query that was the same was making it.
+    Hit = 1,
+    /// The query ran.
+    Miss,
+    /// The session or the server said so.
+    Off,
+    /// The query reads something that may answer otherwise each time, or no file.
+    NotCacheable,
+}
+
+impl ResultCacheUse {
+    /// As `system.queries` and EXPLAIN show it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Off => "off",
+            Self::NotCacheable => "not cacheable",
+        }
+    }
 }
 
 impl QueryStats {
@@ -36,5 +64,16 @@ impl QueryStats {
     /// Reads a counter.
     pub fn get(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)
+    }
+
+    /// What the result cache did; `None` for what is no query, or not known yet.
+    pub fn result_cache(&self) -> Option<ResultCacheUse> {
+        use ResultCacheUse::{Hit, Miss, NotCacheable, Off};
+        let known = self.result_cache.load(Ordering::Relaxed);
+        [Hit, Miss, Off, NotCacheable].into_iter().find(|used| *used as u8 == known)
+    }
+
+    pub(crate) fn set_result_cache(&self, used: ResultCacheUse) {
+        self.result_cache.store(used as u8, Ordering::Relaxed);
     }
 }

@@ -23,6 +23,7 @@ mod to_char;
 
 pub(crate) use interval::{divide as interval_divide, multiply as interval_multiply};
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use datafusion::catalog::TableFunctionImpl;
@@ -49,6 +50,14 @@ impl FunctionContext {
     }
 }
 
+/// The names of the session's functions, which are the same in every session.
+static SESSION_NAMES: OnceLock<HashSet<String>> = OnceLock::new();
+
+/// Whether the function `name` answers from the session or the catalog.
+pub(crate) fn is_of_session(name: &str) -> bool {
+    SESSION_NAMES.get().is_some_and(|names| names.contains(name))
+}
+
 /// The functions of one session over one snapshot.
 pub struct SessionFunctions {
     functions: Vec<ScalarUDF>,
@@ -67,7 +76,8 @@ impl SessionFunctions {
         functions.extend(identifier::functions(&context));
         functions.extend(privilege::functions(&context));
         functions.extend(session::functions(&context));
-        let functions = functions.into_iter().map(row_function::RowFunction::into_udf).collect();
+        let functions: Vec<ScalarUDF> = functions.into_iter().map(row_function::RowFunction::into_udf).collect();
+        SESSION_NAMES.get_or_init(|| functions.iter().map(|function| function.name().to_owned()).collect());
         Self { functions }
     }
 

@@ -11,7 +11,7 @@ use datafusion::physical_plan::{ExecutionPlan, displayable};
 
 use super::hidden::without_marks;
 use crate::Result;
-use crate::execute::QueryRun;
+use crate::execute::{QueryRun, ResultCacheUse};
 
 /// Longest line shown: plans name all their files.
 const LINE_CHARS_MAX: usize = 2000;
@@ -28,25 +28,29 @@ pub(crate) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("QUERY PLAN", DataType::Utf8, false)]))
 }
 
-/// The lines of EXPLAIN, with metrics when the plan was run.
+/// The lines of EXPLAIN, with metrics when the plan was run. `result_cache` is what the cache did, or would do.
 pub(crate) fn explain(
     plan: &Arc<dyn ExecutionPlan>,
     run: &QueryRun,
     verbose: bool,
     measured: Option<&Measured>,
+    result_cache: &str,
 ) -> Result<RecordBatch> {
     let text = match measured {
-        Some(_) => DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(verbose).to_string(),
-        None => displayable(plan.as_ref()).indent(verbose).to_string(),
+        Some(_) if run.stats.result_cache() != Some(ResultCacheUse::Hit) => {
+            DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(verbose).to_string()
+        }
+        _ => displayable(plan.as_ref()).indent(verbose).to_string(),
     };
     let mut lines: Vec<String> = text.lines().map(shorten).collect();
     for report in run.reports() {
         lines.push(String::new());
         lines.extend(report.lines());
     }
+    lines.push(String::new());
+    lines.push(format!("Result cache: {result_cache}"));
     if let Some(measured) = measured {
         let stats = &run.stats;
-        lines.push(String::new());
         lines.push(format!("Rows: {}", measured.rows));
         lines.push(format!(
             "Bytes read: {}, requests: {}",

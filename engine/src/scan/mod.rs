@@ -2,6 +2,7 @@
 
 pub(crate) mod drift;
 pub mod facts;
+pub(crate) mod files_version;
 pub mod format;
 pub(crate) mod hidden;
 mod known_rows;

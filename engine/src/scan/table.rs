@@ -33,6 +33,7 @@ use parquet::file::metadata::ParquetMetaData;
 
 use super::facts::statistics::{Total, distinct_count, file_statistics, key_statistics};
 use super::facts::{KnownFiles, file_version, read_as};
+use super::files_version::{FilesVersion, may_look_the_same};
 use super::format::text_source;
 use super::hidden::{HiddenColumns, HiddenKind};
 use super::known_rows::{KnownFile, KnownRows};
@@ -44,6 +45,7 @@ use super::parquet::{
 use super::report::{ScanReport, add};
 use super::schema::table_schema;
 use super::store::{LOCAL_STORE_URL, Location, MeteredStore, StoreCounters, Stores};
+use crate::clock::{Clock, SystemClock};
 use crate::error::to_datafusion;
 use crate::execute::QueryRun;
 use crate::prune::{KeptPartitions, PartitionIndex, Partitions, is_partition_only, prune_files, prune_row_groups};
@@ -142,6 +144,11 @@ impl CatalogTable {
     /// The columns that have one value in all rows of a file: keys and hidden columns.
     fn constant_names(&self) -> HashSet<&str> {
         self.keys.iter().chain(&self.hidden.fields).map(|field| field.name().as_str()).collect()
+    }
+
+    /// What the catalog says of it.
+    pub(crate) fn table(&self) -> &Arc<Table> {
+        &self.table
     }
 
     /// The files of the partitions that were kept.
@@ -304,6 +311,10 @@ impl CatalogTable {
         let mut files = self.list(store.as_ref(), &location, &partitions).await.map_err(to_datafusion)?;
         report.files_total = files.len() as u64;
         self.hidden.keep_files(state, &mut files, &location, &partitions.index, filters)?;
+        let version = FilesVersion::of_files(&location.store_url, &partitions.index, &files);
+        report.version = FilesVersion::of(&(version, projection, filters, limit));
+        // The file system's clock is the machine's, whatever time the statement is told.
+        report.is_unsettled = !location.is_remote() && may_look_the_same(&files, SystemClock.now());
 
         let store_url: Arc<str> = Arc::from(location.store_url.as_str());
         let small_files = Arc::new(SmallFiles::default());

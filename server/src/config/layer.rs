@@ -55,6 +55,9 @@ pub struct Layer {
     /// Most bytes of partition values kept between queries [default: 256MiB]
     #[arg(long, value_name = "SIZE")]
     pub partition_cache_bytes: Option<ByteSize>,
+    /// Bytes of the memory limit that results may take which equal queries are answered from; 0 keeps none [default: 5 %]
+    #[arg(long, value_name = "SIZE")]
+    pub result_cache_bytes: Option<ByteSize>,
 
     /// What PostgreSQL clients call the database [default: lake]
     #[arg(long, value_name = "NAME")]
@@ -176,6 +179,7 @@ impl Layer {
             spill_limit,
             footer_cache_bytes,
             partition_cache_bytes,
+            result_cache_bytes,
             catalog_name,
             max_connections,
             statement_timeout,
@@ -198,6 +202,7 @@ impl Layer {
             spill_limit: spill_limit.or(under.spill_limit),
             footer_cache_bytes: footer_cache_bytes.or(under.footer_cache_bytes),
             partition_cache_bytes: partition_cache_bytes.or(under.partition_cache_bytes),
+            result_cache_bytes: result_cache_bytes.or(under.result_cache_bytes),
             catalog_name: catalog_name.or(under.catalog_name),
             max_connections: max_connections.or(under.max_connections),
             statement_timeout: statement_timeout.or(under.statement_timeout),

@@ -34,6 +34,9 @@ const PARTITION_CACHE: ByteSize = ByteSize(256 << 20);
 /// Least memory that a server can answer anything with.
 const MEMORY_LIMIT_MIN: u64 = 64 << 20;
 
+/// The part of the memory limit that results may take unless it is said otherwise.
+const RESULT_CACHE_SHARE: u64 = 20;
+
 /// The settings that the environment may carry beside those with a flag.
 const SECRET_VARIABLES: [&str; 2] = ["s3_secret_access_key", "s3_session_token"];
 
@@ -60,6 +63,8 @@ pub struct Config {
     pub footer_cache: ByteSize,
     /// Most bytes of typed partition values kept between queries.
     pub partition_cache: ByteSize,
+    /// Most bytes of results that are kept.
+    pub result_cache: ByteSize,
     /// The PostgreSQL database's name.
     pub catalog_name: String,
     /// Most PostgreSQL connections.
@@ -200,6 +205,7 @@ impl Config {
             spill_limit: layer.spill_limit.unwrap_or(ByteSize(100 << 30)),
             footer_cache: layer.footer_cache_bytes.unwrap_or(footer_cache),
             partition_cache: layer.partition_cache_bytes.unwrap_or(PARTITION_CACHE),
+            result_cache: layer.result_cache_bytes.unwrap_or(ByteSize(memory_limit.0 / RESULT_CACHE_SHARE)),
             catalog_name: layer.catalog_name.unwrap_or_else(|| "lake".to_owned()),
             max_connections: layer.max_connections.unwrap_or(500),
             statement_timeout: layer.statement_timeout.map(|span| span.0).filter(|timeout| !timeout.is_zero()),
@@ -264,6 +270,13 @@ impl Config {
                 ByteSize(machine_memory)
             ))
             .with_hint("Leave it out to use 60 % of the machine's memory."));
+        }
+        if self.result_cache > self.memory_limit {
+            return Err(ConfigError::new(format!(
+                "result_cache_bytes {} is more than the memory limit {}",
+                self.result_cache, self.memory_limit
+            ))
+            .with_hint("Leave it out to use 5 % of the memory limit."));
         }
         if !(1..=1024).contains(&self.threads) {
             return Err(ConfigError::new(format!("threads must be between 1 and 1024, not {}", self.threads)));
@@ -493,7 +506,7 @@ mod tests {
     #[test]
     fn every_setting_can_be_given_in_the_file() {
         let file = "data_dir = \"/d\"\ncatalog = \"postgres://ann:hunter2@h/d\"\nroot = [\"/a\"]\npg = \"127.0.0.1:1\"\nhttp = \"[::1]:2\"\nmemory_limit = 1073741824\n\
-            threads = 1\nspill_limit = \"1GB\"\ncatalog_name = \"c\"\nmax_connections = 7\nstatement_timeout = \"5min\"\n\
+            threads = 1\nspill_limit = \"1GB\"\nresult_cache_bytes = \"1MiB\"\ncatalog_name = \"c\"\nmax_connections = 7\nstatement_timeout = \"5min\"\n\
             shutdown_deadline = \"1s\"\nauth = \"scram-sha-256\"\nlog_level = \"debug\"\nlog_format = \"json\"\n\
             [users]\nann = \"secret\"\n[s3]\nendpoint = \"http://e\"\nregion = \"r\"\naccess_key_id = \"i\"\n\
             secret_access_key = \"k\"\nsession_token = \"t\"\nallow_http = true\nvirtual_hosted_style_request = false\n\

@@ -79,6 +79,7 @@ impl SystemTable for Queries {
             count("files_total"),
             count("peak_memory_bytes"),
             count("spilled_bytes"),
+            text("result_cache"),
             text("sqlstate"),
             text("error"),
         ]))
@@ -119,6 +120,7 @@ impl SystemTable for Queries {
             stat(|stats| &stats.files_total),
             stat(|stats| &stats.peak_memory_bytes),
             stat(|stats| &stats.spilled_bytes),
+            texts(&rows, |row| row.0.stats.result_cache().map(|used| used.name().to_owned())),
             texts(&rows, |row| row.1.error.as_ref().map(|error| error.code.sqlstate().to_owned())),
             texts(&rows, |row| row.1.error.as_ref().map(|error| error.message.clone())),
         ];

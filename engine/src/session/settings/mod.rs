@@ -145,6 +145,7 @@ const DEFINITIONS: &[Definition] = &[
     setting("lock_timeout", "0", Kind::Milliseconds, "Accepted for clients that set it; nothing waits for a lock."),
     fixed("max_identifier_length", "255", "Shows the maximum identifier length."),
     fixed("max_index_keys", "32", "Shows the maximum number of index keys."),
+    setting("result_cache", "on", Kind::Boolean, "Answers queries from the results of equal ones over the same files."),
     setting("row_security", "on", Kind::Boolean, "Accepted for clients that set it; row filters always hold."),
     setting(
         "search_path",
@@ -385,6 +386,11 @@ impl Settings {
     /// Most time a session may be idle inside a transaction block.
     pub fn idle_in_transaction_session_timeout(&self) -> Option<Duration> {
         self.duration("idle_in_transaction_session_timeout")
+    }
+
+    /// Whether results of equal queries are used and kept.
+    pub fn result_cache(&self) -> bool {
+        self.value("result_cache") == "on"
     }
 
     /// An IANA name or an offset such as `+09:00`: what chrono-tz and Arrow understand.

@@ -1,0 +1,107 @@
+//! [`Answer`]: the batches of a planned query, from the cache or from a run.
+
+use std::sync::Arc;
+
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use futures::stream::{self, StreamExt};
+
+use super::{Asker, Ended, Found, Reason, ResultCache, ResultKey, StoredResult, record};
+use crate::Result;
+use crate::engine::Engine;
+use crate::execute::{BatchStream, QueryRun, QueryStats, ResultCacheUse, run_plan};
+use crate::scan::report::ScanReport;
+
+/// Whether a query's answer is looked up and kept.
+pub(crate) enum Decision {
+    /// Under this key.
+    Keyed(Arc<ResultKey>),
+    /// Not, for the session or the server says so.
+    Off,
+    /// Not, for it may be another one the next time.
+    NotCacheable(Reason),
+}
+
+impl Decision {
+    /// For a query whose optimised plan is `plan` and whose scans are `reports`.
+    ///
+    /// # Errors
+    /// A plan that can't be walked.
+    pub(crate) fn new(plan: LogicalPlan, asker: Asker, reports: &[Arc<ScanReport>]) -> Result<Self> {
+        Ok(match ResultKey::new(plan, asker, reports)? {
+            Ok(key) => Self::Keyed(Arc::new(key)),
+            Err(reason) => Self::NotCacheable(reason),
+        })
+    }
+
+    /// What `cache` would do now, for EXPLAIN.
+    pub(crate) fn describe(&self, cache: &ResultCache) -> String {
+        match self {
+            Self::Keyed(key) if cache.contains(key) => ResultCacheUse::Hit.name().to_owned(),
+            Self::Keyed(_) => ResultCacheUse::Miss.name().to_owned(),
+            Self::Off => ResultCacheUse::Off.name().to_owned(),
+            Self::NotCacheable(reason) => format!("{} ({reason})", ResultCacheUse::NotCacheable.name()),
+        }
+    }
+}
+
+/// A planned query.
+#[derive(Clone)]
+pub(crate) struct Answer {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) run: Arc<QueryRun>,
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    pub(crate) task: Arc<TaskContext>,
+}
+
+impl Answer {
+    /// Its batches.
+    pub(crate) fn batches(self, decision: Decision) -> BatchStream {
+        match decision {
+            Decision::Keyed(key) => self.find(key),
+            Decision::Off => self.run(ResultCacheUse::Off),
+            Decision::NotCacheable(_) => self.run(ResultCacheUse::NotCacheable),
+        }
+    }
+
+    fn find(self, key: Arc<ResultKey>) -> BatchStream {
+        let cache = Arc::clone(&self.engine.shared.results);
+        match cache.find(&key) {
+            Found::Hit(result) => self.replay(&result),
+            Found::Lead(lead) => {
+                let engine = Arc::clone(&self.engine);
+                record(&engine.cpu, lead, self.run(ResultCacheUse::Miss))
+            }
+            // Waits where its rows are read and not where it is planned, which only so many do at a time.
+            Found::Follow(follow) => stream::once(async move {
+                match follow.ended().await {
+                    Ended::Kept(result) => {
+                        cache.count_shared();
+                        self.replay(&result)
+                    }
+                    Ended::NotKept => self.run(ResultCacheUse::Miss),
+                    Ended::Abandoned => self.find(key),
+                }
+            })
+            .flatten()
+            .boxed(),
+        }
+    }
+
+    fn run(self, used: ResultCacheUse) -> BatchStream {
+        self.run.stats.set_result_cache(used);
+        run_plan(&self.engine.cpu, &self.run, self.plan, self.task)
+    }
+
+    fn replay(self, result: &Arc<StoredResult>) -> BatchStream {
+        self.run.stats.set_result_cache(ResultCacheUse::Hit);
+        let state = (Arc::clone(result), 0, Arc::clone(&self.run.stats));
+        stream::unfold(state, |(result, next, stats)| async move {
+            let batch = result.batches.get(next).cloned()?;
+            QueryStats::add(&stats.rows_produced, batch.num_rows() as u64);
+            Some((Ok(batch), (result, next + 1, stats)))
+        })
+        .boxed()
+    }
+}

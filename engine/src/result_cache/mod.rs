@@ -1,0 +1,203 @@
+//! [`ResultCache`]: the answers of queries, for whoever asks the same again of the same files.
+//!
+//! ```text
+//! plan, files listed ── key ── ResultCache::find ─┬─ Hit      the batches that are kept
+//!                                                 ├─ Follow   waits for the query that is making them
+//!                                                 └─ Lead     runs; its batches are recorded on their way to the client
+//! ```
+//! A key names exact versions of everything it was made from ([`key`]), so nothing here goes stale: what was replaced is not
+//! found again, and goes when room is needed. Only whole answers are kept: one that failed, was cancelled, or was left by its
+//! client before the end is not.
+
+mod answer;
+mod compact;
+mod flight;
+mod key;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::RecordBatch;
+use parking_lot::Mutex;
+
+pub(crate) use answer::{Answer, Decision};
+use flight::{Ended, Follow, Lead, record};
+pub(crate) use key::Asker;
+use key::{Reason, ResultKey};
+
+use crate::cache::{CacheUsage, NamedCache};
+use crate::execute::{GlobalMemory, KeptMemory};
+
+/// The part of the cache that one answer may take: a few large ones would drive out the many small ones of a dashboard.
+const RESULT_SHARE: u64 = 10;
+
+/// A whole answer, before its columns are named as the client was told.
+#[derive(Debug)]
+pub(crate) struct StoredResult {
+    pub(crate) batches: Vec<RecordBatch>,
+    bytes: u64,
+    /// Taken for as long as anyone reads it.
+    _memory: KeptMemory,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct ResultCache {
+    limit_bytes: u64,
+    memory: Arc<GlobalMemory>,
+    inner: Mutex<Inner>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    entries: HashMap<Arc<ResultKey>, Entry>,
+    /// The keys by their last use, oldest first.
+    order: BTreeMap<u64, Arc<ResultKey>>,
+    uses: u64,
+    bytes: u64,
+    flights: HashMap<Arc<ResultKey>, Follow>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    result: Arc<StoredResult>,
+    bytes: u64,
+    used: u64,
+}
+
+/// What a query does for its answer.
+pub(crate) enum Found {
+    /// Here it is.
+    Hit(Arc<StoredResult>),
+    /// Another query is making it.
+    Follow(Follow),
+    /// Make it.
+    Lead(Lead),
+}
+
+impl ResultCache {
+    /// A cache of at most `limit_bytes`, taken from `memory`. With none it is off.
+    pub(crate) fn new(limit_bytes: u64, memory: &Arc<GlobalMemory>) -> Arc<Self> {
+        let cache = Arc::new(Self {
+            limit_bytes,
+            memory: Arc::clone(memory),
+            inner: Mutex::default(),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        });
+        let reclaimed = Arc::downgrade(&cache);
+        memory.reclaim_with(move || {
+            if let Some(cache) = reclaimed.upgrade() {
+                cache.clear();
+            }
+        });
+        cache
+    }
+
+    /// Whether the server has one.
+    pub(crate) fn is_on(&self) -> bool {
+        self.limit_bytes > 0
+    }
+
+    /// Whether the answer to `key` is kept. Counts as no use.
+    pub(crate) fn contains(&self, key: &ResultKey) -> bool {
+        self.inner.lock().entries.contains_key(key)
+    }
+
+    /// What to do for the answer to `key`.
+    pub(crate) fn find(self: &Arc<Self>, key: &Arc<ResultKey>) -> Found {
+        let mut inner = self.inner.lock();
+        inner.uses += 1;
+        let now = inner.uses;
+        let Inner { entries, order, flights, .. } = &mut *inner;
+        if let Some(entry) = entries.get_mut(key) {
+            if let Some(own) = order.remove(&entry.used) {
+                order.insert(now, own);
+            }
+            entry.used = now;
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Found::Hit(Arc::clone(&entry.result));
+        }
+        if let Some(flight) = flights.get(key) {
+            return Found::Follow(flight.clone());
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        let (lead, flight) = Lead::new(Arc::clone(self), Arc::clone(key));
+        flights.insert(Arc::clone(key), flight);
+        Found::Lead(lead)
+    }
+
+    /// An answer that another query made in the meantime helped, too.
+    pub(crate) fn count_shared(&self) {
+        self.hits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Most bytes of one answer.
+    fn result_limit_bytes(&self) -> u64 {
+        self.limit_bytes / RESULT_SHARE
+    }
+
+    /// The flight of `key` is over.
+    fn land(&self, key: &ResultKey) {
+        self.inner.lock().flights.remove(key);
+    }
+
+    fn store(&self, key: &Arc<ResultKey>, result: &Arc<StoredResult>) {
+        let bytes = result.bytes + key.bytes() as u64;
+        if bytes > self.result_limit_bytes() {
+            return;
+        }
+        // Dropped after the lock: whoever waits for it shall not wait for destructors.
+        let mut dropped = Vec::new();
+        let mut inner = self.inner.lock();
+        inner.uses += 1;
+        let used = inner.uses;
+        let Inner { entries, order, bytes: held, .. } = &mut *inner;
+        if let Some(old) = entries.remove(key) {
+            order.remove(&old.used);
+            *held -= old.bytes;
+            dropped.push(old);
+        }
+        while *held + bytes > self.limit_bytes
+            && let Some((_, oldest)) = order.pop_first()
+        {
+            if let Some(entry) = entries.remove(&oldest) {
+                *held -= entry.bytes;
+                dropped.push(entry);
+            }
+        }
+        *held += bytes;
+        order.insert(used, Arc::clone(key));
+        entries.insert(Arc::clone(key), Entry { result: Arc::clone(result), bytes, used });
+        drop(inner);
+    }
+}
+
+impl NamedCache for ResultCache {
+    fn name(&self) -> &'static str {
+        "results"
+    }
+
+    fn usage(&self) -> CacheUsage {
+        let inner = self.inner.lock();
+        CacheUsage {
+            entries: inner.entries.len() as u64,
+            bytes: inner.bytes,
+            limit_bytes: self.limit_bytes,
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+        }
+    }
+
+    fn clear(&self) {
+        let mut inner = self.inner.lock();
+        let dropped = std::mem::take(&mut inner.entries);
+        inner.order.clear();
+        inner.bytes = 0;
+        drop(inner);
+        drop(dropped);
+    }
+}
