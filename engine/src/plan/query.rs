@@ -253,9 +253,11 @@ pub(crate) async fn file_table(
     path: &str,
     hidden: HiddenColumns,
 ) -> Result<Arc<dyn TableProvider>> {
-    let found = crate::crawl::path_table(&context.shared.scan.stores, path, &context.session.user).await?;
+    let found =
+        crate::crawl::path_table(&context.shared.scan.stores, &context.snapshot, path, &context.session.user).await?;
     let scan = Arc::clone(&context.shared.scan);
     let provider = CatalogTable::new(
+        Arc::clone(&context.snapshot),
         Arc::new(found.table),
         Partitions::Catalog(Arc::new(found.partitions)),
         scan,

@@ -25,7 +25,8 @@ use datafusion::physical_plan::union::UnionExec;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use limnos_catalog::partition::hive_path;
 use limnos_catalog::{
-    FileFacts, FileFormat, FileVersion, PartitionStorage, StorageDescriptor, Table, TableDefinition, TableKind,
+    FileFacts, FileFormat, FileVersion, PartitionList, PartitionStorage, Snapshot, StorageDescriptor, Table,
+    TableDefinition, TableKind,
 };
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -37,7 +38,7 @@ use super::files_version::{FilesVersion, may_look_the_same};
 use super::format::text_source;
 use super::hidden::{HiddenColumns, HiddenKind};
 use super::known_rows::{KnownFile, KnownRows};
-use super::listing::{File, Folder, list_each, list_folders, list_location};
+use super::listing::{File, Folder, is_visible, list_each, list_folders, list_location};
 use super::parquet::{
     CaseInsensitiveAdapterFactory, FOOTER_CONCURRENCY, FileKey, Footer, Footers, FootersAhead, NamedFileSource,
     ReaderFactory, SmallFiles,
@@ -73,6 +74,8 @@ pub struct ScanContext {
 #[derive(Debug, Clone)]
 pub struct CatalogTable {
     pub(super) table: Arc<Table>,
+    /// Says which of the listed files are the table's.
+    snapshot: Arc<Snapshot>,
     pub(super) storage: StorageDescriptor,
     pub(crate) partitions: Partitions,
     pub(crate) context: Arc<ScanContext>,
@@ -88,11 +91,12 @@ pub struct CatalogTable {
 }
 
 impl CatalogTable {
-    /// A provider for `table`, which must not be a view.
+    /// A provider for `table` of `snapshot`, which must not be a view.
     ///
     /// # Errors
     /// A table that is a view.
     pub fn new(
+        snapshot: Arc<Snapshot>,
         table: Arc<Table>,
         partitions: Partitions,
         context: Arc<ScanContext>,
@@ -108,6 +112,7 @@ impl CatalogTable {
         let schema = Arc::new(Schema::new(fields));
         Ok(Self {
             table,
+            snapshot,
             storage,
             partitions,
             context,
@@ -161,15 +166,29 @@ impl CatalogTable {
         if let Some(files) = &self.files {
             return Ok(files.clone());
         }
+        let mut files = self.list_all(store, location, kept, *is_projected, &index.list).await?;
+        files.retain(|file| is_visible(&self.snapshot, &location.store_url, &file.meta));
+        Ok(files)
+    }
+
+    /// All files that are there, half-written ones among them.
+    async fn list_all(
+        &self,
+        store: &dyn ObjectStore,
+        location: &Location,
+        kept: &[usize],
+        is_projected: bool,
+        list: &PartitionList,
+    ) -> Result<Vec<File>> {
         if self.keys.is_empty() {
             return list_location(store, location).await;
         }
         let mut folders = Vec::with_capacity(kept.len());
         for &partition in kept {
-            let path = match &index.list.locations[partition] {
+            let path = match &list.locations[partition] {
                 Some(own) => self.own_path(location, own)?,
                 None => {
-                    let values = self.keys.iter().zip(&index.list.values);
+                    let values = self.keys.iter().zip(&list.values);
                     let relative =
                         hive_path(values.map(|(key, values)| (key.name().as_str(), values[partition].as_deref())));
                     join(&location.path, &relative)?
@@ -178,7 +197,7 @@ impl CatalogTable {
             folders.push(Folder { path, partition: Some(partition) });
         }
         // Projected folders may not be there; what lies between them may be anything.
-        if *is_projected {
+        if is_projected {
             list_each(store, location, folders).await
         } else {
             list_folders(store, location, folders).await
