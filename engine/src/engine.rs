@@ -193,6 +193,7 @@ impl Engine {
         caches.add(Arc::clone(&footers) as _);
         caches.add(Arc::clone(&partition_indexes) as _);
         caches.add(Arc::clone(&known) as _);
+        stores.caches().for_each(|cache| caches.add(cache));
         let shared = Shared {
             catalog,
             started_at_us: clock.now().timestamp_micros(),
@@ -236,6 +237,11 @@ impl Engine {
     /// What is kept between queries.
     pub fn caches(&self) -> &Arc<Caches> {
         &self.shared.caches
+    }
+
+    /// Writes what is still to be written to caches on disk. To be called when no query runs any more.
+    pub async fn close(&self) {
+        self.shared.scan.stores.close().await;
     }
 
     /// The tables of schema `system`, for those who fill them.

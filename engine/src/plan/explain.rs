@@ -48,8 +48,9 @@ pub(crate) fn explain(
         lines.push(String::new());
         lines.push(format!("Rows: {}", measured.rows));
         lines.push(format!(
-            "Bytes read: {}, requests: {}",
+            "Bytes read: {}, from cache: {}, requests: {}",
             stats.bytes_scanned.load(Ordering::Relaxed),
+            stats.bytes_cached.load(Ordering::Relaxed),
             stats.requests.load(Ordering::Relaxed)
         ));
         lines.push(format!("Peak memory: {} bytes", stats.peak_memory_bytes.load(Ordering::Relaxed)));
