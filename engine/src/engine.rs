@@ -203,6 +203,7 @@ impl Engine {
         let memory = GlobalMemory::new(to_usize(config.memory_limit_bytes));
         let results = ResultCache::new(config.result_cache_bytes.min(config.memory_limit_bytes), &memory);
         caches.add(Arc::clone(&results) as _);
+        stores.caches().for_each(|cache| caches.add(cache));
         let shared = Shared {
             catalog,
             started_at_us: clock.now().timestamp_micros(),
@@ -247,6 +248,11 @@ impl Engine {
     /// What is kept between queries.
     pub fn caches(&self) -> &Arc<Caches> {
         &self.shared.caches
+    }
+
+    /// Writes what is still to be written to caches on disk. To be called when no query runs any more.
+    pub async fn close(&self) {
+        self.shared.scan.stores.close().await;
     }
 
     /// The tables of schema `system`, for those who fill them.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use limnos_catalog::{Catalog, Location};
 use limnos_engine::clock::{Clock, SystemClock};
-use limnos_engine::scan::store::StoreOptions;
+use limnos_engine::scan::store::{BlockCacheOptions, StoreOptions};
 use limnos_engine::{Engine, EngineConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -35,6 +35,9 @@ pub const DEFAULT_USER: &str = "limnos";
 
 /// The spill folder in the data directory. The engine empties it at start.
 const SPILL_FOLDER: &str = "spill";
+
+/// The folder of the block cache in the data directory.
+const BLOCKS_FOLDER: &str = "blocks";
 
 /// How long connections may take to close once no query runs.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
@@ -165,7 +168,15 @@ impl ServeOptions {
 /// The engine's part of a configuration.
 pub fn engine_config(config: &Config) -> EngineConfig {
     EngineConfig {
-        stores: StoreOptions { roots: config.roots.iter().map(|root| absolute(root)).collect(), s3: config.s3.clone() },
+        stores: StoreOptions {
+            roots: config.roots.iter().map(|root| absolute(root)).collect(),
+            s3: config.s3.clone(),
+            block_cache: Some(BlockCacheOptions {
+                folder: config.data_dir.join(BLOCKS_FOLDER),
+                disk_bytes: config.block_cache.map(|size| size.0),
+                memory_bytes: config.block_cache_memory.0,
+            }),
+        },
         memory_limit_bytes: config.memory_limit.0,
         spill_dir: config.data_dir.join(SPILL_FOLDER),
         spill_limit_bytes: config.spill_limit.0,
@@ -358,6 +369,7 @@ impl RunningServer {
                 task.abort();
             }
         }
+        self.service.close().await;
         drop(self.lake);
     }
 }

@@ -9,6 +9,8 @@ pub struct QueryStats {
     pub requests: AtomicU64,
     /// Bytes that came from them.
     pub bytes_scanned: AtomicU64,
+    /// Those of them that came from the block cache.
+    pub bytes_cached: AtomicU64,
     /// Rows of the answer so far.
     pub rows_produced: AtomicU64,
     /// Bytes reserved now.

@@ -53,8 +53,9 @@ pub(crate) fn explain(
         let stats = &run.stats;
         lines.push(format!("Rows: {}", measured.rows));
         lines.push(format!(
-            "Bytes read: {}, requests: {}",
+            "Bytes read: {}, from cache: {}, requests: {}",
             stats.bytes_scanned.load(Ordering::Relaxed),
+            stats.bytes_cached.load(Ordering::Relaxed),
             stats.requests.load(Ordering::Relaxed)
         ));
         lines.push(format!("Peak memory: {} bytes", stats.peak_memory_bytes.load(Ordering::Relaxed)));

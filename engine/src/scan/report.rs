@@ -42,6 +42,10 @@ impl ScanReport {
     pub fn lines(&self) -> Vec<String> {
         let requests = self.counters.requests.load(Ordering::Relaxed);
         let bytes = self.counters.bytes.load(Ordering::Relaxed);
+        let cached = match self.counters.cached_bytes.load(Ordering::Relaxed) {
+            0 => String::new(),
+            cached => format!(", from cache: {cached}"),
+        };
         let mut lines = vec![format!("Scan of {}", self.table)];
         if self.partitions_total > 0 {
             let projected = if self.partitions_are_projected { " (projected)" } else { "" };
@@ -54,7 +58,7 @@ impl ScanReport {
         if self.files_unread > 0 {
             lines.push(format!("  Footers not read when planning: {}", self.files_unread));
         }
-        lines.push(format!("  Requests: {requests}, bytes read: {bytes}"));
+        lines.push(format!("  Requests: {requests}, bytes read: {bytes}{cached}"));
         lines
     }
 }

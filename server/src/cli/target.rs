@@ -10,7 +10,7 @@ use limnos_engine::clock::SystemClock;
 use limnos_engine::{Engine, Session};
 
 use super::Failure;
-use crate::config::{Config, Layer, Sources, process_environment};
+use crate::config::{ByteSize, Config, Layer, Sources, process_environment};
 use crate::query::QueryService;
 use crate::serve::{self, DEFAULT_USER, OpenLake};
 
@@ -54,6 +54,8 @@ impl Local {
         let on_lake = layer.data_dir.is_some() || layer.catalog.is_some();
         let is_temporary = layer.data_dir.is_none();
         let here = env::current_dir().context("could not find out the current directory")?;
+        // One query has nothing to come back to.
+        layer.block_cache_bytes = Some(ByteSize(0));
         let mut roots = layer.root.take().unwrap_or_default();
         roots.extend(more_roots.iter().cloned());
         let anywhere = !on_lake && roots.is_empty();

@@ -59,6 +59,15 @@ pub struct Layer {
     #[arg(long, value_name = "SIZE")]
     pub result_cache_bytes: Option<ByteSize>,
 
+    /// Most bytes of remote objects kept on disk in the data directory; 0 keeps none
+    /// [default: a tenth of the free disk, 8GiB at most]
+    #[arg(long, value_name = "SIZE")]
+    pub block_cache_bytes: Option<ByteSize>,
+
+    /// Most bytes of remote objects kept in memory [default: 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub block_cache_memory_bytes: Option<ByteSize>,
+
     /// What PostgreSQL clients call the database [default: lake]
     #[arg(long, value_name = "NAME")]
     pub catalog_name: Option<String>,
@@ -180,6 +189,8 @@ impl Layer {
             footer_cache_bytes,
             partition_cache_bytes,
             result_cache_bytes,
+            block_cache_bytes,
+            block_cache_memory_bytes,
             catalog_name,
             max_connections,
             statement_timeout,
@@ -203,6 +214,8 @@ impl Layer {
             footer_cache_bytes: footer_cache_bytes.or(under.footer_cache_bytes),
             partition_cache_bytes: partition_cache_bytes.or(under.partition_cache_bytes),
             result_cache_bytes: result_cache_bytes.or(under.result_cache_bytes),
+            block_cache_bytes: block_cache_bytes.or(under.block_cache_bytes),
+            block_cache_memory_bytes: block_cache_memory_bytes.or(under.block_cache_memory_bytes),
             catalog_name: catalog_name.or(under.catalog_name),
             max_connections: max_connections.or(under.max_connections),
             statement_timeout: statement_timeout.or(under.statement_timeout),

@@ -31,6 +31,12 @@ const FOOTER_CACHE_MAX: u64 = 1 << 30;
 /// Bytes of typed partition values, unless said otherwise: some millions of partitions.
 const PARTITION_CACHE: ByteSize = ByteSize(256 << 20);
 
+/// Bytes of remote objects kept in memory, unless said otherwise: few, for the operating system keeps files in memory too.
+const BLOCK_CACHE_MEMORY: ByteSize = ByteSize(64 << 20);
+
+/// Least disk for the block cache: some regions of it.
+const BLOCK_CACHE_MIN: ByteSize = ByteSize(64 << 20);
+
 /// Least memory that a server can answer anything with.
 const MEMORY_LIMIT_MIN: u64 = 64 << 20;
 
@@ -65,6 +71,10 @@ pub struct Config {
     pub partition_cache: ByteSize,
     /// Most bytes of results that are kept.
     pub result_cache: ByteSize,
+    /// Most bytes of remote objects kept on disk; `None` follows from what is free.
+    pub block_cache: Option<ByteSize>,
+    /// Most bytes of them kept in memory.
+    pub block_cache_memory: ByteSize,
     /// The PostgreSQL database's name.
     pub catalog_name: String,
     /// Most PostgreSQL connections.
@@ -206,6 +216,8 @@ impl Config {
             footer_cache: layer.footer_cache_bytes.unwrap_or(footer_cache),
             partition_cache: layer.partition_cache_bytes.unwrap_or(PARTITION_CACHE),
             result_cache: layer.result_cache_bytes.unwrap_or(ByteSize(memory_limit.0 / RESULT_CACHE_SHARE)),
+            block_cache: layer.block_cache_bytes,
+            block_cache_memory: layer.block_cache_memory_bytes.unwrap_or(BLOCK_CACHE_MEMORY),
             catalog_name: layer.catalog_name.unwrap_or_else(|| "lake".to_owned()),
             max_connections: layer.max_connections.unwrap_or(500),
             statement_timeout: layer.statement_timeout.map(|span| span.0).filter(|timeout| !timeout.is_zero()),
@@ -277,6 +289,10 @@ impl Config {
                 self.result_cache, self.memory_limit
             ))
             .with_hint("Leave it out to use 5 % of the memory limit."));
+        }
+        if self.block_cache.is_some_and(|size| size.0 > 0 && size.0 < BLOCK_CACHE_MIN.0) {
+            return Err(ConfigError::new("block_cache_bytes is too small")
+                .with_hint(format!("Give it {BLOCK_CACHE_MIN} at least, or 0 to read objects without a cache.")));
         }
         if !(1..=1024).contains(&self.threads) {
             return Err(ConfigError::new(format!("threads must be between 1 and 1024, not {}", self.threads)));

@@ -98,6 +98,11 @@ impl Drop for QueryResult {
 }
 
 impl QueryService {
+    /// Lets the engine write what it has still to write, when no query runs any more.
+    pub async fn close(&self) {
+        self.engine.close().await;
+    }
+
     /// A service over `engine`. To be called inside a tokio runtime, which carries its watchdog.
     pub fn new(engine: Arc<Engine>) -> Arc<Self> {
         let history = Arc::new(History::new(Arc::clone(engine.clock())));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,6 +35,10 @@ pub struct StoreCounters {
     pub requests: AtomicU64,
     /// Bytes of the bodies that arrived.
     pub bytes: AtomicU64,
+    /// Those of them that came from the block cache.
+    pub cached_bytes: AtomicU64,
+    /// Bytes handed to the block cache.
+    kept_bytes: AtomicU64,
 }
 
 /// Counts into the scan's counters and the query's.
@@ -53,6 +57,43 @@ impl Meter {
     fn bytes(&self, count: usize) {
         self.scan.bytes.fetch_add(count as u64, Ordering::Relaxed);
         self.query.bytes_scanned.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+/// What one read tells from below: a store that makes requests of its own, or none, takes over counting them. It travels in
+/// the read's options; a read that nobody meters has one that counts for nobody.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ReadMeter {
+    meter: Option<Meter>,
+    is_taken: Arc<AtomicBool>,
+}
+
+impl ReadMeter {
+    /// From now on requests are told here.
+    pub(super) fn take_over(&self) {
+        self.is_taken.store(true, Ordering::Relaxed);
+    }
+
+    /// A request is made.
+    pub(super) fn request(&self) {
+        if let Some(meter) = &self.meter {
+            meter.requests(1);
+        }
+    }
+
+    /// Bytes came from the block cache. They count as read too.
+    pub(super) fn cached(&self, count: u64) {
+        if let Some(meter) = &self.meter {
+            meter.scan.cached_bytes.fetch_add(count, Ordering::Relaxed);
+            meter.query.bytes_cached.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a cache of `limit` bytes may keep `count` more of this scan. One scan may fill half of it: what is larger
+    /// than the cache would push out all else, and itself, and be of no use to anyone.
+    pub(super) fn may_keep(&self, count: u64, limit: u64) -> bool {
+        let Some(meter) = &self.meter else { return true };
+        meter.scan.kept_bytes.fetch_add(count, Ordering::Relaxed) + count <= limit / 2
     }
 }
 
@@ -88,10 +129,15 @@ impl ObjectStore for MeteredStore {
         self.inner.put_multipart_opts(location, opts).await
     }
 
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.meter.requests(1);
+    async fn get_opts(&self, location: &Path, mut options: GetOptions) -> Result<GetResult> {
+        let read = ReadMeter { meter: Some(self.meter.clone()), is_taken: Arc::default() };
+        options.extensions.insert(read.clone());
         let head = options.head;
-        let result = self.inner.get_opts(location, options).await?;
+        let result = self.inner.get_opts(location, options).await;
+        if !read.is_taken.load(Ordering::Relaxed) {
+            self.meter.requests(1);
+        }
+        let result = result?;
         if head {
             return Ok(result);
         }

@@ -5,6 +5,7 @@
 //! A location is taken as it is spelled: `%3A` in a folder's name is those three characters, as Hive writes them, and
 //! not a URL escape.
 
+mod blocks;
 mod local;
 mod metered;
 mod registry;
@@ -21,11 +22,14 @@ use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use parking_lot::Mutex;
 
+pub use blocks::BlockCacheOptions;
 pub(crate) use metered::range_of_version;
 pub use metered::{MeteredStore, StoreCounters};
 pub use registry::QueryStores;
 
+use crate::cache::NamedCache;
 use crate::{Error, ErrorCode, Result};
+use blocks::{BlockCache, CachedStore};
 use local::RootedLocal;
 use root::Root;
 
@@ -37,13 +41,15 @@ pub struct StoreOptions {
     /// `endpoint`, `region`, `access_key_id`, `secret_access_key`, `session_token`, `allow_http`,
     /// `virtual_hosted_style_request`, `skip_signature`: as `AWS_*` without the prefix; these win over the environment.
     pub s3: BTreeMap<String, String>,
+    /// Where remote objects are kept on local disk; `None` is nowhere.
+    pub block_cache: Option<BlockCacheOptions>,
 }
 
 impl std::fmt::Debug for StoreOptions {
     /// Shows the names of the S3 options only: their values hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let s3: Vec<&String> = self.s3.keys().collect();
-        f.debug_struct("StoreOptions").field("roots", &self.roots).field("s3", &s3).finish()
+        f.debug_struct("StoreOptions").field("roots", &self.roots).field("s3", &s3).finish_non_exhaustive()
     }
 }
 
@@ -84,6 +90,7 @@ pub struct Stores {
     local: Arc<dyn ObjectStore>,
     s3: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
     s3_options: Vec<(AmazonS3ConfigKey, String)>,
+    blocks: Option<Arc<BlockCache>>,
     /// The runtime that does network I/O; the one `new` was called on.
     io: Option<tokio::runtime::Handle>,
 }
@@ -104,13 +111,26 @@ impl Stores {
             s3_options.push((key, value.clone()));
         }
         let local_roots = roots.iter().filter_map(Root::local_folder).map(PathBuf::from).collect();
-        Ok(Self {
-            local: Arc::new(RootedLocal::new(local_roots)),
-            roots,
-            s3: Mutex::default(),
-            s3_options,
-            io: tokio::runtime::Handle::try_current().ok(),
-        })
+        let io = tokio::runtime::Handle::try_current().ok();
+        // With local roots alone there is nothing to keep.
+        let has_remote = roots.iter().any(|root| root.local_folder().is_none());
+        let blocks = match (&options.block_cache, &io) {
+            (Some(options), Some(io)) if has_remote => BlockCache::open(options, io),
+            _ => None,
+        };
+        Ok(Self { local: Arc::new(RootedLocal::new(local_roots)), roots, s3: Mutex::default(), s3_options, blocks, io })
+    }
+
+    /// The caches to be seen and dropped.
+    pub(crate) fn caches(&self) -> impl Iterator<Item = Arc<dyn NamedCache>> {
+        self.blocks.iter().map(|blocks| Arc::clone(blocks) as Arc<dyn NamedCache>)
+    }
+
+    /// Writes what the caches have still to write, and closes them.
+    pub(crate) async fn close(&self) {
+        if let Some(blocks) = &self.blocks {
+            blocks.close().await;
+        }
     }
 
     /// The roots as URLs, for messages.
@@ -193,10 +213,15 @@ impl Stores {
         if let Some(io) = &self.io {
             builder = builder.with_http_connector(SpawnedReqwestConnector::new(io.clone()));
         }
-        let store: Arc<dyn ObjectStore> = Arc::new(builder.build().map_err(|error| {
+        let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint).unwrap_or_default();
+        let mut store: Arc<dyn ObjectStore> = Arc::new(builder.build().map_err(|error| {
             Error::new(ErrorCode::IoError, format!("bucket \"{bucket}\" cannot be opened"))
                 .with_detail(error.to_string())
         })?);
+        if let Some(blocks) = &self.blocks {
+            let identity = format!("{endpoint}\0s3://{bucket}");
+            store = Arc::new(CachedStore::new(store, Arc::clone(blocks), identity));
+        }
         stores.insert(bucket.to_owned(), Arc::clone(&store));
         Ok(store)
     }
@@ -275,6 +300,7 @@ mod tests {
         Stores::new(&StoreOptions {
             roots: roots.iter().map(|&root| root.to_owned()).collect(),
             s3: BTreeMap::from([("access_key_id".into(), "k".into()), ("secret_access_key".into(), "s".into())]),
+            ..StoreOptions::default()
         })
         .unwrap()
     }
