@@ -6,6 +6,7 @@ pub mod format;
 mod known_rows;
 pub mod listing;
 pub mod parquet;
+pub mod rejects;
 pub mod report;
 pub mod schema;
 pub mod store;
