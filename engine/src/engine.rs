@@ -39,6 +39,7 @@ use crate::prune::{PartitionIndex, PartitionIndexes, Partitions};
 use crate::result_cache::{Answer, Asker, Decision, ResultCache};
 use crate::scan::facts::KnownFiles;
 use crate::scan::parquet::Footers;
+use crate::scan::rejects::{RejectLog, RejectTable};
 use crate::scan::schema::catalog_field_type;
 use crate::scan::store::{StoreOptions, Stores};
 use crate::scan::survey::OpenTable;
@@ -152,6 +153,8 @@ pub struct Outcome {
     pub notices: Vec<Notice>,
     /// Counts while it runs and after.
     pub stats: Arc<QueryStats>,
+    /// Has notices for the end ([`QueryRun::closing_notices`]), where it is a query.
+    pub run: Option<Arc<QueryRun>>,
 }
 
 /// What an engine uses and holds, for metrics.
@@ -204,11 +207,12 @@ impl Engine {
         let results = ResultCache::new(config.result_cache_bytes.min(config.memory_limit_bytes), &memory);
         caches.add(Arc::clone(&results) as _);
         stores.caches().for_each(|cache| caches.add(cache));
+        let rejects = RejectLog::new(Arc::clone(&catalog))?;
         let shared = Shared {
             catalog,
             started_at_us: clock.now().timestamp_micros(),
             clock,
-            scan: Arc::new(ScanContext { stores, footers, known }),
+            scan: Arc::new(ScanContext { stores, footers, known, rejects: Arc::clone(&rejects) }),
             memory,
             session_config: session_config(config.threads),
             template: template()?,
@@ -225,8 +229,9 @@ impl Engine {
         }
         let (catalog, crawls) = (Arc::clone(&shared.catalog), Arc::clone(&shared.crawls));
         shared.system.register(Arc::new(CrawlChanges { catalog: Arc::clone(&catalog) }));
-        shared.system.register(Arc::new(CrawlHistory { catalog, crawls }));
         shared.system.register(Arc::new(CacheTable(Arc::clone(&shared.caches))));
+        shared.system.register(Arc::new(CrawlHistory { catalog: Arc::clone(&catalog), crawls }));
+        shared.system.register(Arc::new(RejectTable { catalog, log: rejects }));
         Ok(Arc::new(Self { shared: Arc::new(shared), cpu: CpuRuntime::new(config.threads)? }))
     }
 
@@ -344,7 +349,8 @@ impl Engine {
                 } else {
                     CommandTag::Plain("EXPLAIN".to_owned())
                 };
-                Ok(Outcome { schema: Some(started.0), stream: started.1, tag, notices: run.notices(), stats })
+                let notices = run.notices();
+                Ok(Outcome { schema: Some(started.0), stream: started.1, tag, notices, stats, run: Some(run) })
             }
             _ => self.execute_command(session, prepared, context).await,
         }
@@ -371,7 +377,8 @@ impl Engine {
         if let Some(tag) = answered {
             let stream = futures::stream::empty().boxed();
             let tag = CommandTag::Plain(tag.to_owned());
-            return Ok(Outcome { schema: None, stream, tag, notices: Vec::new(), stats: context.stats });
+            let (notices, stats) = (Vec::new(), context.stats);
+            return Ok(Outcome { schema: None, stream, tag, notices, stats, run: None });
         }
         let (engine, statement, own) = (Arc::clone(self), Arc::clone(&prepared.statement), session.clone());
         let (cancel, stats) = (context.cancel.clone(), Arc::clone(&context.stats));
@@ -401,7 +408,7 @@ impl Engine {
             Some(batch) => single_batch(batch),
             None => futures::stream::empty().boxed(),
         };
-        Ok(Outcome { schema, stream, tag: answer.tag, notices: answer.notices, stats })
+        Ok(Outcome { schema, stream, tag: answer.tag, notices: answer.notices, stats, run: None })
     }
 
     fn plan_context(&self, session: &Session, run: Arc<QueryRun>) -> PlanContext {

@@ -20,6 +20,12 @@ pub trait Sink: Send {
     /// Rows of it.
     async fn batch(&mut self, batch: RecordBatch) -> Result<()>;
 
+    /// What is told behind the rows, before [`Self::end`]. Who has told all that can be told by then lets it go: it is in
+    /// `system.queries`, too.
+    async fn closing(&mut self, _notices: &[Notice]) -> Result<()> {
+        Ok(())
+    }
+
     /// It has ended well; `rows` were answered.
     async fn end(&mut self, tag: &CommandTag, rows: u64) -> Result<()>;
 }
@@ -82,7 +88,9 @@ async fn run_one(
         sink.batch(batch).await?;
     }
     let tag = result.tag.clone();
+    let notices = result.closing_notices();
     result.finish(rows);
+    sink.closing(&notices).await?;
     sink.end(&tag, rows).await
 }
 
@@ -101,6 +109,11 @@ impl Sink for Discard {
     }
 
     async fn batch(&mut self, _batch: RecordBatch) -> Result<()> {
+        Ok(())
+    }
+
+    async fn closing(&mut self, notices: &[Notice]) -> Result<()> {
+        self.notices.extend_from_slice(notices);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ mod partition_lists;
 #[cfg(test)]
 pub(crate) mod places;
 mod published;
+mod rejects;
 mod runs;
 #[cfg(test)]
 mod server_tests;

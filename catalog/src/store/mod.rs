@@ -19,6 +19,7 @@ pub(crate) mod object;
 pub(crate) mod partition_key;
 pub mod postgres;
 pub(crate) mod read;
+pub(crate) mod rejects;
 pub(crate) mod run;
 mod schema;
 pub(crate) mod sniffed;

@@ -11,6 +11,7 @@
 //! writes          writes of files that go on, or were given up and not yet cleaned up
 //! removed_files   files that tables have no more: seen by older snapshots, then deleted
 //! bookmarks       bookmark_files   what jobs have processed
+//! rejects         lines of text files that are no rows of their tables
 //! ```
 //! Partitions are kept in versions: a row is in the catalog versions `added_version <= v < dropped_version`, so that a
 //! statement which began before a commit still finds the partitions it planned with. They outlive their table for the same
@@ -147,6 +148,22 @@ pub(super) const MIGRATIONS: &[&str] = &[
         version TEXT NOT NULL,
         PRIMARY KEY (bookmark, location)
     ) STRICT, WITHOUT ROWID;
+    -- Of which table, and which version of it; of which file, and which version of that (as in files); where in it.
+    CREATE TABLE rejects (
+        table_id INTEGER NOT NULL,
+        location TEXT NOT NULL,
+        version TEXT NOT NULL,
+        byte_offset INTEGER NOT NULL,
+        table_version INTEGER NOT NULL,
+        line INTEGER,
+        column_name TEXT,
+        sqlstate TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        raw TEXT NOT NULL,
+        seen_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (table_id, location, version, byte_offset)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX rejects_by_time ON rejects (seen_at_ms);
     ",
 ];
 

@@ -108,6 +108,11 @@ impl<'a> Transaction<'a> {
             "DELETE FROM table_versions WHERE table_id = ?1 AND version <= ?2",
             &[Value::Int(table.id), Value::Int(table.version - TABLE_VERSIONS_MAX)],
         )?;
+        // What one definition rejects is a row of another.
+        self.connection.execute(
+            "DELETE FROM rejects WHERE table_id = ?1 AND table_version <> ?2",
+            &[Value::Int(table.id), Value::Int(table.version)],
+        )?;
         Ok(())
     }
 
@@ -172,6 +177,7 @@ impl<'a> Transaction<'a> {
         self.connection.execute("DELETE FROM table_versions", &[])?;
         self.connection.execute("DELETE FROM objects", &[])?;
         self.delete_bookmarks()?;
+        self.connection.execute("DELETE FROM rejects", &[])?;
         self.connection.execute("DELETE FROM databases WHERE id <> 1", &[])?;
         let version = [Value::Int(self.version)];
         self.connection
@@ -182,6 +188,7 @@ impl<'a> Transaction<'a> {
     pub(crate) fn delete_table(&mut self, id: i64) -> Result<()> {
         self.connection.execute("DELETE FROM tables WHERE id = ?1", &[Value::Int(id)])?;
         self.connection.execute("DELETE FROM table_versions WHERE table_id = ?1", &[Value::Int(id)])?;
+        self.connection.execute("DELETE FROM rejects WHERE table_id = ?1", &[Value::Int(id)])?;
         Ok(())
     }
 

@@ -66,6 +66,10 @@ pub(super) async fn analyze(
         analyzed::keep(&opened.table.context.known, table.id, rows, bytes)?;
     }
     let mut notices = vec![Notice::notice(format!("analyzed {read} files of \"{}\", {rows} rows", table.name))];
+    let rejects = context.query.stats.rejects.load(std::sync::atomic::Ordering::Relaxed);
+    if rejects > 0 {
+        notices.push(Notice::warning(format!("{rejects} rows of table \"{}\" were left out as wrong", table.name)));
+    }
     notices.extend(unreadable(&files));
     Ok(CommandAnswer::tag("ANALYZE").with_notices(notices))
 }

@@ -373,8 +373,8 @@ async fn patterns_are_checked_before_they_are_stored() {
             "42P16: table \"default.t\" needs a list of columns",
         ),
         (
-            "(a int) STORED AS JSON WITH SERDEPROPERTIES ('limnos.on_error' = 'null')",
-            "0A000: property \"limnos.on_error\" is for delimited text and patterns only",
+            "(a int) STORED AS PARQUET WITH SERDEPROPERTIES ('limnos.on_error' = 'null')",
+            "0A000: property \"limnos.on_error\" is for text formats only",
         ),
         (
             "(a int) WITH SERDEPROPERTIES ('limnos.on_error' = 'x')",

@@ -91,6 +91,17 @@ impl QueryRun {
         self.notices.lock().clone()
     }
 
+    /// What is to be said once the rows are told: what was left out of them.
+    pub fn closing_notices(&self) -> Vec<Notice> {
+        let mut notices: Vec<Notice> = Vec::new();
+        for notice in self.reports.lock().iter().filter_map(|report| report.notice()) {
+            if notices.len() < NOTICES_MAX && !notices.contains(&notice) {
+                notices.push(notice);
+            }
+        }
+        notices
+    }
+
     /// What the scans pruned and read so far.
     pub fn reports(&self) -> Vec<Arc<ScanReport>> {
         self.reports.lock().clone()

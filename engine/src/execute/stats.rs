@@ -19,6 +19,10 @@ pub struct QueryStats {
     pub peak_memory_bytes: AtomicU64,
     /// Bytes written to spill files.
     pub spilled_bytes: AtomicU64,
+    /// Rows that were read of text files.
+    pub text_rows: AtomicU64,
+    /// Rows of text files that were left out (`limnos.on_error`).
+    pub rejects: AtomicU64,
     /// Partitions of the tables scanned.
     pub partitions_total: AtomicU64,
     /// Those that were not pruned.

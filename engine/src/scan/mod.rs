@@ -8,6 +8,7 @@ pub(crate) mod hidden;
 mod known_rows;
 pub mod listing;
 pub mod parquet;
+pub mod rejects;
 pub mod report;
 pub mod schema;
 pub mod store;

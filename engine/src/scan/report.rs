@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::files_version::FilesVersion;
+use super::rejects::ScanTally;
 use super::store::StoreCounters;
+use crate::Notice;
 
 /// Filled by planning, counted on while the query runs.
 #[derive(Debug, Default)]
@@ -35,6 +37,8 @@ pub struct ScanReport {
     pub(crate) is_unsettled: bool,
     /// Requests and bytes of this scan, planning included.
     pub counters: Arc<StoreCounters>,
+    /// Rows of text files that were read and left out.
+    pub(crate) tally: Option<Arc<ScanTally>>,
 }
 
 impl ScanReport {
@@ -59,7 +63,22 @@ impl ScanReport {
             lines.push(format!("  Footers not read when planning: {}", self.files_unread));
         }
         lines.push(format!("  Requests: {requests}, bytes read: {bytes}{cached}"));
+        if let Some(tally) = &self.tally {
+            let (rows, rejects, ignored) = (tally.rows(), tally.rejects(), tally.ignored());
+            if rows + rejects + ignored > 0 {
+                lines.push(format!("  Rows: {rows}, rejects: {rejects}, ignored: {ignored}"));
+            }
+        }
         lines
+    }
+
+    /// What is to be said at the end about rows that were left out.
+    pub(crate) fn notice(&self) -> Option<Notice> {
+        let tally = self.tally.as_ref().filter(|tally| tally.rejects() > 0)?;
+        let (rejects, all) = (tally.rejects(), tally.rows() + tally.rejects());
+        let kept = if tally.is_kept() { "; see system.rejects" } else { "" };
+        let message = format!("{rejects} of {all} rows of table \"{}\" were left out as wrong{kept}", tally.table());
+        Some(Notice::warning(message))
     }
 }
 

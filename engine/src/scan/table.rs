@@ -35,7 +35,8 @@ use parquet::file::metadata::ParquetMetaData;
 use super::facts::statistics::{Total, distinct_count, file_statistics, key_statistics};
 use super::facts::{KnownFiles, file_version, read_as};
 use super::files_version::{FilesVersion, may_look_the_same};
-use super::format::text_source;
+use super::format::counted_text_source;
+use super::format::on_error::RowPolicy;
 use super::hidden::{HiddenColumns, HiddenKind};
 use super::known_rows::{KnownFile, KnownRows};
 use super::listing::{File, Folder, is_visible, list_each, list_folders, list_location};
@@ -43,6 +44,7 @@ use super::parquet::{
     CaseInsensitiveAdapterFactory, FOOTER_CONCURRENCY, FileKey, Footer, Footers, FootersAhead, NamedFileSource,
     ReaderFactory, SmallFiles,
 };
+use super::rejects::{Quarantine, RejectLog, ScanTally};
 use super::report::{ScanReport, add};
 use super::schema::table_schema;
 use super::store::{LOCAL_STORE_URL, Location, MeteredStore, StoreCounters, Stores};
@@ -68,6 +70,8 @@ pub struct ScanContext {
     pub footers: Arc<Footers>,
     /// What is known of files without opening them.
     pub known: Arc<KnownFiles>,
+    /// Where rejected lines are kept.
+    pub rejects: Arc<RejectLog>,
 }
 
 /// One table in one snapshot, for one query.
@@ -227,7 +231,12 @@ impl CatalogTable {
     fn look_up(&self, store_url: &str, files: Vec<File>) -> Vec<Candidate> {
         let versions: Vec<FileVersion> = files.iter().map(|file| file_version(store_url, &file.meta)).collect();
         let read_as = read_as(&self.table.definition, &self.storage);
-        let facts = self.context.known.get(&versions, read_as.as_deref());
+        // Where a scan may fail for what it has counted, it has to count.
+        let may_fail = RowPolicy::of(&self.table.definition).is_ok_and(|policy| policy.has_maximum());
+        let facts = match may_fail {
+            true => vec![None; files.len()],
+            false => self.context.known.get(&versions, read_as.as_deref()),
+        };
         files.into_iter().zip(facts).map(|(file, facts)| Candidate { file, facts, footer: None }).collect()
     }
 
@@ -325,8 +334,10 @@ impl CatalogTable {
             partitions_kept: if self.keys.is_empty() { 0 } else { partitions.kept.len() as u64 },
             partitions_are_projected: partitions.is_projected,
             counters,
+            tally: self.tally(&location.store_url).map_err(to_datafusion)?,
             ..ScanReport::default()
         };
+        let tally = report.tally.clone();
         let mut files = self.list(store.as_ref(), &location, &partitions).await.map_err(to_datafusion)?;
         report.files_total = files.len() as u64;
         self.hidden.keep_files(state, &mut files, &location, &partitions.index, filters)?;
@@ -377,7 +388,7 @@ impl CatalogTable {
         }
         let groups = balance(partitioned, state.config().target_partitions());
         let ahead = Arc::new(FootersAhead::new(ahead));
-        let source = self.source(state, &store, &store_url, location.is_remote(), small_files, ahead)?;
+        let source = self.source(state, &store, &store_url, location.is_remote(), small_files, ahead, tally)?;
         let config = FileScanConfigBuilder::new(scan_url, source)
             .with_file_groups(groups)
             .with_statistics(total)
@@ -471,6 +482,23 @@ impl CatalogTable {
         Ok(Some(Arc::new(KnownRows::new(self.table.name.to_string(), schema, known, statistics, partitions))))
     }
 
+    /// Counts of a scan of this table; `None` for Parquet, whose files are no text.
+    fn tally(&self, store_url: &str) -> Result<Option<Arc<ScanTally>>> {
+        if self.storage.format == FileFormat::Parquet {
+            return Ok(None);
+        }
+        let policy = RowPolicy::of(&self.table.definition)?;
+        let quarantine = || Quarantine {
+            log: Arc::clone(&self.context.rejects),
+            table_id: self.table.id,
+            table_version: self.table.version,
+            store_url: store_url.to_owned(),
+        };
+        let stats = Arc::clone(&self.run.stats);
+        Ok(Some(ScanTally::new(self.table.name.to_string(), policy, stats, quarantine)))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what a source is made of")]
     fn source(
         &self,
         state: &dyn Session,
@@ -479,12 +507,13 @@ impl CatalogTable {
         is_remote: bool,
         small_files: Arc<SmallFiles>,
         ahead: Arc<FootersAhead>,
+        tally: Option<Arc<ScanTally>>,
     ) -> DataFusionResult<Arc<dyn FileSource>> {
         let constants = self.keys.iter().chain(&self.hidden.fields).cloned().collect::<Vec<_>>();
         let builder = TableSchema::builder(Arc::clone(&self.file_schema)).with_table_partition_cols(constants);
         let table_schema = builder.build();
-        if self.storage.format != FileFormat::Parquet {
-            return text_source(&self.table.definition, table_schema).map_err(to_datafusion);
+        if let Some(tally) = tally {
+            return counted_text_source(&self.table.definition, table_schema, tally).map_err(to_datafusion);
         }
         let options =
             TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };

@@ -151,6 +151,11 @@ impl Sink for FileSink {
         self.drain()
     }
 
+    async fn closing(&mut self, notices: &[Notice]) -> Result<()> {
+        report::notices(notices);
+        Ok(())
+    }
+
     async fn end(&mut self, tag: &CommandTag, rows: u64) -> Result<()> {
         match self.writer.take() {
             Some(mut writer) => writer.finish(&mut self.buffer)?,

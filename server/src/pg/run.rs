@@ -141,6 +141,9 @@ impl Connection {
             CommandTag::Plain(tag) => tag,
         };
         if let Some(result) = running.result {
+            for notice in result.closing_notices() {
+                self.wire.send(&notice_response(&notice));
+            }
             result.finish(running.rows_sent);
         }
         let ended = self.transaction.succeeded(&running.statement.statement);

@@ -20,7 +20,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use limnos_engine::execute::QueryContext;
+use limnos_engine::execute::{QueryContext, QueryRun};
 use limnos_engine::parse::{ParsedStatement, Statement};
 use limnos_engine::{CommandTag, Engine, Error, ErrorCode, Notice, Prepared, Result, Session};
 use parking_lot::RwLock;
@@ -61,6 +61,7 @@ pub struct QueryResult {
     /// To be told before the rows.
     pub notices: Vec<Notice>,
     stream: BoxStream<'static, Result<RecordBatch>>,
+    run: Option<Arc<QueryRun>>,
     execution: Arc<Execution>,
     permits: Arc<Semaphore>,
     deadline: Option<Instant>,
@@ -83,6 +84,11 @@ impl QueryResult {
                 Some(Err(error))
             }
         }
+    }
+
+    /// What is to be told behind the rows.
+    pub fn closing_notices(&self) -> Vec<Notice> {
+        self.run.as_ref().map(|run| run.closing_notices()).unwrap_or_default()
     }
 
     /// Marks the execution finished (SUCCEEDED with `rows` sent). Dropping without this is a cancel.
@@ -186,6 +192,7 @@ impl QueryService {
             tag: outcome.tag,
             notices: outcome.notices,
             stream: outcome.stream,
+            run: outcome.run,
             execution,
             permits: Arc::clone(&self.permits),
             deadline,

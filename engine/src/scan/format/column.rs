@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ListArray, MapArray, StringViewBuilder, StructArray};
+use arrow::array::{ArrayBuilder, ArrayRef, ListArray, MapArray, StringViewBuilder, StructArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType as ArrowType, Field, FieldRef, Fields};
 use limnos_catalog::DataType;
@@ -22,6 +22,15 @@ pub enum ValueError {
     Syntax(SyntaxError),
     /// It isn't of the column's type. The path leads to the value inside the column, outermost name last.
     Value { error: Box<Error>, path: Vec<String>, offset: usize },
+}
+
+/// What becomes of a JSON value that isn't of its column's type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnValue {
+    /// It is an error.
+    Fail,
+    /// It is NULL.
+    Null,
 }
 
 impl From<SyntaxError> for ValueError {
@@ -120,12 +129,39 @@ impl ColumnBuilder {
         }
     }
 
-    /// Reads the next JSON value into the column.
+    /// How many values there are.
+    pub fn value_count(&self) -> usize {
+        match self {
+            Self::Scalar(values) => values.value_count(),
+            Self::Json(values) => values.len(),
+            Self::Array { validity, .. } | Self::Map { validity, .. } | Self::Struct { validity, .. } => validity.len(),
+        }
+    }
+
+    /// Reads the next JSON value into the column. What isn't of the column's type is an error, or where `on_value` says so a
+    /// NULL, and what is around it stays. After an error the column has one value more all the same, of no meaning: what is
+    /// read together stays together.
     ///
     /// # Errors
     /// Malformed JSON, and a value of another kind than the column's. A string column takes any value: text as it is,
     /// all else as JSON text.
-    pub fn append_json(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ValueError> {
+    pub fn append_json(&mut self, cursor: &mut Cursor<'_>, on_value: OnValue) -> Result<(), ValueError> {
+        let (before, start) = (self.value_count(), cursor.clone());
+        let Err(error) = self.try_append_json(cursor, on_value) else { return Ok(()) };
+        if self.value_count() == before {
+            self.close();
+        }
+        match error {
+            ValueError::Value { .. } if on_value == OnValue::Null => {
+                *cursor = start;
+                cursor.raw_value()?;
+                Ok(())
+            }
+            error => Err(error),
+        }
+    }
+
+    fn try_append_json(&mut self, cursor: &mut Cursor<'_>, on_value: OnValue) -> Result<(), ValueError> {
         let kind = cursor.kind()?;
         if kind == Kind::Null {
             cursor.null()?;
@@ -143,7 +179,7 @@ impl ColumnBuilder {
                 cursor.begin_array()?;
                 let mut count = 0;
                 while cursor.next_item(count == 0)? {
-                    item.append_json(cursor).map_err(|error| error.within(&format!("[{}]", count + 1)))?;
+                    item.append_json(cursor, on_value).map_err(|error| error.within(&format!("[{}]", count + 1)))?;
                     count += 1;
                 }
                 push_offset(offsets, count, cursor)?;
@@ -159,7 +195,7 @@ impl ColumnBuilder {
                         Self::Scalar(keys) => keys.append_text(&name).map_err(|error| at(cursor, error))?,
                         _ => return Err(at(cursor, Error::unsupported("keys of a map must be scalars"))),
                     }
-                    value.append_json(cursor).map_err(|error| error.within(&name))?;
+                    value.append_json(cursor, on_value).map_err(|error| error.within(&name))?;
                     count += 1;
                 }
                 push_offset(offsets, count, cursor)?;
@@ -168,23 +204,48 @@ impl ColumnBuilder {
             }
             Self::Struct { members, validity, .. } => {
                 expect_kind(kind, Kind::Object, "struct", cursor)?;
-                members.append_object(cursor)?;
-                validity.push(true);
-                Ok(())
+                let appended = members.append_object(cursor, on_value);
+                // The members have their values, be it that there was an error.
+                validity.push(appended.is_ok());
+                appended
             }
         }
     }
 
-    /// Appends the value that a text cell holds: scalars as text, nested columns and JSON as JSON.
+    /// Makes one value, a NULL, of what an error has left behind of one.
+    fn close(&mut self) {
+        match self {
+            Self::Array { item, offsets, validity, .. } => {
+                offsets.push(i32::try_from(item.value_count()).unwrap_or(i32::MAX));
+                validity.push(false);
+            }
+            Self::Map { value, offsets, validity, .. } => {
+                offsets.push(i32::try_from(value.value_count()).unwrap_or(i32::MAX));
+                validity.push(false);
+            }
+            Self::Scalar(_) | Self::Json(_) | Self::Struct { .. } => self.append_null(),
+        }
+    }
+
+    /// Appends the value that a text cell holds: scalars as text, nested columns and JSON as JSON. After an error the column
+    /// has a NULL more.
     ///
     /// # Errors
     /// 22P02 and its kin.
     pub fn append_text(&mut self, text: &str) -> Result<(), Error> {
         if let Self::Scalar(values) = self {
-            return values.append_text(text);
+            return values.append_text(text).inspect_err(|_| values.append_null());
         }
-        let mut cursor = Cursor::new(text);
-        let result = self.append_json(&mut cursor).and_then(|()| Ok(cursor.end()?));
+        // A value with something behind it is none; it is to be known before it is in the column.
+        let mut check = Cursor::new(text);
+        let checked = check.raw_value().and_then(|_| check.end());
+        let result = match checked {
+            Ok(()) => self.append_json(&mut Cursor::new(text), OnValue::Fail),
+            Err(error) => {
+                self.append_null();
+                Err(ValueError::Syntax(error))
+            }
+        };
         result.map_err(|error| match error {
             ValueError::Value { error, .. } => *error,
             ValueError::Syntax(error) => {
@@ -196,11 +257,6 @@ impl ColumnBuilder {
     /// Whether an empty cell is an empty value and not a NULL.
     pub fn is_text(&self) -> bool {
         matches!(self, Self::Scalar(values) if values.is_text())
-    }
-
-    /// Whether a value that couldn't be appended left nothing behind.
-    pub fn is_scalar(&self) -> bool {
-        matches!(self, Self::Scalar(_))
     }
 
     /// The collected column; the builder starts over.
@@ -287,12 +343,22 @@ impl Members {
     }
 
     /// Reads the next value, an object, into the columns. A column without a key gets a NULL; of two keys that fit one
-    /// column the first is taken.
+    /// column the first is taken. After an error each column has one value more all the same.
     ///
     /// # Errors
     /// As [`ColumnBuilder::append_json`].
-    pub fn append_object(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ValueError> {
+    pub fn append_object(&mut self, cursor: &mut Cursor<'_>, on_value: OnValue) -> Result<(), ValueError> {
         self.objects += 1;
+        let appended = self.append_members(cursor, on_value);
+        for (column, filled) in self.columns.iter_mut().zip(&mut self.filled) {
+            if *filled != self.objects {
+                column.append_null();
+            }
+        }
+        appended
+    }
+
+    fn append_members(&mut self, cursor: &mut Cursor<'_>, on_value: OnValue) -> Result<(), ValueError> {
         cursor.begin_object()?;
         let mut position = 0;
         while let Some(key) = cursor.next_key(position == 0)? {
@@ -300,18 +366,14 @@ impl Members {
             match target {
                 Some(index) if self.filled[index] != self.objects => {
                     self.filled[index] = self.objects;
-                    self.columns[index].append_json(cursor).map_err(|error| error.within(&self.names[index]))?;
+                    let appended = self.columns[index].append_json(cursor, on_value);
+                    appended.map_err(|error| error.within(&self.names[index]))?;
                 }
                 _ => {
                     cursor.raw_value()?;
                 }
             }
             position += 1;
-        }
-        for (column, filled) in self.columns.iter_mut().zip(&mut self.filled) {
-            if *filled != self.objects {
-                column.append_null();
-            }
         }
         Ok(())
     }
@@ -336,7 +398,8 @@ impl Members {
         target
     }
 
-    fn append_nulls(&mut self) {
+    /// Appends a NULL to each.
+    pub fn append_nulls(&mut self) {
         for column in &mut self.columns {
             column.append_null();
         }

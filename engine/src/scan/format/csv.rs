@@ -1,4 +1,5 @@
-//! Delimited text: what a table says of it ([`CsvOptions`]), bytes -> records ([`CsvSplitter`]) -> columns ([`CsvDecoder`]).
+//! Delimited text: what a table says of it ([`CsvOptions`]), bytes -> records ([`CsvSplitter`]) -> columns
+//! ([`super::delimited`]).
 //!
 //! A file is read from its start by one reader and never split at byte offsets: whether a newline ends a row depends on
 //! the quotes before it. So a quoted newline can't break a row, and line numbers in errors are true.
@@ -16,16 +17,18 @@
 //!
 //! `limnos.on_error` = `null` reads as Hive does: spare cells are left out, and a scalar that isn't one is NULL.
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
 use limnos_catalog::TableDefinition;
 
-use super::column::ColumnBuilder;
-use super::{Decode, OnError, WantedColumn, invalid_utf8, located, utf16_refused};
+use super::on_error::said;
+use super::position::Position;
+use super::{OnError, utf16_refused};
 use crate::{Error, ErrorCode, Result};
 
 /// Largest row; see [`super::json::records::RECORD_BYTES_MAX`].
 const RECORD_BYTES_MAX: usize = 64 << 20;
+
+/// Most cells of a row: a line of nothing but delimiters has no bytes that count, and yet takes memory.
+const RECORD_CELLS_MAX: usize = 1 << 20;
 
 /// How a table's text is laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +49,8 @@ pub struct CsvOptions {
     pub comment: Option<u8>,
     /// What becomes of a row with too many cells or a cell that isn't of its column's type; errors if nothing is said.
     pub on_error: Option<OnError>,
+    /// Whether columns that a row has no cells for are NULL.
+    pub missing_is_null: bool,
 }
 
 impl CsvOptions {
@@ -82,8 +87,24 @@ impl CsvOptions {
             serial_dates: is_open_csv,
             dash_is_null: !is_open_csv && quote.is_none(),
             comment: character(&["limnos.comment"])?,
-            on_error: OnError::of(storage)?,
+            on_error: OnError::of(definition)?,
+            missing_is_null: missing_is_null(definition)?,
         })
+    }
+}
+
+/// Whether a row may end before the last column: if nothing is said of errors, as in Hive, and if the table says so, to which
+/// columns were added.
+fn missing_is_null(definition: &TableDefinition) -> Result<bool> {
+    match said(definition, "limnos.csv.missing_fields")? {
+        None => Ok(matches!(OnError::of(definition)?, None | Some(OnError::Null))),
+        Some("null") => Ok(true),
+        Some("error") => Ok(false),
+        Some(other) => Err(Error::new(
+            ErrorCode::InvalidParameterValue,
+            format!("invalid value for property \"limnos.csv.missing_fields\": \"{other}\""),
+        )
+        .with_hint("Available values: null, error.")),
     }
 }
 
@@ -127,6 +148,8 @@ enum State {
     QuoteInQuoted,
     EscapeInPlain,
     EscapeInQuoted,
+    /// In what is left of a line that was given up.
+    Discard,
 }
 
 /// Cuts a stream of bytes into records and their cells.
@@ -144,8 +167,20 @@ pub struct CsvSplitter {
     /// Where each cell ends in `data`, and whether it had quotes.
     cells: Vec<(usize, bool)>,
     cell_quoted: bool,
-    line: u64,
-    record_line: u64,
+    /// Whether the cell has line breaks inside its quotes.
+    cell_spans_lines: bool,
+    /// Whether there is text behind the closing quote of such a cell.
+    has_stray_quote: bool,
+    /// Of what is read next.
+    position: Position,
+    /// Of the record's first byte.
+    record: Position,
+    /// The record as the file has it, if that is wanted.
+    raw: Vec<u8>,
+    keeps_raw: bool,
+    /// Where in the bytes at hand the record begins, and how many of them were used.
+    begin: usize,
+    used: usize,
     /// The last byte was a carriage return that ended a record: a newline behind it ends none.
     after_return: bool,
     at_start: bool,
@@ -177,16 +212,84 @@ impl CsvSplitter {
             data: Vec::new(),
             cells: Vec::new(),
             cell_quoted: false,
-            line: 1,
-            record_line: 1,
+            cell_spans_lines: false,
+            has_stray_quote: false,
+            position: Position::START,
+            record: Position::START,
+            raw: Vec::new(),
+            keeps_raw: false,
+            begin: 0,
+            used: 0,
             after_return: false,
             at_start: true,
         }
     }
 
+    /// The same, keeping each record as the file has it, so that a broken one can be given up ([`Self::give_up_line`]).
+    #[must_use]
+    pub fn keeping_raw(mut self) -> Self {
+        self.keeps_raw = true;
+        self
+    }
+
+    /// The same for a part of a file that begins at `position`, which is a record's first byte.
+    #[must_use]
+    pub fn starting_at(mut self, position: Position) -> Self {
+        (self.position, self.record) = (position, position);
+        self.at_start = position.offset == 0;
+        self
+    }
+
     /// The line on which the record began, from 1.
     pub fn record_line(&self) -> u64 {
-        self.record_line
+        self.record.line_number()
+    }
+
+    /// Where the record began.
+    pub fn record_position(&self) -> Position {
+        self.record
+    }
+
+    /// The record as the file has it, with its end. Empty unless it is kept.
+    pub fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// Whether text stands behind the closing quote of a cell that spans lines: nearly always a quote too many in the first
+    /// of these lines, which took the next quote for its partner.
+    pub fn has_stray_quote(&self) -> bool {
+        self.has_stray_quote
+    }
+
+    /// Where the next record begins, or the next piece of this one.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// How many bytes of the last [`Self::push`] were used, be it that it failed.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Gives up the line on which the record began, be the record complete or not. Returns that line and what was read of the
+    /// lines behind it, which is to be read again, before anything else. Where the line goes on, its rest is passed over.
+    pub fn give_up_line(&mut self) -> (Vec<u8>, Vec<u8>) {
+        let mut line = std::mem::take(&mut self.raw);
+        let end = line
+            .iter()
+            .position(|byte| matches!(byte, b'\n' | b'\r'))
+            .map(|end| if line[end..].starts_with(b"\r\n") { end + 2 } else { end + 1 });
+        let rest = match end {
+            Some(end) => line.split_off(end),
+            None => Vec::new(),
+        };
+        if end.is_some() {
+            self.position = Position { line: self.record.line, offset: self.record.offset + line.len() as u64 };
+            self.position.next_line();
+            self.after_return = line.last() == Some(&b'\r');
+        }
+        self.state = if end.is_some() { State::RecordStart } else { State::Discard };
+        (line, rest)
     }
 
     /// How many cells the record has.
@@ -217,64 +320,85 @@ impl CsvSplitter {
     /// A record that is too large, or a file in UTF-16. The error has no place; the record began on
     /// [`Self::record_line`].
     pub fn push(&mut self, bytes: &[u8]) -> Result<(usize, bool)> {
-        let mut index = 0;
+        (self.begin, self.used) = (0, 0);
+        let pushed = self.advance(bytes);
+        if self.keeps_raw {
+            self.raw.extend_from_slice(&bytes[self.begin..self.used]);
+        }
+        self.position.offset += self.used as u64;
+        pushed.map(|complete| (self.used, complete))
+    }
+
+    /// As [`Self::push`], leaving in `used` how many bytes were used.
+    fn advance(&mut self, bytes: &[u8]) -> Result<bool> {
         if self.at_start && !bytes.is_empty() {
             if bytes.starts_with(&[0xfe, 0xff]) || bytes.starts_with(&[0xff, 0xfe]) {
                 return Err(utf16_refused());
             }
             if bytes.starts_with(&[0xef, 0xbb, 0xbf]) {
-                index = 3;
+                self.used = 3;
             }
             self.at_start = false;
         }
-        while index < bytes.len() {
-            let byte = bytes[index];
+        while self.used < bytes.len() {
+            let byte = bytes[self.used];
             match self.state {
                 State::RecordStart => {
                     if byte == b'\n' && self.after_return {
                         self.after_return = false;
-                        index += 1;
+                        self.used += 1;
                         continue;
                     }
                     self.after_return = false;
                     self.data.clear();
                     self.cells.clear();
                     self.cell_quoted = false;
-                    self.record_line = self.line;
+                    self.cell_spans_lines = false;
+                    self.has_stray_quote = false;
+                    self.raw.clear();
+                    self.begin = self.used;
+                    self.record = self.position.after(self.used);
                     self.state = State::CellStart;
                 }
                 State::CellStart => {
                     if Some(byte) == self.quote {
                         self.cell_quoted = true;
                         self.state = State::Quoted;
-                        index += 1;
+                        self.used += 1;
                     } else {
                         self.state = State::Plain;
                     }
                 }
                 State::Plain => {
-                    index += self.take_run(&bytes[index..], false)?;
-                    let Some(&byte) = bytes.get(index) else { break };
-                    index += 1;
+                    self.used += self.take_run(&bytes[self.used..], false)?;
+                    let Some(&byte) = bytes.get(self.used) else { break };
+                    if !self.plain_stops[usize::from(byte)] {
+                        continue;
+                    }
+                    self.used += 1;
                     if byte == self.delimiter {
                         self.end_cell();
                         self.state = State::CellStart;
                     } else if byte == b'\n' || byte == b'\r' {
                         self.end_cell();
-                        self.line += 1;
+                        self.position.next_line();
                         self.after_return = byte == b'\r';
                         self.state = State::RecordStart;
-                        return Ok((index, true));
+                        return Ok(true);
                     } else {
                         self.state = State::EscapeInPlain;
                     }
                 }
                 State::Quoted => {
-                    index += self.take_run(&bytes[index..], true)?;
-                    let Some(&byte) = bytes.get(index) else { break };
-                    index += 1;
+                    self.used += self.take_run(&bytes[self.used..], true)?;
+                    let Some(&byte) = bytes.get(self.used) else { break };
+                    if !self.quoted_stops[usize::from(byte)] {
+                        continue;
+                    }
+                    self.used += 1;
                     if byte == b'\n' {
-                        self.line += 1;
+                        self.position.next_line();
+                        self.cell_spans_lines = true;
                         self.data.push(byte);
                     } else if Some(byte) == self.quote {
                         self.state = State::QuoteInQuoted;
@@ -286,11 +410,26 @@ impl CsvSplitter {
                     if Some(byte) == self.quote {
                         self.data.push(byte);
                         self.state = State::Quoted;
-                        index += 1;
+                        self.used += 1;
                     } else {
                         // Text between the closing quote and the delimiter belongs to the cell, as in PostgreSQL.
+                        let ends = byte == self.delimiter || byte == b'\n' || byte == b'\r';
+                        self.has_stray_quote |= self.cell_spans_lines && !ends;
                         self.state = State::Plain;
                     }
+                }
+                State::Discard => {
+                    let rest = &bytes[self.used..];
+                    let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+                        self.used = bytes.len();
+                        self.begin = self.used;
+                        break;
+                    };
+                    self.used += end + 1;
+                    self.begin = self.used;
+                    self.position.next_line();
+                    self.after_return = rest[end] == b'\r';
+                    self.state = State::RecordStart;
                 }
                 State::EscapeInPlain | State::EscapeInQuoted => {
                     let quoted = self.state == State::EscapeInQuoted;
@@ -304,15 +443,15 @@ impl CsvSplitter {
                         self.data.push(escape);
                     }
                     if byte == b'\n' {
-                        self.line += 1;
+                        self.position.next_line();
                     }
                     self.data.push(byte);
-                    index += 1;
+                    self.used += 1;
                     self.state = if quoted { State::Quoted } else { State::Plain };
                 }
             }
         }
-        Ok((index, false))
+        Ok(false)
     }
 
     /// Says that the file ends here; true if that completed a record.
@@ -321,7 +460,7 @@ impl CsvSplitter {
     /// A quote that was never closed.
     pub fn finish(&mut self) -> Result<bool> {
         match self.state {
-            State::RecordStart => Ok(false),
+            State::RecordStart | State::Discard => Ok(false),
             State::Quoted | State::EscapeInQuoted => {
                 Err(Error::new(ErrorCode::DataException, "unterminated quoted field").with_hint(
                     "A quote that opens here is never closed: the file is cut off, or a quote needs doubling.",
@@ -341,15 +480,24 @@ impl CsvSplitter {
     }
 
     fn take_run(&mut self, bytes: &[u8], quoted: bool) -> Result<usize> {
+        // Bytes up to one that means something.
         let stops = if quoted { &self.quoted_stops } else { &self.plain_stops };
         let length = bytes.iter().position(|byte| stops[usize::from(*byte)]).unwrap_or(bytes.len());
-        if self.data.len() + length > RECORD_BYTES_MAX {
+        if self.cells.len() > RECORD_CELLS_MAX {
+            let message = format!("a row has more than {RECORD_CELLS_MAX} fields");
+            return Err(Error::new(ErrorCode::ProgramLimitExceeded, message)
+                .with_hint("Check the delimiter in the table's properties."));
+        }
+        // As much as there is room for, so that a row that is given up is known from its beginning.
+        let room = RECORD_BYTES_MAX.saturating_sub(self.data.len());
+        if self.data.len() > RECORD_BYTES_MAX || (length > 0 && room == 0) {
             return Err(Error::new(
                 ErrorCode::ProgramLimitExceeded,
                 format!("a row is larger than {} MB", RECORD_BYTES_MAX >> 20),
             )
             .with_hint("A quote that is never closed makes one row of the rest of a file."));
         }
+        let length = length.min(room);
         self.data.extend_from_slice(&bytes[..length]);
         Ok(length)
     }
@@ -357,148 +505,7 @@ impl CsvSplitter {
     fn end_cell(&mut self) {
         self.cells.push((self.data.len(), self.cell_quoted));
         self.cell_quoted = false;
-    }
-}
-
-/// Decodes one file.
-#[derive(Debug)]
-pub struct CsvDecoder {
-    file: String,
-    splitter: CsvSplitter,
-    null: Option<String>,
-    header_rows: u64,
-    dash_is_null: bool,
-    comment: Option<u8>,
-    is_lenient: bool,
-    /// The wanted columns: name, place in the file, values.
-    columns: Vec<(String, usize, ColumnBuilder)>,
-    /// How many columns the table has.
-    width: usize,
-    schema: SchemaRef,
-    rows: usize,
-    bytes: usize,
-    rows_max: usize,
-}
-
-impl CsvDecoder {
-    /// A decoder for `columns` of a table with `width` columns in its files; batches have `schema` and up to
-    /// `rows_max` rows.
-    pub fn new(
-        file: &str,
-        options: &CsvOptions,
-        columns: &[WantedColumn],
-        width: usize,
-        schema: SchemaRef,
-        rows_max: usize,
-    ) -> Self {
-        Self {
-            file: file.to_owned(),
-            splitter: CsvSplitter::new(options.delimiter, options.quote, options.escape),
-            null: options.null.clone(),
-            header_rows: options.header_rows,
-            dash_is_null: options.dash_is_null,
-            comment: options.comment,
-            is_lenient: options.on_error == Some(OnError::Null),
-            columns: columns
-                .iter()
-                .map(|wanted| (wanted.column.name.clone(), wanted.index, wanted.builder()))
-                .collect(),
-            width,
-            schema,
-            rows: 0,
-            bytes: 0,
-            rows_max,
-        }
-    }
-
-    fn decode_record(&mut self) -> Result<()> {
-        let is_comment = self.comment.is_some()
-            && self.splitter.data().first().copied() == self.comment
-            && self.splitter.cell(0).is_some_and(|(_, quoted)| !quoted);
-        if is_comment {
-            return Ok(());
-        }
-        if self.header_rows > 0 {
-            self.header_rows -= 1;
-            return Ok(());
-        }
-        let splitter = &self.splitter;
-        if splitter.is_blank() && self.width > 1 {
-            return Ok(());
-        }
-        let line = splitter.record_line();
-        let count = splitter.cell_count();
-        let has_spare_delimiter =
-            count == self.width + 1 && splitter.cell(self.width).is_some_and(|(at, _)| at.is_empty());
-        if count > self.width && !has_spare_delimiter && !self.is_lenient {
-            let error = Error::new(ErrorCode::DataException, "extra data after last expected column");
-            let mut error = located(error, &self.file, line, None);
-            if let Some(detail) = &mut error.detail {
-                detail.push_str(&format!(" The row has {count} fields, the table {} columns.", self.width));
-            }
-            return Err(error.with_hint("Check the delimiter and the quote character in the table's properties."));
-        }
-        let text = std::str::from_utf8(splitter.data())
-            .map_err(|error| invalid_utf8(&self.file, line, &splitter.data()[error.valid_up_to()..]))?;
-        for (name, index, values) in &mut self.columns {
-            // Cells begin and end at ASCII delimiters, so always between characters.
-            let cell = splitter.cell(*index).map(|(range, quoted)| (&text[range], quoted));
-            match cell {
-                None => values.append_null(),
-                Some((cell, false)) if self.null.as_deref() == Some(cell) => values.append_null(),
-                Some((cell, _)) if !values.is_text() && cell.trim().is_empty() => values.append_null(),
-                Some(("-", _)) if self.dash_is_null && !values.is_text() => values.append_null(),
-                Some((cell, _)) => match values.append_text(cell) {
-                    Ok(()) => {}
-                    // Of a nested column, a part may be there already.
-                    Err(_) if self.is_lenient && values.is_scalar() => values.append_null(),
-                    Err(error) => return Err(located(error, &self.file, line, Some(name))),
-                },
-            }
-        }
-        self.rows += 1;
-        self.bytes += text.len();
-        Ok(())
-    }
-}
-
-impl Decode for CsvDecoder {
-    fn push(&mut self, bytes: &[u8]) -> Result<usize> {
-        let mut used = 0;
-        while used < bytes.len() && !self.is_full(self.rows_max) {
-            let (count, complete) = self
-                .splitter
-                .push(&bytes[used..])
-                .map_err(|error| located(error, &self.file, self.splitter.record_line(), None))?;
-            used += count;
-            if complete {
-                self.decode_record()?;
-            }
-        }
-        Ok(used)
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        let complete =
-            self.splitter.finish().map_err(|error| located(error, &self.file, self.splitter.record_line(), None))?;
-        if complete { self.decode_record() } else { Ok(()) }
-    }
-
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    fn take(&mut self) -> Result<RecordBatch> {
-        let columns = self.columns.iter_mut().map(|(_, _, values)| values.finish()).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
-        self.rows = 0;
-        self.bytes = 0;
-        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-            .map_err(|error| Error::new(ErrorCode::Internal, error.to_string()))
+        self.cell_spans_lines = false;
     }
 }
 

@@ -8,10 +8,15 @@ pub mod arrow_ipc;
 pub mod column;
 pub mod csv;
 pub mod datetime;
+pub mod delimited;
 pub mod input;
 pub mod json;
+pub mod on_error;
 pub mod pattern;
+pub mod position;
+mod replay;
 pub mod scalar;
+mod slots;
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,13 +38,18 @@ use limnos_catalog::{Column, DataType, FileFormat, StorageDescriptor, TableDefin
 use object_store::ObjectStore;
 
 use self::column::ColumnBuilder;
-use self::csv::{CsvDecoder, CsvOptions};
+use self::csv::CsvOptions;
 use self::datetime::DateTimeFormat;
+use self::delimited::CsvDecoder;
 use self::input::Chunks;
 use self::json::decode::JsonDecoder;
 use self::json::records::Layout;
+pub use self::on_error::OnError;
+use self::on_error::RowPolicy;
 use self::pattern::PatternOptions;
 use self::pattern::decode::PatternDecoder;
+use self::position::Position;
+use crate::scan::rejects::{FileTally, ScanTally};
 use crate::{Error, ErrorCode, Result};
 
 /// Text that one batch is made of at most; long rows make batches of fewer rows than asked for.
@@ -62,7 +72,12 @@ pub trait Decode: Send {
     /// As [`Self::push`].
     fn finish(&mut self) -> Result<()>;
 
-    /// Rows collected since the last [`Self::take`].
+    /// Whether nothing is left to be decoded after [`Self::finish`], which is called until then.
+    fn is_drained(&self) -> bool {
+        true
+    }
+
+    /// Rows collected since the last [`Self::take`], with those that it will leave out.
     fn rows(&self) -> usize;
 
     /// The size of their text.
@@ -98,35 +113,6 @@ impl WantedColumn {
     }
 }
 
-/// What becomes of a text that isn't a value of its column's type, and of a line that isn't what the table says
-/// (`limnos.on_error`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnError {
-    /// The query ends with an error that names file, line and column.
-    Fail,
-    /// It is NULL, as in Hive and Athena.
-    Null,
-}
-
-impl OnError {
-    /// What the table says, if it says something.
-    ///
-    /// # Errors
-    /// [`ErrorCode::InvalidParameterValue`] for what is neither.
-    pub fn of(storage: &StorageDescriptor) -> Result<Option<Self>> {
-        match storage.properties.get("limnos.on_error").map(String::as_str) {
-            None => Ok(None),
-            Some("fail") => Ok(Some(Self::Fail)),
-            Some("null") => Ok(Some(Self::Null)),
-            Some(other) => Err(Error::new(
-                ErrorCode::InvalidParameterValue,
-                format!("invalid value for property \"limnos.on_error\": \"{other}\""),
-            )
-            .with_hint("Available values: fail, null.")),
-        }
-    }
-}
-
 /// How many rows at the top of each file aren't data (`skip.header.line.count`).
 ///
 /// # Errors
@@ -153,15 +139,13 @@ fn header_rows(definition: &TableDefinition) -> Result<u64> {
 /// # Errors
 /// As [`PatternOptions::new`].
 pub fn check(definition: &TableDefinition) -> Result<()> {
-    match &definition.kind {
-        TableKind::External(storage) if storage.format == FileFormat::Regex => {
-            PatternOptions::new(definition).map(drop)
-        }
-        TableKind::External(storage) => match (OnError::of(storage)?, storage.format) {
-            (None, _) | (_, FileFormat::Csv) => Ok(()),
-            _ => Err(Error::unsupported("property \"limnos.on_error\" is for delimited text and patterns only")),
-        },
-        TableKind::View { .. } => Ok(()),
+    let TableKind::External(storage) = &definition.kind else { return Ok(()) };
+    let policy = RowPolicy::of(definition)?;
+    match storage.format {
+        FileFormat::Regex => PatternOptions::new(definition).map(drop),
+        FileFormat::Csv | FileFormat::Json => Ok(()),
+        _ if policy.on_error.is_none() => Ok(()),
+        _ => Err(Error::unsupported("property \"limnos.on_error\" is for text formats only")),
     }
 }
 
@@ -186,6 +170,7 @@ pub struct TextSource {
     projection: SplitProjection,
     batch_rows: usize,
     metrics: ExecutionPlanMetricsSet,
+    tally: Arc<ScanTally>,
 }
 
 /// The source that reads the files of `definition`. `table_schema` is made of [`crate::scan::schema::table_schema`]: the
@@ -194,6 +179,18 @@ pub struct TextSource {
 /// # Errors
 /// A property that can't be, a view, or a format that isn't read here (Parquet, ORC, Avro).
 pub fn text_source(definition: &TableDefinition, table_schema: TableSchema) -> Result<Arc<dyn FileSource>> {
+    counted_text_source(definition, table_schema, ScanTally::detached(RowPolicy::of(definition)?))
+}
+
+/// As [`text_source`]; what is read and left out is counted.
+///
+/// # Errors
+/// As [`text_source`].
+pub(crate) fn counted_text_source(
+    definition: &TableDefinition,
+    table_schema: TableSchema,
+    tally: Arc<ScanTally>,
+) -> Result<Arc<dyn FileSource>> {
     let storage = storage(definition)?;
     let reader = match storage.format {
         FileFormat::Csv => Reader::Csv(CsvOptions::new(definition)?),
@@ -225,6 +222,7 @@ pub fn text_source(definition: &TableDefinition, table_schema: TableSchema) -> R
         table_schema,
         batch_rows: BATCH_ROWS,
         metrics: ExecutionPlanMetricsSet::new(),
+        tally,
     }))
 }
 
@@ -263,6 +261,25 @@ pub fn display_prefix(location: &str) -> String {
     }
 }
 
+impl TextSource {
+    /// The columns that the plan wants; and behind them, where wrong rows are left out, all others whose values can be wrong:
+    /// which rows there are must not depend on what is asked of them.
+    fn read_columns(&self) -> Vec<WantedColumn> {
+        let wanted = &self.projection.file_indices;
+        let mut columns: Vec<WantedColumn> = wanted.iter().map(|index| self.columns[*index].clone()).collect();
+        if self.tally.policy().drops() {
+            let others = self.columns.iter().filter(|column| !wanted.contains(&column.index));
+            columns.extend(others.filter(|other| !takes_any_text(&other.column.data_type)).cloned());
+        }
+        columns
+    }
+}
+
+/// Whether whatever text is a value of the type.
+fn takes_any_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::String | DataType::Varchar(_) | DataType::Char(_))
+}
+
 impl FileSource for TextSource {
     fn create_file_opener(
         &self,
@@ -281,13 +298,14 @@ impl FileSource for TextSource {
         let opener: Arc<dyn FileOpener> = Arc::new(TextOpener {
             store: object_store,
             reader: self.reader.clone(),
-            wanted: self.projection.file_indices.iter().map(|index| self.columns[*index].clone()).collect(),
+            wanted: self.read_columns(),
             width: self.columns.len(),
             prefix: Arc::clone(&self.prefix),
             schema,
             batch_rows: self.batch_rows,
             scanned_bytes: MetricBuilder::new(&self.metrics).counter("bytes_scanned", partition),
             decode_time: MetricBuilder::new(&self.metrics).subset_time("time_elapsed_decoding", partition),
+            tally: Arc::clone(&self.tally),
         });
         let opener = ProjectionOpener::try_new(self.projection.clone(), opener, file_schema)?;
         Ok(Arc::new(NullableOpener { inner: opener }))
@@ -356,6 +374,7 @@ struct TextOpener {
     batch_rows: usize,
     scanned_bytes: Count,
     decode_time: Time,
+    tally: Arc<ScanTally>,
 }
 
 impl FileOpener for TextOpener {
@@ -366,15 +385,19 @@ impl FileOpener for TextOpener {
         let scanned_bytes = self.scanned_bytes.clone();
         let decode_time = self.decode_time.clone();
         let schema = Arc::clone(&self.schema);
+        let tally = FileTally::new(&self.tally, &name, &object);
         let decoder: Box<dyn Decode> = match &self.reader {
             Reader::Csv(options) => {
-                Box::new(CsvDecoder::new(&name, options, &self.wanted, self.width, schema, self.batch_rows))
+                let decoder = CsvDecoder::new(&name, options, &self.wanted, self.width, schema, self.batch_rows);
+                Box::new(decoder.with_tally(tally))
             }
             Reader::Json(layout) => {
-                Box::new(JsonDecoder::new(&name, layout.clone(), &self.wanted, schema, self.batch_rows))
+                let decoder = JsonDecoder::new(&name, layout.clone(), &self.wanted, schema, self.batch_rows);
+                Box::new(decoder.with_tally(tally))
             }
             Reader::Pattern(options) => {
-                Box::new(PatternDecoder::new(&name, options, &self.wanted, schema, self.batch_rows).map_err(external)?)
+                let decoder = PatternDecoder::new(&name, options, &self.wanted, schema, self.batch_rows);
+                Box::new(decoder.map_err(external)?.with_tally(tally))
             }
             Reader::Arrow => {
                 let columns = self.wanted.iter().map(|wanted| wanted.column.clone()).collect();
@@ -406,35 +429,45 @@ fn decode(
         chunks: Chunks,
         chunk: Bytes,
         decoder: Box<dyn Decode>,
+        /// No chunk is left.
+        ended: bool,
         finished: bool,
     }
-    let state = State { chunks, chunk: Bytes::new(), decoder, finished: false };
+    let state = State { chunks, chunk: Bytes::new(), decoder, ended: false, finished: false };
     stream::try_unfold((state, decode_time), |(mut state, decode_time)| async move {
-        while !state.finished {
-            if state.chunk.is_empty() {
-                match state.chunks.try_next().await? {
-                    Some(chunk) => state.chunk = chunk,
-                    None => {
-                        state.finished = true;
-                        state.decoder.finish()?;
-                        break;
+        loop {
+            while !state.finished {
+                if state.chunk.is_empty() && !state.ended {
+                    match state.chunks.try_next().await? {
+                        Some(chunk) => state.chunk = chunk,
+                        None => state.ended = true,
                     }
                 }
+                let _timer = decode_time.timer();
+                if state.ended && state.chunk.is_empty() {
+                    state.decoder.finish()?;
+                    state.finished = state.decoder.is_drained();
+                    break;
+                }
+                let used = state.decoder.push(&state.chunk)?;
+                let is_full = used < state.chunk.len();
+                state.chunk = state.chunk.slice(used..);
+                if is_full {
+                    break;
+                }
             }
-            let timer = decode_time.timer();
-            let used = state.decoder.push(&state.chunk)?;
-            drop(timer);
-            let is_full = used < state.chunk.len();
-            state.chunk = state.chunk.slice(used..);
-            if is_full {
-                break;
+            if state.decoder.rows() > 0 {
+                let batch = state.decoder.take()?;
+                if batch.num_rows() > 0 {
+                    return Ok(Some((batch, (state, decode_time))));
+                }
             }
+            if state.finished {
+                return Ok(None);
+            }
+            // Nothing of a whole batch was a row: others have a turn, and the query can be stopped.
+            tokio::task::consume_budget().await;
         }
-        if state.decoder.rows() == 0 {
-            return Ok(None);
-        }
-        let batch = state.decoder.take()?;
-        Ok(Some((batch, (state, decode_time))))
     })
 }
 
@@ -444,10 +477,11 @@ pub fn external(error: Error) -> DataFusionError {
 }
 
 /// Adds the place in a file to an error's detail.
-pub fn located(mut error: Error, file: &str, line: u64, column: Option<&str>) -> Error {
+pub fn located(mut error: Error, file: &str, position: impl Into<Position>, column: Option<&str>) -> Error {
+    let position = position.into();
     let place = match column {
-        Some(column) => format!("File \"{file}\", line {line}, column \"{column}\"."),
-        None => format!("File \"{file}\", line {line}."),
+        Some(column) => format!("File \"{file}\", {position}, column \"{column}\"."),
+        None => format!("File \"{file}\", {position}."),
     };
     error.detail = Some(match error.detail {
         Some(detail) => format!("{place} {detail}"),
@@ -460,14 +494,13 @@ pub fn located(mut error: Error, file: &str, line: u64, column: Option<&str>) ->
 }
 
 /// Bytes that aren't UTF-8, in PostgreSQL's words.
-fn invalid_utf8(file: &str, line: u64, bytes: &[u8]) -> Error {
+fn invalid_utf8(bytes: &[u8]) -> Error {
     let shown: Vec<String> = bytes.iter().take(2).map(|byte| format!("0x{byte:02x}")).collect();
-    let error = Error::new(
+    Error::new(
         ErrorCode::CharacterNotInRepertoire,
         format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" ")),
     )
-    .with_hint("Convert the file to UTF-8.");
-    located(error, file, line, None)
+    .with_hint("Convert the file to UTF-8.")
 }
 
 /// A file that begins with UTF-16's byte order mark.
@@ -498,5 +531,7 @@ fn nullable(batch: RecordBatch) -> DataFusionResult<RecordBatch> {
     Ok(batch.with_schema(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))?)
 }
 
+#[cfg(test)]
+mod reject_tests;
 #[cfg(test)]
 mod tests;

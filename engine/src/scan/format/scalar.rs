@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryViewBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder,
-    Int8Builder, Int16Builder, Int32Builder, Int64Builder, StringViewBuilder, Time64MicrosecondBuilder,
+    ArrayBuilder, ArrayRef, BinaryViewBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder,
+    Float64Builder, Int8Builder, Int16Builder, Int32Builder, Int64Builder, StringViewBuilder, Time64MicrosecondBuilder,
     TimestampMicrosecondBuilder,
 };
 use base64::Engine as _;
@@ -111,6 +111,25 @@ impl ScalarBuilder {
             }),
         }
         Ok(())
+    }
+
+    /// How many values there are.
+    pub fn value_count(&self) -> usize {
+        match self {
+            Self::Boolean(values) => values.len(),
+            Self::TinyInt(values) => values.len(),
+            Self::SmallInt(values) => values.len(),
+            Self::Int(values) => values.len(),
+            Self::BigInt(values) => values.len(),
+            Self::Float(values) => values.len(),
+            Self::Double(values) => values.len(),
+            Self::Decimal { values, .. } => values.len(),
+            Self::String(values) => values.len(),
+            Self::Binary(values) => values.len(),
+            Self::Date { values, .. } => values.len(),
+            Self::Time(values) => values.len(),
+            Self::Timestamp { values, .. } | Self::TimestampTz { values, .. } => values.len(),
+        }
     }
 
     /// Appends a NULL.

@@ -11,6 +11,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use limnos_catalog::StructField;
+use object_store::chunked::ChunkedStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
@@ -44,7 +45,22 @@ pub(super) async fn scan(
     bytes: Vec<u8>,
     projection: Option<Vec<usize>>,
 ) -> Result<Vec<RecordBatch>> {
-    let store = Arc::new(InMemory::new());
+    let tally = ScanTally::detached(RowPolicy::of(definition)?);
+    scan_counted(definition, bytes, usize::MAX, projection, &tally).await
+}
+
+/// As [`scan`], of bytes that come in chunks of `chunk_bytes`, counting.
+pub(super) async fn scan_counted(
+    definition: &TableDefinition,
+    bytes: Vec<u8>,
+    chunk_bytes: usize,
+    projection: Option<Vec<usize>>,
+    tally: &Arc<ScanTally>,
+) -> Result<Vec<RecordBatch>> {
+    let store: Arc<dyn ObjectStore> = match chunk_bytes {
+        usize::MAX => Arc::new(InMemory::new()),
+        _ => Arc::new(ChunkedStore::new(Arc::new(InMemory::new()), chunk_bytes)),
+    };
     let path = Path::from("t/f");
     store.put(&path, PutPayload::from(bytes)).await.unwrap();
     let object = store.head(&path).await.unwrap();
@@ -54,7 +70,8 @@ pub(super) async fn scan(
     let ctx = SessionContext::new_with_config_rt(SessionConfig::new().with_batch_size(3), runtime);
     let (file_schema, keys) = schema::table_schema(definition);
     let key_count = keys.len();
-    let source = text_source(definition, TableSchema::builder(file_schema).with_table_partition_cols(keys).build())?;
+    let table_schema = TableSchema::builder(file_schema).with_table_partition_cols(keys).build();
+    let source = counted_text_source(definition, table_schema, Arc::clone(tally))?;
     let mut file = PartitionedFile::from(object);
     file.partition_values = vec![ScalarValue::Utf8View(Some("key".into())); key_count];
     let config =

@@ -6,6 +6,7 @@
 
 use super::cursor::Cursor;
 use super::path::{JsonPath, Step};
+use crate::scan::format::position::Position;
 use crate::{Error, ErrorCode, Result};
 
 /// Largest record. A row is decoded from one piece of memory; a larger "row" is nearly always a file that is not what
@@ -54,6 +55,10 @@ enum State {
     CommaOrEnd,
     /// In a record.
     Record,
+    /// `Lines`, where broken records are given up: in a line that is none.
+    Line,
+    /// In what is left of a line that was given up.
+    Discard,
     /// In an object on the way: a key or its end is next.
     KeyOrEnd,
     /// In an object on the way: the key's characters.
@@ -84,10 +89,18 @@ pub struct RecordSplitter {
     depth: usize,
     in_string: bool,
     escaped: bool,
-    /// Of the next byte, from 1.
-    line: u64,
+    /// Of what is read next.
+    position: Position,
     /// Of the record's first byte.
-    record_line: u64,
+    record: Position,
+    /// How many of the bytes at hand were used.
+    used: usize,
+    /// Whether broken records among lines are given up, and what is behind them read.
+    recovers: bool,
+    /// Whether a line that begins with a brace begins a record, wherever the last one seems to end: so once one was given up.
+    cuts: bool,
+    /// The last byte of the record ended a line.
+    after_newline: bool,
     /// Records seen, this one included.
     record_number: u64,
     /// Whether the records' place was there, be it empty.
@@ -106,8 +119,12 @@ impl RecordSplitter {
             depth: 0,
             in_string: false,
             escaped: false,
-            line: 1,
-            record_line: 1,
+            position: Position::START,
+            record: Position::START,
+            used: 0,
+            recovers: false,
+            cuts: false,
+            after_newline: false,
             record_number: 0,
             is_found: false,
         }
@@ -118,9 +135,70 @@ impl RecordSplitter {
         &self.held
     }
 
+    /// The same, for who gives up broken records among lines ([`Self::give_up_line`]): what isn't an object is a record up to the
+    /// end of its line.
+    #[must_use]
+    pub fn recovering(mut self) -> Self {
+        self.recovers = true;
+        self
+    }
+
+    /// The same for a part of a file of lines that begins at `position`, where a record may begin.
+    #[must_use]
+    pub fn starting_at(mut self, position: Position) -> Self {
+        (self.position, self.record) = (position, position);
+        if position.offset > 0 && self.steps.is_none() {
+            self.layout = Layout::Lines;
+            self.state = State::Between;
+        }
+        self
+    }
+
+    /// Whether a broken record can be given up: there are more behind it, each on lines of its own.
+    pub fn can_give_up(&self) -> bool {
+        self.recovers && self.steps.is_none()
+    }
+
+    /// How many bytes of the last [`Self::push`] were used, be it that it failed.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Where the next byte is.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Where the record began.
+    pub fn record_position(&self) -> Position {
+        self.record
+    }
+
+    /// Gives up the line on which the record began, be the record complete or not, with lines behind it that go on with it:
+    /// that are indented, or begin with a closing bracket. Returns that and what was read of the lines behind, which is to be
+    /// read again, before anything else. Where nothing is behind it yet, the rest of the line is passed over.
+    pub fn give_up_line(&mut self) -> (Vec<u8>, Vec<u8>) {
+        let mut line = std::mem::take(&mut self.held);
+        let goes_on = |next: &u8| matches!(next, b' ' | b'\t' | b'\r' | b'\n' | b'}' | b']');
+        let ends = line.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(end, _)| end + 1);
+        let end = ends.into_iter().find(|end| line.get(*end).is_some_and(|next| !goes_on(next)));
+        (self.depth, self.in_string, self.escaped) = (0, false, false);
+        let Some(end) = end else {
+            if self.state != State::Between {
+                self.state = State::Discard;
+            }
+            return (line, Vec::new());
+        };
+        let rest = line.split_off(end);
+        self.position = self.record.behind(&line);
+        self.state = State::Between;
+        self.cuts = true;
+        (line, rest)
+    }
+
     /// The line of its first character, from 1.
     pub fn record_line(&self) -> u64 {
-        self.record_line
+        self.record.line_number()
     }
 
     /// Its number in the file, from 1.
@@ -130,7 +208,7 @@ impl RecordSplitter {
 
     /// The line being read, from 1.
     pub fn line(&self) -> u64 {
-        self.line
+        self.position.line_number()
     }
 
     /// Reads on until a record is complete (then the flag is true) or `bytes` are used up. Returns how many were used.
@@ -142,25 +220,48 @@ impl RecordSplitter {
         if self.state == State::Between || self.state == State::CommaOrEnd || self.state == State::Start {
             self.held.clear();
         }
-        let mut index = 0;
-        while index < bytes.len() {
-            if matches!(self.state, State::Record | State::Skip) {
-                let (used, complete) = self.inside(&bytes[index..])?;
-                index += used;
-                if complete && self.leave_value() {
-                    return Ok((index, true));
+        self.used = 0;
+        let pushed = self.advance(bytes);
+        self.position.offset += self.used as u64;
+        pushed.map(|complete| (self.used, complete))
+    }
+
+    /// As [`Self::push`], leaving in `used` how many bytes were used.
+    fn advance(&mut self, bytes: &[u8]) -> Result<bool> {
+        while self.used < bytes.len() {
+            match self.state {
+                State::Record | State::Skip => {
+                    let (used, complete) = self.inside(&bytes[self.used..])?;
+                    self.used += used;
+                    if complete && self.leave_value() {
+                        return Ok(true);
+                    }
                 }
-            } else {
-                let byte = bytes[index];
-                if self.outside(byte)? {
-                    index += 1;
-                    if byte == b'\n' {
-                        self.line += 1;
+                State::Line | State::Discard => {
+                    let rest = self.with_room(&bytes[self.used..])?;
+                    let end = rest.iter().position(|byte| *byte == b'\n');
+                    let used = end.unwrap_or(rest.len());
+                    self.used += used;
+                    if self.state == State::Line {
+                        self.held.extend_from_slice(&rest[..used]);
+                    }
+                    // The newline belongs to what is between records.
+                    if end.is_some() && self.leave_value() {
+                        return Ok(true);
+                    }
+                }
+                _ => {
+                    let byte = bytes[self.used];
+                    if self.outside(byte)? {
+                        self.used += 1;
+                        if byte == b'\n' {
+                            self.position.next_line();
+                        }
                     }
                 }
             }
         }
-        Ok((index, false))
+        Ok(false)
     }
 
     /// Says that the file ends here; true if that completed a record.
@@ -183,20 +284,41 @@ impl RecordSplitter {
                 }
                 Ok(false)
             }
+            State::Discard => Ok(false),
+            State::Line => Ok(self.leave_value()),
             // A bare scalar has no closing character of its own.
             State::Record if self.depth == 0 && !self.in_string => Ok(self.leave_value()),
             _ => Err(malformed("the file ends in the middle of a record")),
         }
     }
 
+    /// As much of `bytes` as the record has room for.
+    fn with_room<'b>(&self, bytes: &'b [u8]) -> Result<&'b [u8]> {
+        if !matches!(self.state, State::Record | State::Line) {
+            return Ok(bytes);
+        }
+        let room = RECORD_BYTES_MAX.saturating_sub(self.held.len());
+        if room == 0 {
+            return Err(Error::new(
+                ErrorCode::ProgramLimitExceeded,
+                format!("a JSON record is larger than {} MB", RECORD_BYTES_MAX >> 20),
+            )
+            .with_hint("Check the property \"limnos.json.layout\": the file may hold one array or one document."));
+        }
+        Ok(&bytes[..bytes.len().min(room)])
+    }
+
     /// Takes bytes of a value up to its end. A scalar ends before the character that follows it.
     fn inside(&mut self, bytes: &[u8]) -> Result<(usize, bool)> {
+        let bytes = self.with_room(bytes)?;
         let mut index = 0;
         let mut complete = false;
         while index < bytes.len() && !complete {
             let byte = bytes[index];
-            if byte == b'\n' {
-                self.line += 1;
+            if self.cuts && self.after_newline && byte == b'{' && self.state == State::Record {
+                (self.depth, self.in_string, self.escaped) = (0, false, false);
+                complete = true;
+                break;
             }
             if self.in_string {
                 if self.escaped {
@@ -216,9 +338,6 @@ impl RecordSplitter {
                         complete = self.depth == 0;
                     }
                     b' ' | b'\t' | b'\r' | b'\n' | b',' | b'}' | b']' if self.depth == 0 => {
-                        if byte == b'\n' {
-                            self.line -= 1;
-                        }
                         complete = true;
                         // The character belongs to what is around the value.
                         break;
@@ -226,16 +345,13 @@ impl RecordSplitter {
                     _ => (),
                 }
             }
+            self.after_newline = byte == b'\n';
+            if self.after_newline {
+                self.position.next_line();
+            }
             index += 1;
         }
         if self.state == State::Record {
-            if self.held.len() + index > RECORD_BYTES_MAX {
-                return Err(Error::new(
-                    ErrorCode::ProgramLimitExceeded,
-                    format!("a JSON record is larger than {} MB", RECORD_BYTES_MAX >> 20),
-                )
-                .with_hint("Check the property \"limnos.json.layout\": the file may hold one array or one document."));
-            }
             self.held.extend_from_slice(&bytes[..index]);
         }
         Ok((index, complete))
@@ -243,7 +359,7 @@ impl RecordSplitter {
 
     /// Behind a value; true if it was a record.
     fn leave_value(&mut self) -> bool {
-        let was_record = self.state == State::Record;
+        let was_record = matches!(self.state, State::Record | State::Line);
         self.state = self.behind_value();
         was_record
     }
@@ -265,7 +381,7 @@ impl RecordSplitter {
         match (step, byte) {
             (None, _) => {
                 self.is_found = true;
-                self.begin_record();
+                self.begin_record(byte);
                 return Ok(false);
             }
             (Some(Step::Each), b'[') => {
@@ -318,7 +434,7 @@ impl RecordSplitter {
                 self.enter(byte)
             }
             (State::Between, _) => {
-                self.begin_record();
+                self.begin_record(byte);
                 Ok(false)
             }
             (State::ItemOrEnd | State::CommaOrEnd, b']') | (State::KeyOrEnd | State::MemberCommaOrEnd, b'}') => {
@@ -365,10 +481,11 @@ impl RecordSplitter {
         }
     }
 
-    fn begin_record(&mut self) {
+    fn begin_record(&mut self, byte: u8) {
         self.held.clear();
-        self.state = State::Record;
-        self.record_line = self.line;
+        self.state = if byte != b'{' && self.can_give_up() { State::Line } else { State::Record };
+        self.record = self.position.after(self.used);
+        self.after_newline = false;
         self.record_number += 1;
     }
 

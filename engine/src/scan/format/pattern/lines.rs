@@ -2,42 +2,71 @@
 //! `\r\n` or a lone `\r`, or with the file.
 
 use crate::scan::format::json::records::RECORD_BYTES_MAX;
+use crate::scan::format::position::Position;
 use crate::scan::format::utf16_refused;
 use crate::{Error, ErrorCode, Result};
 
 /// Cuts a stream of bytes into lines. One line is held, up to [`RECORD_BYTES_MAX`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LineSplitter {
     held: Vec<u8>,
-    /// The number of the line in `held`, from 1.
-    number: u64,
+    /// Where the line in `held` begins.
+    line: Position,
+    /// Of what is read next.
+    position: Position,
     /// `held` is complete and belongs to the caller until the next call.
     is_complete: bool,
     /// The last byte was a carriage return that ended a line: a newline behind it ends none.
     after_return: bool,
     is_started: bool,
+    /// The line was given up: its rest is passed over.
+    discards: bool,
+}
+
+impl Default for LineSplitter {
+    fn default() -> Self {
+        Self::starting_at(Position::START)
+    }
 }
 
 impl LineSplitter {
+    /// Starts at the first byte of a line.
+    pub(super) fn starting_at(position: Position) -> Self {
+        Self {
+            held: Vec::new(),
+            line: position,
+            position,
+            is_complete: false,
+            after_return: false,
+            is_started: position.offset > 0,
+            discards: false,
+        }
+    }
+
     /// The line that was completed, without its end.
     pub(super) fn line(&self) -> &[u8] {
         &self.held
     }
 
-    /// Its number in the file, from 1; that of the line being read before it is complete.
-    pub(super) fn number(&self) -> u64 {
-        self.number.max(1)
+    /// Where it begins; that of the line being read before it is complete.
+    pub(super) fn line_position(&self) -> Position {
+        self.line
+    }
+
+    /// Gives up the line that is being read, and returns what was read of it.
+    pub(super) fn give_up_line(&mut self) -> Vec<u8> {
+        self.discards = true;
+        std::mem::take(&mut self.held)
     }
 
     /// Reads on until a line is complete (then the flag is true) or `bytes` are used up. Returns how many were used.
     ///
     /// # Errors
-    /// A line that is too long, or a file in UTF-16. The error has no place.
+    /// A line that is too long, or a file in UTF-16. The error has no place, and nothing was used.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(usize, bool)> {
         let mut start = 0;
         if !self.is_started && !bytes.is_empty() {
             self.is_started = true;
-            self.number = 1;
             if bytes.starts_with(&[0xfe, 0xff]) || bytes.starts_with(&[0xff, 0xfe]) {
                 return Err(utf16_refused());
             }
@@ -52,23 +81,35 @@ impl LineSplitter {
             self.after_return = false;
         }
         self.begin_if_complete();
+        if self.held.is_empty() && !self.discards {
+            self.line = self.position.after(start);
+        }
         let rest = &bytes[start..];
-        let length = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
-        if self.held.len() + length > RECORD_BYTES_MAX {
-            return Err(Error::new(
-                ErrorCode::ProgramLimitExceeded,
-                format!("a line is larger than {} MB", RECORD_BYTES_MAX >> 20),
-            ));
-        }
-        self.held.extend_from_slice(&rest[..length]);
-        match rest.get(length) {
-            None => Ok((bytes.len(), false)),
-            Some(byte) => {
-                self.after_return = *byte == b'\r';
-                self.is_complete = true;
-                Ok((start + length + 1, true))
+        let mut end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        let mut length = end.unwrap_or(rest.len());
+        if !self.discards {
+            // As much as there is room for, so that a line that is given up is known from its beginning.
+            let room = RECORD_BYTES_MAX.saturating_sub(self.held.len());
+            if length > 0 && room == 0 {
+                return Err(Error::new(
+                    ErrorCode::ProgramLimitExceeded,
+                    format!("a line is larger than {} MB", RECORD_BYTES_MAX >> 20),
+                ));
             }
+            if length > room {
+                (length, end) = (room, None);
+            }
+            self.held.extend_from_slice(&rest[..length]);
         }
+        let used = start + length + usize::from(end.is_some());
+        self.position = self.position.after(used);
+        if end.is_none() {
+            return Ok((used, false));
+        }
+        self.position.next_line();
+        self.after_return = rest[length] == b'\r';
+        self.is_complete = true;
+        Ok((used, !std::mem::take(&mut self.discards)))
     }
 
     /// Says that the file ends here; true if that completed a line.
@@ -81,7 +122,6 @@ impl LineSplitter {
     fn begin_if_complete(&mut self) {
         if self.is_complete {
             self.is_complete = false;
-            self.number += 1;
             self.held.clear();
         }
     }
@@ -107,7 +147,11 @@ mod tests {
                 let mut splitter = LineSplitter::default();
                 let mut lines = Vec::new();
                 let mut take = |splitter: &LineSplitter| {
-                    lines.push(format!("{}:{}", splitter.number(), String::from_utf8_lossy(splitter.line())));
+                    lines.push(format!(
+                        "{}:{}",
+                        splitter.line_position().line_number(),
+                        String::from_utf8_lossy(splitter.line())
+                    ));
                 };
                 for mut chunk in text.as_bytes().chunks(size) {
                     while !chunk.is_empty() {

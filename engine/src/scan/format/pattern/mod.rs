@@ -99,7 +99,7 @@ impl PatternOptions {
             is_whole,
             groups,
             header_rows: header_rows(definition)?,
-            on_error: OnError::of(storage)?,
+            on_error: OnError::of(definition)?,
         };
         options.compile(&[])?;
         Ok(options)

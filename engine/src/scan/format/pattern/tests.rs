@@ -157,8 +157,8 @@ async fn what_does_not_fit_is_null_unless_the_table_says_otherwise() {
         "22000 line does not fit the table's pattern: File \"/t/f\", line 1. The line is \"head\"."
     );
     assert_eq!(
-        read(typed(), &[regex, ("limnos.on_error", "skip")], b"").await,
-        "22023 invalid value for property \"limnos.on_error\": \"skip\": "
+        read(typed(), &[regex, ("limnos.on_error", "drop")], b"").await,
+        "22023 invalid value for property \"limnos.on_error\": \"drop\": "
     );
     // Lines are rows even where no column of them is wanted.
     let definition = table(FileFormat::Regex, typed(), &[regex, header]);
