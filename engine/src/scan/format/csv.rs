@@ -25,7 +25,7 @@ use super::{Decode, OnError, WantedColumn, invalid_utf8, located, utf16_refused}
 use crate::{Error, ErrorCode, Result};
 
 /// Largest row; see [`super::json::records::RECORD_BYTES_MAX`].
-const RECORD_BYTES_MAX: usize = 64 << 20;
+pub const RECORD_BYTES_MAX: usize = 64 << 20;
 
 /// How a table's text is laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! A location is taken as it is spelled: `%3A` in a folder's name is those three characters, as Hive writes them, and
 //! not a URL escape.
 
+mod durable;
 mod local;
 mod metered;
 mod registry;
