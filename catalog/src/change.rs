@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::{ClassifierDefinition, CrawlRun, CrawlerDefinition, Partition, TableDefinition, TableName};
+use crate::write::{RemovedFile, WriteTarget};
+use crate::{BookmarkUpdate, ClassifierDefinition, CrawlRun, CrawlerDefinition, Partition, TableDefinition, TableName};
 
 /// What to do when the object to be made is already there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +169,49 @@ pub enum Change {
     /// Drops a classifier that no crawler uses.
     DropClassifier {
         /// Its name.
+        name: String,
+        /// Whether it may be absent.
+        if_exists: bool,
+    },
+    /// Begins a write of files; the version that the commit makes is its id ([`crate::Catalog::begin_write`]).
+    BeginWrite {
+        /// What is written into, for people.
+        target: String,
+        /// The URLs of the folders that its files will be in or below. Where they are looked for if the server dies.
+        locations: Vec<String>,
+    },
+    /// Adds folders to a write that goes on, before there is a file in them.
+    WidenWrite {
+        /// The write's id.
+        write: i64,
+        /// As in [`Change::BeginWrite`].
+        locations: Vec<String>,
+    },
+    /// Ends a write: its files are seen from this commit on. Tables and partitions that it makes come before it in the same
+    /// commit.
+    CommitWrite {
+        /// The write's id. One that has ended already is [`crate::Error::WriteEnded`].
+        write: i64,
+        /// The table that was there before the write; anything else than is expected of it is [`crate::Error::Conflict`].
+        target: Option<WriteTarget>,
+        /// What the write has processed.
+        bookmark: Option<BookmarkUpdate>,
+    },
+    /// Gives a write up: its files will never be seen, and are to be deleted.
+    AbortWrite {
+        /// The write's id. One that has ended already is [`crate::Error::WriteEnded`].
+        write: i64,
+        /// As in [`crate::Write::is_lost`].
+        is_lost: bool,
+    },
+    /// Takes files away without a write. They are deleted once nobody reads them.
+    RemoveFiles {
+        /// The files, or the folders of tables that are dropped.
+        files: Vec<RemovedFile>,
+    },
+    /// Forgets what a job has processed.
+    ResetBookmark {
+        /// The bookmark.
         name: String,
         /// Whether it may be absent.
         if_exists: bool,

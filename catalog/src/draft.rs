@@ -19,17 +19,19 @@ pub(crate) struct Draft<'a> {
     pub(crate) snapshot: Snapshot,
     pub(crate) transaction: Transaction<'a>,
     pub(crate) now_ms: i64,
+    /// Which of the servers on the store we are.
+    pub(crate) server_id: i64,
     next_id: i64,
     pub(crate) is_changed: bool,
 }
 
 impl<'a> Draft<'a> {
     /// Begins with a copy of `base`; `transaction` makes the version after it.
-    pub(crate) fn new(base: &Snapshot, transaction: Transaction<'a>, now_ms: i64) -> Self {
+    pub(crate) fn new(base: &Snapshot, transaction: Transaction<'a>, now_ms: i64, server_id: i64) -> Self {
         let mut snapshot = base.clone();
         snapshot.version = transaction.version();
         let next_id = transaction.next_id();
-        Self { snapshot, transaction, now_ms, next_id, is_changed: false }
+        Self { snapshot, transaction, now_ms, server_id, next_id, is_changed: false }
     }
 
     /// Makes it durable and returns it; `None` if nothing has changed, and then nothing is written.
@@ -39,6 +41,7 @@ impl<'a> Draft<'a> {
             return Ok(None);
         }
         self.transaction.purge(oldest_version)?;
+        self.forget_settled()?;
         self.transaction.commit(self.next_id)?;
         Ok(Some(self.snapshot))
     }
@@ -74,6 +77,12 @@ impl<'a> Draft<'a> {
             Change::DropCrawler { name, if_exists } => self.drop_crawler(&name, if_exists),
             Change::CreateClassifier { name, definition, mode } => self.create_object(&name, definition, mode),
             Change::DropClassifier { name, if_exists } => self.drop_classifier(&name, if_exists),
+            Change::BeginWrite { target, locations } => self.begin_write(target, locations),
+            Change::WidenWrite { write, locations } => self.widen_write(write, locations),
+            Change::CommitWrite { write, target, bookmark } => self.commit_write(write, target, bookmark),
+            Change::AbortWrite { write, is_lost } => self.abort_write(write, is_lost),
+            Change::RemoveFiles { files } => self.remove_files(&files),
+            Change::ResetBookmark { name, if_exists } => self.reset_bookmark(&name, if_exists),
             Change::EndCrawlRun { run } => self.replace_run(CRAWL_RUNS, &run.to_run()?),
         }
     }
@@ -195,6 +204,7 @@ impl<'a> Draft<'a> {
             version: 1,
             partitions_version: self.snapshot.version,
             partition_count: 0,
+            data_version: 0,
             created_at_ms: self.now_ms,
             updated_at_ms: self.now_ms,
             definition: Arc::new(definition),
@@ -323,7 +333,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Puts a new or changed table under its name.
-    fn put(&mut self, table: Table) -> Result<()> {
+    pub(crate) fn put(&mut self, table: Table) -> Result<()> {
         let table = Table { updated_at_ms: self.now_ms, ..table };
         let database_id = self.snapshot.database(&table.name.database)?.id;
         self.transaction.put_table(database_id, &table)?;

@@ -67,6 +67,12 @@ pub enum Error {
         /// The full name.
         name: String,
     },
+    /// A write that is to be ended has been: whoever wrote was taken for dead, and its files are deleted.
+    #[error("the write was given up: its server was out of touch with the catalog for too long")]
+    WriteEnded {
+        /// The write.
+        id: i64,
+    },
     /// The store is another machine's, and there was no answer. What the statement would have changed is as it was, unless
     /// the reason says otherwise.
     #[error("catalog \"{name}\" is out of reach: {reason}")]
@@ -115,7 +121,7 @@ impl Error {
             | Self::WrongKind { hint, .. }
             | Self::Invalid { hint, .. }
             | Self::Unreachable { hint, .. } => hint.as_deref(),
-            Self::Conflict { .. } => Some("Run the statement again."),
+            Self::Conflict { .. } | Self::WriteEnded { .. } => Some("Run the statement again."),
             _ => None,
         }
     }

@@ -6,13 +6,15 @@
 //! 3. The store writes them in one transaction ([`store`]), durable before `commit` returns.
 //! 4. The next [`Snapshot`] is built from the last one and swapped in; readers of the old one keep it.
 //!
-//! Beside it lies what is known of data files ([`FileFacts`]), which is no part of a snapshot.
+//! Beside it lies what is known of data files ([`FileFacts`]), which is no part of a snapshot. Which files of a table a statement
+//! sees while others write, its snapshot says ([`mod@write`]). Bookmarks ([`Bookmark`]) know what jobs have processed.
 //!
 //! This crate knows no query and no DataFusion, and no network but the way to a PostgreSQL that keeps the catalog. Records on
 //! disk ([`record`]) are never the runtime types.
 
 #![warn(missing_docs)]
 
+pub mod bookmark;
 pub mod catalog;
 pub mod change;
 pub mod crawl_run;
@@ -22,6 +24,7 @@ pub mod data_type;
 pub mod database;
 mod draft;
 mod draft_object;
+mod draft_write;
 pub mod error;
 pub mod facts;
 pub mod location;
@@ -34,7 +37,10 @@ pub mod snapshot;
 pub mod store;
 pub mod table;
 pub mod transfer;
+pub mod write;
+mod write_record;
 
+pub use bookmark::{Bookmark, BookmarkUpdate};
 pub use catalog::Catalog;
 pub use change::{Change, CreateMode, DatabaseChange};
 pub use crawl_run::{CrawlChange, CrawlCounts, CrawlRun, Run, RunState};
@@ -50,3 +56,4 @@ pub use partition::{Partition, PartitionList, PartitionStorage};
 pub use snapshot::Snapshot;
 pub use store::SniffedFile;
 pub use table::{Column, FileFormat, StorageDescriptor, Table, TableDefinition, TableKind, TableVersion};
+pub use write::{RemovedFile, Write, WriteName, WriteTarget, Writes};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::crawler::{ClassifierDefinition, CrawlerDefinition};
 use crate::object::{Definition, Object, Objects};
-use crate::{Classifier, Crawler, Database, Error, Result, Table, TableName, near};
+use crate::{Classifier, Crawler, Database, Error, Result, Table, TableName, Writes, near};
 
 /// Everything that exists at one catalog version. Held by a statement from planning to its last row.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub crawlers: Objects<CrawlerDefinition>,
     /// By name.
     pub classifiers: Objects<ClassifierDefinition>,
+    /// What goes on with files: which of them a table has.
+    pub writes: Arc<Writes>,
 }
 
 impl Snapshot {
@@ -130,6 +132,7 @@ mod tests {
                 version: 1,
                 partitions_version: 1,
                 partition_count: 0,
+                data_version: 0,
                 created_at_ms: 0,
                 updated_at_ms: 0,
                 definition: Arc::clone(&definition),

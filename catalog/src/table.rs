@@ -189,6 +189,8 @@ pub struct Table {
     pub partitions_version: i64,
     /// How many partitions there are.
     pub partition_count: u64,
+    /// The catalog version that last took rows away by removing files; 0 if none has. Rows that are added leave it.
+    pub data_version: i64,
     /// Milliseconds since 1970, UTC.
     pub created_at_ms: i64,
     /// Milliseconds since 1970, UTC.

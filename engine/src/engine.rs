@@ -449,7 +449,13 @@ impl command::TableOpener for ViewColumns {
         let context = self.engine.plan_context(session, Arc::clone(&self.run));
         let shared = &self.engine.shared;
         let partitions = shared.partitions(&context.snapshot, table, context.now)?;
-        let opened = CatalogTable::new(Arc::clone(table), partitions, Arc::clone(&shared.scan), Arc::clone(&self.run))?;
+        let opened = CatalogTable::new(
+            Arc::clone(&context.snapshot),
+            Arc::clone(table),
+            partitions,
+            Arc::clone(&shared.scan),
+            Arc::clone(&self.run),
+        )?;
         OpenTable::new(opened, session_state(context)?)
     }
 }

@@ -88,7 +88,7 @@ fn start_child_at(location: &str) -> Child {
 
 /// Another number each time, so that many runs try many moments.
 #[allow(clippy::disallowed_methods, reason = "a test that kills at random moments")]
-fn noise() -> u32 {
+pub(super) fn noise() -> u32 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_micros()
 }
 

@@ -12,6 +12,7 @@ mod crash_tests;
 #[cfg(test)]
 mod crawler_tests;
 mod file_facts;
+mod files;
 mod partition_lists;
 #[cfg(test)]
 pub(crate) mod places;
@@ -22,8 +23,12 @@ mod server_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 mod watch;
+#[cfg(test)]
+mod write_tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -53,6 +58,8 @@ pub struct Catalog {
     reader: Option<Mutex<Box<dyn Connection>>>,
     partition_lists: Mutex<PartitionLists>,
     facts_cache: FactsCache,
+    /// Writes that go on in this process.
+    live_writes: Mutex<BTreeSet<i64>>,
     now_ms: NowMs,
     /// Keeps up with other servers, where there can be any.
     watch: Option<Watch>,
@@ -117,6 +124,7 @@ impl Catalog {
     }
 
     fn new(mut store: OpenStore, now_ms: NowMs) -> Result<Arc<Self>> {
+        store::writes::set_catalog_id(store.writer.as_mut(), random_id())?;
         let snapshot = read::load_consistently(store.writer.as_mut(), None)?;
         let published = Arc::new(Published::new(snapshot));
         let watch = store.shared.map(|shared| Watch::start(shared, Arc::clone(&published))).transpose()?;
@@ -127,6 +135,7 @@ impl Catalog {
             reader: store.reader.map(Mutex::new),
             partition_lists: Mutex::new(PartitionLists::default()),
             facts_cache: FactsCache::default(),
+            live_writes: Mutex::default(),
             now_ms,
             watch,
             _lock: store.lock,
@@ -149,17 +158,27 @@ impl Catalog {
     /// # Errors
     /// The first change that is refused; the catalog is then as it was.
     pub fn commit(&self, changes: Vec<Change>) -> Result<Arc<Snapshot>> {
+        self.commit_version(changes).map(|(_, snapshot)| snapshot)
+    }
+
+    /// As [`Catalog::commit`], with the version that it has made. The snapshot may be a later one.
+    fn commit_version(&self, changes: Vec<Change>) -> Result<(i64, Arc<Snapshot>)> {
         let mut writer = self.writer.lock();
         let mut transaction = Transaction::begin(writer.connection.as_mut())?;
         let base = self.newest(&mut transaction)?;
         let oldest_elsewhere = self.oldest_elsewhere(&mut transaction)?;
-        let mut draft = Draft::new(&base, transaction, (self.now_ms)());
+        let mut draft = Draft::new(&base, transaction, (self.now_ms)(), self.server_id());
         for change in changes {
             draft.apply(change)?;
         }
         let oldest_version = self.published.oldest_held().min(oldest_elsewhere);
-        let Some(snapshot) = draft.commit(oldest_version)? else { return Ok(base) };
-        Ok(self.published.publish(snapshot))
+        let Some(snapshot) = draft.commit(oldest_version)? else { return Ok((base.version, base)) };
+        Ok((snapshot.version, self.published.publish(snapshot)))
+    }
+
+    /// Which of the servers on the store we are; 0 where there is no other.
+    fn server_id(&self) -> i64 {
+        self.watch.as_ref().map_or(0, Watch::server_id)
     }
 
     /// Lets `write` write the whole catalog anew in one transaction, all of it or nothing. It is given what was there, and
@@ -275,6 +294,13 @@ impl fmt::Debug for Catalog {
         let version = self.published.current().version;
         f.debug_struct("Catalog").field("path", &self.path).field("version", &version).finish_non_exhaustive()
     }
+}
+
+/// Another number each time.
+fn random_id() -> u32 {
+    // The operating system's randomness is in each hasher's keys.
+    let bits = RandomState::new().hash_one(());
+    u32::try_from(bits >> 32).unwrap_or(0)
 }
 
 #[allow(clippy::disallowed_methods, reason = "the default of the clock that `open_with_clock` takes")]

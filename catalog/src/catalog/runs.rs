@@ -88,7 +88,7 @@ impl Catalog {
     }
 
     /// Writes in a transaction that makes no version of the catalog.
-    fn write<T>(&self, write: impl FnOnce(&mut dyn Connection) -> Result<T>) -> Result<T> {
+    pub(super) fn write<T>(&self, write: impl FnOnce(&mut dyn Connection) -> Result<T>) -> Result<T> {
         let mut writer = self.writer.lock();
         let Writer { connection, .. } = &mut *writer;
         connection.begin()?;

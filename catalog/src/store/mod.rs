@@ -11,6 +11,7 @@
 //! that loading a table's partitions never waits for a commit. What is read and written ([`read`], [`mod@write`]) is the same for
 //! every store; only the [`connection::Connection`] differs.
 
+pub(crate) mod bookmark;
 pub(crate) mod connection;
 pub(crate) mod files;
 mod lock;
@@ -23,6 +24,7 @@ mod schema;
 pub(crate) mod sniffed;
 pub(crate) mod sqlite;
 pub(crate) mod write;
+pub(crate) mod writes;
 
 use std::sync::mpsc::{Receiver, Sender};
 

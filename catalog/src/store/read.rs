@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::connection::{Connection, Value};
-use super::{damaged, object, partition_key};
+use super::{damaged, object, partition_key, writes};
 use crate::{Database, Partition, PartitionList, Result, Snapshot, Table, TableName, TableVersion, record};
 
 /// The version of the catalog in the store, and the next free id.
@@ -31,7 +31,8 @@ pub(crate) fn load(connection: &mut dyn Connection, base: Option<&Snapshot>) -> 
     let databases = load_databases(connection)?;
     let tables = load_tables(connection, base)?;
     let (crawlers, classifiers) = (object::load(connection)?, object::load(connection)?);
-    Ok(Snapshot { version, databases, tables, crawlers, classifiers })
+    let writes = writes::load(connection, base.map(|base| &base.writes))?;
+    Ok(Snapshot { version, databases, tables, crawlers, classifiers, writes })
 }
 
 fn load_databases(connection: &mut dyn Connection) -> Result<BTreeMap<String, Arc<Database>>> {
@@ -61,7 +62,7 @@ fn load_tables(connection: &mut dyn Connection, base: Option<&Snapshot>) -> Resu
     let mut tables = BTreeMap::new();
     connection.query(
         "SELECT tables.id, databases.name, tables.name, version, partitions_version, partition_count, created_at_ms, \
-         updated_at_ms, CASE WHEN catalog_version > ?1 THEN definition END FROM tables \
+         updated_at_ms, CASE WHEN catalog_version > ?1 THEN definition END, data_version FROM tables \
          JOIN databases ON databases.id = database_id",
         &[Value::Int(known_version)],
         &mut |row| {
@@ -76,6 +77,7 @@ fn load_tables(connection: &mut dyn Connection, base: Option<&Snapshot>) -> Resu
                     version: row[3].int()?,
                     partitions_version: row[4].int()?,
                     partition_count: u64::try_from(row[5].int()?).unwrap_or(0),
+                    data_version: row[9].int()?,
                     created_at_ms: row[6].int()?,
                     updated_at_ms: row[7].int()?,
                     definition: Arc::new(

@@ -8,6 +8,9 @@
 //! runs            the history of what runs by itself (crawls), by kind
 //! files           what is known of each data file: its own columns, rows, statistics
 //! sniffed_files   what crawls have seen in files that they looked into
+//! writes          writes of files that go on, or were given up and not yet cleaned up
+//! removed_files   files that tables have no more: seen by older snapshots, then deleted
+//! bookmarks       bookmark_files   what jobs have processed
 //! ```
 //! Partitions are kept in versions: a row is in the catalog versions `added_version <= v < dropped_version`, so that a
 //! statement which began before a commit still finds the partitions it planned with. They outlive their table for the same
@@ -105,6 +108,44 @@ pub(super) const MIGRATIONS: &[&str] = &[
         version TEXT NOT NULL,
         recorded_at_ms INTEGER NOT NULL,
         facts TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    ",
+    "
+    -- In the names of files that this catalog writes.
+    ALTER TABLE meta ADD COLUMN catalog_id INTEGER;
+    -- The catalog version that last changed writes or removed_files.
+    ALTER TABLE meta ADD COLUMN writes_version INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tables ADD COLUMN data_version INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE writes (
+        id INTEGER PRIMARY KEY,
+        server_id INTEGER NOT NULL,
+        begun_at_ms INTEGER NOT NULL,
+        aborted_at_ms INTEGER,
+        cleaned_at_ms INTEGER,
+        is_lost INTEGER NOT NULL,
+        record TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE removed_files (
+        location TEXT NOT NULL,
+        version TEXT NOT NULL,
+        removed_version INTEGER NOT NULL,
+        removed_at_ms INTEGER NOT NULL,
+        deleted_at_ms INTEGER,
+        PRIMARY KEY (location, version)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE bookmarks (
+        name TEXT NOT NULL PRIMARY KEY,
+        source TEXT NOT NULL,
+        source_id INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        created_at_ms INTEGER NOT NULL,
+        updated_at_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE bookmark_files (
+        bookmark TEXT NOT NULL,
+        location TEXT NOT NULL,
+        version TEXT NOT NULL,
+        PRIMARY KEY (bookmark, location)
     ) STRICT, WITHOUT ROWID;
     ",
 ];

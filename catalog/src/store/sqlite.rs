@@ -23,7 +23,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const JOURNAL_BYTES_MAX: i64 = 64 << 20;
 
 /// Prepared statements that a connection keeps: more than this crate has texts.
-const STATEMENT_CACHE: usize = 64;
+const STATEMENT_CACHE: usize = 128;
 
 const NOT_OURS: &str = "it is not a Limnos catalog; choose another data directory or move the file away";
 

@@ -81,11 +81,13 @@ impl<'a> Transaction<'a> {
         let partition_count = i64::try_from(table.partition_count).unwrap_or(i64::MAX);
         self.connection.execute(
             "INSERT INTO tables (id, database_id, name, version, partitions_version, partition_count, created_at_ms, \
-             updated_at_ms, definition, catalog_version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             updated_at_ms, definition, catalog_version, data_version) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
              ON CONFLICT (id) DO UPDATE SET database_id = excluded.database_id, name = excluded.name, \
              version = excluded.version, partitions_version = excluded.partitions_version, \
              partition_count = excluded.partition_count, updated_at_ms = excluded.updated_at_ms, \
-             definition = excluded.definition, catalog_version = excluded.catalog_version",
+             definition = excluded.definition, catalog_version = excluded.catalog_version, \
+             data_version = excluded.data_version",
             &[
                 Value::Int(table.id),
                 Value::Int(database_id),
@@ -97,6 +99,7 @@ impl<'a> Transaction<'a> {
                 Value::Int(table.updated_at_ms),
                 Value::Text(&definition),
                 Value::Int(self.version),
+                Value::Int(table.data_version),
             ],
         )?;
         // Partitions that come and go make no version of the table.
@@ -168,6 +171,7 @@ impl<'a> Transaction<'a> {
         self.connection.execute("DELETE FROM tables", &[])?;
         self.connection.execute("DELETE FROM table_versions", &[])?;
         self.connection.execute("DELETE FROM objects", &[])?;
+        self.delete_bookmarks()?;
         self.connection.execute("DELETE FROM databases WHERE id <> 1", &[])?;
         let version = [Value::Int(self.version)];
         self.connection

@@ -221,6 +221,7 @@ impl Import<'_, '_, '_> {
             version: line.version,
             partitions_version: self.transaction.version(),
             partition_count: 0,
+            data_version: 0,
             created_at_ms: line.created_at_ms,
             updated_at_ms: line.updated_at_ms,
             definition: Arc::new(definition),

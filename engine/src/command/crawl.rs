@@ -22,7 +22,7 @@ pub(super) async fn crawl(
     database: Option<&str>,
 ) -> Result<CommandAnswer> {
     let database = database.map_or_else(|| session.database.clone(), |name| resolve_database_name(session, name));
-    let crawled = crate::crawl::crawl(context.stores, location, &session.user).await?;
+    let crawled = crate::crawl::crawl(context.stores, &context.snapshot, location, &session.user).await?;
     let found = crawled.tables;
     if found.is_empty() {
         let message = format!("no tables were found at \"{location}\"");

@@ -9,15 +9,15 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use limnos_catalog::partition::parse_hive_segment;
-use limnos_catalog::{Change, Column, Partition, PartitionList, Table};
+use limnos_catalog::{Change, Column, Partition, PartitionList, Snapshot, Table};
 use object_store::path::Path;
 
 use super::partition::{check_value, folder_url, standard_path};
 use super::{CommandAnswer, CommandContext, commit, find_partitioned, projection};
 use crate::parse::ObjectName;
-use crate::scan::listing::is_hidden;
+use crate::scan::listing::{is_hidden, is_visible};
 use crate::scan::store::{Location, store_error};
 use crate::{Notice, Result, Session};
 
@@ -37,7 +37,12 @@ pub(super) async fn repair(
     let (table, storage) = find_partitioned(context, session, table)?;
     let location = context.stores.resolve(&storage.location)?;
     let known = context.catalog.partitions(&context.snapshot, table)?;
-    let Walked { added, seen, unread, notices: found } = walk(&location, table, &known).await?;
+    let Walked { mut added, seen, unread, notices: found } = walk(&location, table, &known).await?;
+    // As of now: a write may have begun since.
+    let snapshot = context.catalog.snapshot();
+    if !snapshot.writes.open.is_empty() {
+        added = only_written(&snapshot, &location, table, added).await?;
+    }
     let mut notices: Vec<_> = projection::notice(table).into_iter().chain(found).collect();
 
     let gone: Vec<Vec<Option<String>>> = (0..known.len())
@@ -69,6 +74,38 @@ pub(super) async fn repair(
         notices.extend(commit(context, session, changes).await?);
     }
     Ok(CommandAnswer::tag("MSCK REPAIR TABLE").with_notices(notices))
+}
+
+/// Those of `added` that have a file which a statement with `snapshot` sees, or none at all. What else there is, a write that
+/// goes on is making.
+async fn only_written(
+    snapshot: &Snapshot,
+    location: &Location,
+    table: &Table,
+    added: Vec<Partition>,
+) -> Result<Vec<Partition>> {
+    let looks = added.into_iter().map(|partition| {
+        let path = match &partition.location {
+            Some(own) => own.strip_prefix(location.url.as_str()).unwrap_or_default().to_owned(),
+            None => standard_path(table, &partition.values),
+        };
+        async move {
+            let folder = Path::parse(format!("{}/{path}", location.path)).unwrap_or_default();
+            let mut files = location.store.list(Some(&folder));
+            let (mut is_empty, mut is_written) = (true, false);
+            while !is_written
+                && let Some(file) =
+                    files.try_next().await.map_err(|error| store_error(&location.url_of(&folder), &error))?
+            {
+                is_empty = false;
+                is_written = is_visible(snapshot, &location.store_url, &file);
+            }
+            Ok::<_, crate::Error>((is_empty || is_written).then_some(partition))
+        }
+    });
+    let looks: Vec<_> = looks.collect();
+    let kept: Vec<Option<Partition>> = futures::stream::iter(looks).buffered(LISTINGS_AT_ONCE).try_collect().await?;
+    Ok(kept.into_iter().flatten().collect())
 }
 
 /// What the folders say.
@@ -331,6 +368,7 @@ mod tests {
             version: 1,
             partitions_version: 1,
             partition_count: 0,
+            data_version: 0,
             created_at_ms: 0,
             updated_at_ms: 0,
             definition: Arc::new(definition),

@@ -77,7 +77,8 @@ async fn infer(
     definition: &mut TableDefinition,
     storage: &mut StorageDescriptor,
 ) -> Result<Vec<limnos_catalog::Partition>> {
-    let found = crate::crawl::crawl(context.stores, &storage.location, &definition.owner).await?.tables;
+    let found =
+        crate::crawl::crawl(context.stores, &context.snapshot, &storage.location, &definition.owner).await?.tables;
     let count = found.len();
     let mut tables = found.into_iter();
     let (Some(found), None) = (tables.next(), tables.next()) else {

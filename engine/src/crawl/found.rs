@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use limnos_catalog::{Partition, TableDefinition};
+use limnos_catalog::{Partition, Snapshot, TableDefinition};
 
 use super::custom::CustomClassifier;
 use super::exclude::Exclude;
@@ -86,6 +86,8 @@ pub struct CrawlOptions {
     /// Whether the location itself may be one table of the files in it, and its folders partitions of one, as folders
     /// further below may.
     pub joins_at_root: bool,
+    /// Which files are half-written, or are to go. `None`: none is.
+    pub snapshot: Option<Arc<Snapshot>>,
 }
 
 impl CrawlOptions {
@@ -98,7 +100,15 @@ impl CrawlOptions {
             classifiers: Vec::new(),
             known: None,
             joins_at_root: false,
+            snapshot: None,
         }
+    }
+
+    /// Without the files that `snapshot` doesn't see.
+    #[must_use]
+    pub fn seen_by(mut self, snapshot: &Arc<Snapshot>) -> Self {
+        self.snapshot = Some(Arc::clone(snapshot));
+        self
     }
 }
 

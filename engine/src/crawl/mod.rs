@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use limnos_catalog::{Column, FileFormat, StorageDescriptor, TableDefinition, TableKind};
+use limnos_catalog::{Column, FileFormat, Snapshot, StorageDescriptor, TableDefinition, TableKind};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
@@ -46,7 +46,8 @@ use self::partition::{partitions, rename_keys};
 use self::sniff::Sniffed;
 use crate::scan::format::display_prefix;
 use crate::scan::format::input;
-use crate::scan::store::Stores;
+use crate::scan::listing::is_visible;
+use crate::scan::store::{LOCAL_STORE_URL, Stores};
 use crate::{Error, ErrorCode, Result, limits};
 
 /// Most objects that one crawl lists: what it holds of each is some hundred bytes.
@@ -71,9 +72,10 @@ const TABLES_AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// A location that is not allowed, does not exist or can't be read.
-pub async fn crawl(stores: &Arc<Stores>, location: &str, owner: &str) -> Result<Crawled> {
+pub async fn crawl(stores: &Arc<Stores>, snapshot: &Arc<Snapshot>, location: &str, owner: &str) -> Result<Crawled> {
     let location = stores.resolve(location)?;
-    let crawled = crawl_at(&location.store, &location.path, &location.url, &CrawlOptions::new(owner)).await?;
+    let options = CrawlOptions::new(owner).seen_by(snapshot);
+    let crawled = crawl_at(&location.store, &location.path, &location.url, &options).await?;
     if crawled.files.is_empty() {
         return Err(nothing_there(&location.url));
     }
@@ -222,6 +224,9 @@ impl Crawl {
             if segments.is_empty() || object.size == 0 || segments.iter().any(|segment| group::is_hidden(segment)) {
                 continue;
             }
+            if !self.is_visible(&object) {
+                continue;
+            }
             if files.len() == FILES_MAX {
                 return Err(Error::new(
                     ErrorCode::ProgramLimitExceeded,
@@ -236,6 +241,15 @@ impl Crawl {
         }
         files.sort_by(|left, right| left.object.location.cmp(&right.object.location));
         Ok((files, false))
+    }
+
+    /// Whether somebody is done with writing a file, and it isn't to go.
+    fn is_visible(&self, object: &ObjectMeta) -> bool {
+        let store_url = match self.prefix.as_str() {
+            "/" => LOCAL_STORE_URL,
+            prefix => prefix.trim_end_matches('/'),
+        };
+        self.options.snapshot.as_ref().is_none_or(|snapshot| is_visible(snapshot, store_url, object))
     }
 
     /// Makes folders side by side whose files have the same columns one group of the folder above them.

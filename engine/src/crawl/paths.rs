@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use glob::{MatchOptions, Pattern};
-use limnos_catalog::{PartitionList, Table, TableName};
+use limnos_catalog::{PartitionList, Snapshot, Table, TableName};
 use object_store::path::Path;
 
 use super::found::Found;
@@ -36,10 +36,10 @@ const MATCH: MatchOptions =
 ///
 /// # Errors
 /// Outside the roots; nothing there; files that are not one table.
-pub async fn path_table(stores: &Arc<Stores>, path: &str, owner: &str) -> Result<PathTable> {
+pub async fn path_table(stores: &Arc<Stores>, snapshot: &Arc<Snapshot>, path: &str, owner: &str) -> Result<PathTable> {
     let (base, pattern) = split_pattern(path)?;
     let location = stores.resolve(base)?;
-    let crawl = Crawl::new(&location.store, &location.url, CrawlOptions::new(owner));
+    let crawl = Crawl::new(&location.store, &location.url, CrawlOptions::new(owner).seen_by(snapshot));
     let (found, _) = crawl.list(&location.path, location.is_folder).await?;
     let found: Vec<FoundFile> = match &pattern {
         None => found,
@@ -92,6 +92,7 @@ fn assemble(path: &str, found: super::FoundTable, files: Vec<FoundFile>) -> Resu
         version: 1,
         partitions_version: 0,
         partition_count: partitions.len() as u64,
+        data_version: 0,
         created_at_ms: 0,
         updated_at_ms: 0,
         definition: Arc::new(found.definition),
@@ -156,11 +157,11 @@ mod tests {
             ("p/*/*.csv", 2, 1),
             ("p/", 2, 1),
         ] {
-            let found = path_table(&stores, &format!("{root}/{path}"), "limnos").await.unwrap();
+            let found = path_table(&stores, &Arc::default(), &format!("{root}/{path}"), "limnos").await.unwrap();
             assert_eq!((found.files.len(), found.table.partition_keys.len()), (count, keys), "{path}");
             assert!(keys == 0 || found.files.iter().all(|file| file.partition.is_some()), "{path}");
         }
-        let error = path_table(&stores, &format!("{root}/a/*.parquet"), "limnos").await.unwrap_err();
+        let error = path_table(&stores, &Arc::default(), &format!("{root}/a/*.parquet"), "limnos").await.unwrap_err();
         assert_eq!(error.code, ErrorCode::UndefinedFile);
     }
 }

@@ -245,7 +245,7 @@ impl From<limnos_catalog::Error> for Error {
             Catalog::WrongKind { .. } => ErrorCode::WrongObjectType,
             Catalog::NotEmpty { .. } => ErrorCode::DependentObjectsStillExist,
             Catalog::Invalid { .. } => ErrorCode::InvalidTableDefinition,
-            Catalog::Conflict { .. } => ErrorCode::SerializationFailure,
+            Catalog::Conflict { .. } | Catalog::WriteEnded { .. } => ErrorCode::SerializationFailure,
             Catalog::InUse { .. } => ErrorCode::DependentObjectsStillExist,
             Catalog::Unusable { .. } => ErrorCode::DataCorrupted,
             _ => ErrorCode::IoError,

@@ -192,7 +192,9 @@ impl DatabaseSchema {
             TableKind::External(_) => {
                 let partitions = context.shared.partitions(&context.snapshot, table, context.now)?;
                 let scan = Arc::clone(&context.shared.scan);
-                Ok(Arc::new(CatalogTable::new(Arc::clone(table), partitions, scan, Arc::clone(&context.run))?))
+                let snapshot = Arc::clone(&context.snapshot);
+                let run = Arc::clone(&context.run);
+                Ok(Arc::new(CatalogTable::new(snapshot, Arc::clone(table), partitions, scan, run)?))
             }
         }
     }

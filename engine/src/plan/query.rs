@@ -246,9 +246,11 @@ pub(crate) fn bind(plan: LogicalPlan, parameters: &[arrow::array::ArrayRef]) -> 
 
 /// A table over the files that `path` names: one file, a folder, or a pattern with `*` and `?`.
 pub(crate) async fn file_table(context: &PlanContext, path: &str) -> Result<Arc<dyn TableProvider>> {
-    let found = crate::crawl::path_table(&context.shared.scan.stores, path, &context.session.user).await?;
+    let found =
+        crate::crawl::path_table(&context.shared.scan.stores, &context.snapshot, path, &context.session.user).await?;
     let scan = Arc::clone(&context.shared.scan);
     let provider = CatalogTable::new(
+        Arc::clone(&context.snapshot),
         Arc::new(found.table),
         Partitions::Catalog(Arc::new(found.partitions)),
         scan,

@@ -6,10 +6,12 @@
 use std::collections::{HashMap, HashSet};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
+use limnos_catalog::Snapshot;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use crate::Result;
+use crate::scan::facts::file_version;
 use crate::scan::store::{Location, store_error};
 
 /// Prefixes listed at the same time.
@@ -39,6 +41,13 @@ pub struct File {
 /// Whether Hive and Athena skip a file or folder of this name (`_SUCCESS`, `.part.crc`).
 pub fn is_hidden(segment: &str) -> bool {
     segment.starts_with(['_', '.'])
+}
+
+/// Whether a statement with this snapshot sees a file that was listed: not if it belongs to a write that goes on or began
+/// later, nor if it is to go. Whoever lists a table's files asks this of each.
+pub(crate) fn is_visible(snapshot: &Snapshot, store_url: &str, meta: &ObjectMeta) -> bool {
+    let name = meta.location.as_ref().rsplit('/').next().unwrap_or_default();
+    snapshot.is_visible(name, || file_version(store_url, meta))
 }
 
 /// The files at `location`: the object itself, or all objects below it that aren't hidden or empty markers.

@@ -25,7 +25,8 @@ use datafusion::physical_plan::union::UnionExec;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use limnos_catalog::partition::hive_path;
 use limnos_catalog::{
-    FileFacts, FileFormat, FileVersion, PartitionStorage, StorageDescriptor, Table, TableDefinition, TableKind,
+    FileFacts, FileFormat, FileVersion, PartitionList, PartitionStorage, Snapshot, StorageDescriptor, Table,
+    TableDefinition, TableKind,
 };
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -35,7 +36,7 @@ use super::facts::statistics::{Total, distinct_count, file_statistics, key_stati
 use super::facts::{KnownFiles, file_version, read_as};
 use super::format::text_source;
 use super::known_rows::{KnownFile, KnownRows};
-use super::listing::{File, Folder, list_each, list_folders, list_location};
+use super::listing::{File, Folder, is_visible, list_each, list_folders, list_location};
 use super::parquet::{
     CaseInsensitiveAdapterFactory, FOOTER_CONCURRENCY, FileKey, Footer, Footers, FootersAhead, NamedFileSource,
     ReaderFactory, SmallFiles,
@@ -70,6 +71,8 @@ pub struct ScanContext {
 #[derive(Debug, Clone)]
 pub struct CatalogTable {
     pub(super) table: Arc<Table>,
+    /// Says which of the listed files are the table's.
+    snapshot: Arc<Snapshot>,
     pub(super) storage: StorageDescriptor,
     pub(crate) partitions: Partitions,
     pub(crate) context: Arc<ScanContext>,
@@ -83,11 +86,12 @@ pub struct CatalogTable {
 }
 
 impl CatalogTable {
-    /// A provider for `table`, which must not be a view.
+    /// A provider for `table` of `snapshot`, which must not be a view.
     ///
     /// # Errors
     /// A table that is a view.
     pub fn new(
+        snapshot: Arc<Snapshot>,
         table: Arc<Table>,
         partitions: Partitions,
         context: Arc<ScanContext>,
@@ -101,7 +105,7 @@ impl CatalogTable {
         let mut fields: Vec<FieldRef> = file_schema.fields().iter().cloned().collect();
         fields.extend(keys.iter().cloned());
         let schema = Arc::new(Schema::new(fields));
-        Ok(Self { table, storage, partitions, context, run, schema, file_schema, keys, files: None })
+        Ok(Self { table, snapshot, storage, partitions, context, run, schema, file_schema, keys, files: None })
     }
 
     /// The same over exactly `files`, which lie in the table's location's store.
@@ -125,15 +129,29 @@ impl CatalogTable {
         if let Some(files) = &self.files {
             return Ok(files.clone());
         }
+        let mut files = self.list_all(store, location, kept, *is_projected, &index.list).await?;
+        files.retain(|file| is_visible(&self.snapshot, &location.store_url, &file.meta));
+        Ok(files)
+    }
+
+    /// All files that are there, half-written ones among them.
+    async fn list_all(
+        &self,
+        store: &dyn ObjectStore,
+        location: &Location,
+        kept: &[usize],
+        is_projected: bool,
+        list: &PartitionList,
+    ) -> Result<Vec<File>> {
         if self.keys.is_empty() {
             return list_location(store, location).await;
         }
         let mut folders = Vec::with_capacity(kept.len());
         for &partition in kept {
-            let path = match &index.list.locations[partition] {
+            let path = match &list.locations[partition] {
                 Some(own) => self.own_path(location, own)?,
                 None => {
-                    let values = self.keys.iter().zip(&index.list.values);
+                    let values = self.keys.iter().zip(&list.values);
                     let relative =
                         hive_path(values.map(|(key, values)| (key.name().as_str(), values[partition].as_deref())));
                     join(&location.path, &relative)?
@@ -142,7 +160,7 @@ impl CatalogTable {
             folders.push(Folder { path, partition: Some(partition) });
         }
         // Projected folders may not be there; what lies between them may be anything.
-        if *is_projected {
+        if is_projected {
             list_each(store, location, folders).await
         } else {
             list_folders(store, location, folders).await

@@ -10,6 +10,7 @@
 //! live (it was suspended, or cut off) it registers again; what it can't find any more it says, and never answers with
 //! half: [`crate::Catalog::partitions`] counts. Time is PostgreSQL's, so no server's clock matters.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::Result;
@@ -59,6 +60,20 @@ pub(crate) fn heartbeat(connection: &mut dyn Connection, id: i64, oldest_version
 /// Takes a server's row away.
 pub(crate) fn deregister(connection: &mut dyn Connection, id: i64) -> Result<()> {
     connection.execute("DELETE FROM servers WHERE id = ?1", &[Value::Int(id)]).map(|_| ())
+}
+
+/// The servers that live.
+pub(crate) fn living(connection: &mut dyn Connection) -> Result<BTreeSet<i64>> {
+    let mut living = BTreeSet::new();
+    connection.query(
+        "SELECT id FROM servers WHERE seen_at > clock_timestamp() - ?1::bigint * interval '1 second'",
+        &[Value::Int(EXPIRY_SECONDS)],
+        &mut |row| {
+            living.insert(row[0].int()?);
+            Ok(())
+        },
+    )?;
+    Ok(living)
 }
 
 /// The oldest version that a living server other than `id` may hold.

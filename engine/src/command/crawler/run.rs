@@ -169,6 +169,7 @@ async fn crawl(context: &CommandContext<'_>, crawler: &Crawler, live: &Live) -> 
             classifiers: classifiers.clone(),
             known: known.clone(),
             joins_at_root: true,
+            snapshot: Some(Arc::clone(&snapshot)),
         };
         let crawled = crawl_at(&store, &location.path, &location.url, &options).await?;
         if crawled.files.is_empty() && own.keys().any(|own| covers(&location.url, own)) {

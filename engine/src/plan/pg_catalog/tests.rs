@@ -45,6 +45,7 @@ fn table(
         version: 1,
         partitions_version: 1,
         partition_count: 0,
+        data_version: 0,
         created_at_ms: 0,
         updated_at_ms: 0,
         definition: Arc::new(TableDefinition {
