@@ -10,7 +10,8 @@
 //! 7. [`command`]: our own statements are carried out against the catalog.
 //! 8. [`encode`]: batches become CSV, JSON, Parquet or a text table.
 //!
-//! [`cache`] names what is kept between queries, `result_cache` keeps answers. [`crawl`] looks at files and says what tables they are. [`function`] holds SQL functions DataFusion lacks.
+//! [`write`] makes files. [`cache`] names what is kept between queries, `result_cache` keeps answers. [`crawl`] looks at files
+//! and says what tables they are. [`function`] holds SQL functions DataFusion lacks.
 
 pub mod cache;
 pub mod clock;
@@ -29,6 +30,7 @@ pub(crate) mod result_cache;
 pub mod scan;
 pub mod schedule;
 pub mod session;
+pub mod write;
 
 pub use engine::{CommandTag, Engine, EngineConfig, Outcome, Prepared};
 pub use error::{Error, ErrorCode, Notice, Result};

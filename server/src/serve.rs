@@ -183,7 +183,6 @@ pub fn engine_config(config: &Config) -> EngineConfig {
         threads: config.threads,
         footer_cache_bytes: config.footer_cache.0,
         partition_cache_bytes: config.partition_cache.0,
-        footer_cache_bytes: (config.memory_limit.0 / FOOTER_CACHE_SHARE).min(FOOTER_CACHE_MAX),
         result_cache_bytes: config.result_cache.0,
     }
 }

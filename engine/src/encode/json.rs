@@ -164,7 +164,7 @@ fn write_list(values: &dyn Array, out: &mut String) {
 }
 
 /// Appends `text` in quotes, escaped as RFC 8259 asks and no more.
-fn write_string(text: &str, out: &mut String) {
+pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         match c {

@@ -6,9 +6,9 @@
 //! buffer that is emptied after each call.
 
 mod csv;
-mod json;
+pub(crate) mod json;
 mod markdown;
-mod parquet;
+pub(crate) mod parquet;
 mod table;
 pub mod text;
 

@@ -43,7 +43,7 @@ impl ParquetWriter {
     }
 
     fn drain(&self, output: &mut dyn Write) -> Result<()> {
-        let bytes = mem::take(&mut *self.buffer.0.lock());
+        let bytes = self.buffer.take();
         output.write_all(&bytes).map_err(|error| output_error(&error))
     }
 }
@@ -72,9 +72,16 @@ fn parquet_error(error: &ParquetError) -> Error {
     }
 }
 
-/// Bytes on their way from the Parquet writer to whatever sink the next call lends.
+/// Bytes on their way from a writer that keeps its sink to whatever sink the next call lends.
 #[derive(Debug, Clone, Default)]
-struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
+
+impl SharedBuffer {
+    /// What was written since the last call.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        mem::take(&mut *self.0.lock())
+    }
+}
 
 impl Write for SharedBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

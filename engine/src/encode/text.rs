@@ -229,7 +229,7 @@ fn decimal_text(unscaled: &str, scale: i8, out: &mut String) {
     }
 }
 
-pub(super) fn hex_text(bytes: &[u8], out: &mut String) {
+pub(crate) fn hex_text(bytes: &[u8], out: &mut String) {
     out.push_str("\\x");
     for byte in bytes {
         let _ = write!(out, "{byte:02x}");

@@ -25,7 +25,7 @@ use super::{OnError, utf16_refused};
 use crate::{Error, ErrorCode, Result};
 
 /// Largest row; see [`super::json::records::RECORD_BYTES_MAX`].
-const RECORD_BYTES_MAX: usize = 64 << 20;
+pub const RECORD_BYTES_MAX: usize = 64 << 20;
 
 /// Most cells of a row: a line of nothing but delimiters has no bytes that count, and yet takes memory.
 const RECORD_CELLS_MAX: usize = 1 << 20;

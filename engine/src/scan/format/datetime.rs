@@ -1,7 +1,7 @@
 //! Dates and times in text: ISO 8601 as PostgreSQL reads it, by hand and fast; anything else by a strftime pattern.
 
 use chrono::format::{Item, Parsed, StrftimeItems, parse};
-use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 
 use super::scalar::shorten;
 use crate::{Error, ErrorCode, Result};
@@ -82,6 +82,35 @@ impl DateTimeFormat {
     /// As [`Self::date`].
     pub fn instant(&self, text: &str) -> Result<i64> {
         self.timestamp(text)
+    }
+
+    /// The text that [`Self::date`] reads as `days`; `None` if the pattern loses a part of it.
+    pub fn write_date(&self, days: i32) -> Option<String> {
+        if self.is_serial {
+            return Some(days.to_string());
+        }
+        let text = self.write(i64::from(days).checked_mul(DAY_MICROS)?)?;
+        (self.date(&text).ok()? == days).then_some(text)
+    }
+
+    /// The text that [`Self::timestamp`] reads as `micros`; `None` if the pattern loses a part of it.
+    pub fn write_timestamp(&self, micros: i64) -> Option<String> {
+        if self.is_serial && micros % 1000 == 0 {
+            return Some((micros / 1000).to_string());
+        }
+        let text = if self.is_serial {
+            DateTime::from_timestamp_micros(micros)?.format("%Y-%m-%d %H:%M:%S%.6f").to_string()
+        } else {
+            self.write(micros)?
+        };
+        (self.timestamp(&text).ok()? == micros).then_some(text)
+    }
+
+    fn write(&self, micros: i64) -> Option<String> {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        write!(text, "{}", DateTime::from_timestamp_micros(micros)?.format_with_items(self.items.iter())).ok()?;
+        Some(text)
     }
 
     fn parse(&self, text: &str) -> Option<Parsed> {
@@ -260,7 +289,7 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> i64 {
-        chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_micros()
+        DateTime::parse_from_rfc3339(text).unwrap().timestamp_micros()
     }
 
     #[test]

@@ -249,6 +249,16 @@ fn column_format(storage: &StorageDescriptor, column: &Column, serial_dates: boo
     }
 }
 
+/// The pattern of the dates of each of the table's columns, in order; writers go by what readers go by.
+///
+/// # Errors
+/// As [`text_source`].
+pub(crate) fn column_formats(definition: &TableDefinition) -> Result<Vec<Option<DateTimeFormat>>> {
+    let storage = storage(definition)?;
+    let serial_dates = storage.format == FileFormat::Csv && CsvOptions::new(definition)?.serial_dates;
+    definition.columns.iter().map(|column| column_format(storage, column, serial_dates)).collect()
+}
+
 /// What stands before the paths of a location's store when a file is named to a user: `/`, or `s3://bucket/`.
 pub fn display_prefix(location: &str) -> String {
     match url::Url::parse(location) {
@@ -534,4 +544,4 @@ fn nullable(batch: RecordBatch) -> DataFusionResult<RecordBatch> {
 #[cfg(test)]
 mod reject_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -19,7 +19,7 @@ use object_store::{ObjectStoreExt, PutPayload};
 use super::*;
 use crate::scan::schema;
 
-pub(super) fn table(format: FileFormat, columns: Vec<Column>, properties: &[(&str, &str)]) -> TableDefinition {
+pub(crate) fn table(format: FileFormat, columns: Vec<Column>, properties: &[(&str, &str)]) -> TableDefinition {
     let (parameters, properties): (BTreeMap<_, _>, BTreeMap<_, _>) = properties
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -40,7 +40,7 @@ pub(super) fn table(format: FileFormat, columns: Vec<Column>, properties: &[(&st
 }
 
 /// Runs a scan of one file through DataFusion; `projection` are places in columns + partition keys.
-pub(super) async fn scan(
+pub(crate) async fn scan(
     definition: &TableDefinition,
     bytes: Vec<u8>,
     projection: Option<Vec<usize>>,

@@ -11,10 +11,11 @@ use futures::stream::{self, BoxStream, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
+use super::durable;
 use super::root::canonical_ancestor;
 use crate::{Error, ErrorCode};
 
@@ -62,12 +63,19 @@ impl fmt::Display for RootedLocal {
 impl ObjectStore for RootedLocal {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         self.check(location, false)?;
-        self.inner.put_opts(location, payload, opts).await
+        if !opts.attributes.is_empty() || matches!(opts.mode, PutMode::Update(_)) {
+            return self.inner.put_opts(location, payload, opts).await;
+        }
+        durable::put(self.inner.path_to_filesystem(location)?, payload, opts.mode).await?;
+        Ok(PutResult { e_tag: self.inner.head(location).await?.e_tag, version: None })
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         self.check(location, false)?;
-        self.inner.put_multipart_opts(location, opts).await
+        if !opts.attributes.is_empty() {
+            return self.inner.put_multipart_opts(location, opts).await;
+        }
+        Ok(Box::new(durable::Parts::begin(self.inner.path_to_filesystem(location)?).await?))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {

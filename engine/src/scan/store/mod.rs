@@ -6,6 +6,7 @@
 //! not a URL escape.
 
 mod blocks;
+mod durable;
 mod local;
 mod metered;
 mod registry;

@@ -1,0 +1,3 @@
+//! Record batches -> files in stores.
+
+pub mod file;
