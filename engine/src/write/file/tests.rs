@@ -69,7 +69,8 @@ fn column(data_type: &DataType, values: &str, rows: usize) -> ArrayRef {
         if text == "null" {
             builder.append_null();
         } else {
-            builder.append_json(&mut crate::scan::format::json::cursor::Cursor::new(text)).unwrap();
+            let mut cursor = crate::scan::format::json::cursor::Cursor::new(text);
+            builder.append_json(&mut cursor, crate::scan::format::column::OnValue::Fail).unwrap();
         }
     }
     builder.finish()
