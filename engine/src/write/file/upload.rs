@@ -120,7 +120,7 @@ impl Upload {
 
     /// The object as a listing shows it. Stores that answer over HTTP tell a HEAD the time in whole seconds, and some list
     /// it with more digits; so those are asked for the listing's entry.
-    async fn listed(&self) -> Result<ObjectMeta> {
+    async fn listed(&mut self) -> Result<ObjectMeta> {
         let error = |error| write_error(&self.path, &error);
         let meta = self.store.head(&self.path).await.map_err(error)?;
         if meta.size != self.sent_bytes {
