@@ -71,7 +71,8 @@ impl Answer {
             Found::Hit(result) => self.replay(&result),
             Found::Lead(lead) => {
                 let engine = Arc::clone(&self.engine);
-                record(&engine.cpu, lead, self.run(ResultCacheUse::Miss))
+                let stats = Arc::clone(&self.run.stats);
+                record(&engine.cpu, lead, self.run(ResultCacheUse::Miss), &stats)
             }
             // Waits where its rows are read and not where it is planned, which only so many do at a time.
             Found::Follow(follow) => stream::once(async move {

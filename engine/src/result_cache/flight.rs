@@ -9,6 +9,7 @@
 //! followers wait for the query, and not for the leader's client.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
 use futures::stream::{self, StreamExt};
@@ -16,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::compact::compact;
 use super::{ResultCache, ResultKey, StoredResult};
-use crate::execute::{AbortOnDrop, BatchStream, CpuRuntime, KeptMemory};
+use crate::execute::{AbortOnDrop, BatchStream, CpuRuntime, KeptMemory, QueryStats};
 use crate::{Error, ErrorCode};
 
 /// How a flight ended.
@@ -119,15 +120,15 @@ enum Message {
     End,
 }
 
-/// `batches`, which `lead` records on their way.
-pub(crate) fn record(runtime: &CpuRuntime, lead: Lead, batches: BatchStream) -> BatchStream {
+/// `batches`, which `lead` records on their way; `stats` are its query's.
+pub(crate) fn record(runtime: &CpuRuntime, lead: Lead, batches: BatchStream, stats: &Arc<QueryStats>) -> BatchStream {
     let Some(recording) = Recording::begin(&lead) else {
         lead.give_up();
         return batches;
     };
     // Bounded by what an answer may have that is kept.
     let (sender, receiver) = mpsc::unbounded_channel();
-    let task = AbortOnDrop(runtime.spawn(run(lead, recording, batches, sender)));
+    let task = AbortOnDrop(runtime.spawn(run(lead, recording, batches, Arc::clone(stats), sender)));
     stream::unfold(Some((receiver, task)), |state| async move {
         let (mut receiver, task) = state?;
         match receiver.recv().await {
@@ -144,12 +145,22 @@ pub(crate) fn record(runtime: &CpuRuntime, lead: Lead, batches: BatchStream) -> 
     .boxed()
 }
 
-async fn run(lead: Lead, mut recording: Recording, mut batches: BatchStream, sender: mpsc::UnboundedSender<Message>) {
+async fn run(
+    lead: Lead,
+    mut recording: Recording,
+    mut batches: BatchStream,
+    stats: Arc<QueryStats>,
+    sender: mpsc::UnboundedSender<Message>,
+) {
     let limit_bytes = lead.cache.result_limit_bytes();
     loop {
         let batch = match batches.next().await {
             None => {
-                lead.finish(recording);
+                // What was left out is told with every answer, and counted where it is read.
+                match stats.rejects.load(Ordering::Relaxed) {
+                    0 => lead.finish(recording),
+                    _ => lead.give_up(),
+                }
                 let _the_client_may_be_gone = sender.send(Message::End);
                 return;
             }
