@@ -134,6 +134,7 @@ fn engine(data_dir: &Path, location: &Location, lake: &Path) -> Result<(Arc<Engi
         spill_limit_bytes: 1 << 30,
         threads: 2,
         footer_cache_bytes: 64 << 20,
+        warehouse: None,
     };
     Ok((Engine::new(Arc::clone(&catalog), config, Arc::new(SystemClock))?, catalog))
 }

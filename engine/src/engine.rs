@@ -40,6 +40,7 @@ use crate::scan::store::{StoreOptions, Stores};
 use crate::scan::survey::OpenTable;
 use crate::scan::table::{CatalogTable, ScanContext};
 use crate::session::Settings;
+use crate::write::{self, sweep::Sweeper};
 use crate::{Error, ErrorCode, Notice, Result, Session};
 
 /// What an engine needs to know once.
@@ -57,6 +58,9 @@ pub struct EngineConfig {
     pub threads: usize,
     /// Bytes for Parquet footers and indexes.
     pub footer_cache_bytes: u64,
+    /// Where tables that are made without a location have their folders, unless their database has one: a local folder,
+    /// which is made, or a URL. It is a root. `None`: such tables can't be made.
+    pub warehouse: Option<String>,
 }
 
 /// Bytes of typed partition values kept between queries.
@@ -77,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) system: Arc<SystemTables>,
     pub(crate) crawls: Arc<Crawls>,
     pub(crate) caches: Arc<Caches>,
+    pub(crate) warehouse: Option<String>,
+    pub(crate) sweeper: Arc<Sweeper>,
     partition_indexes: moka::sync::Cache<(i64, i64, i64), Arc<PartitionIndex>>,
     started_at_us: i64,
 }
@@ -175,7 +181,12 @@ impl Engine {
     /// # Errors
     /// When a root can't be opened or the spill directory can't be made.
     pub fn new(catalog: Arc<Catalog>, config: EngineConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        let stores = Arc::new(Stores::new(&config.stores)?);
+        let mut options = config.stores.clone();
+        if let Some(warehouse) = &config.warehouse {
+            make_warehouse(warehouse)?;
+            options.roots.push(warehouse.clone());
+        }
+        let stores = Arc::new(Stores::new(&options)?);
         let spill = empty_folder(&config.spill_dir)?;
         let to_usize = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let disk = DiskManagerBuilder::default()
@@ -190,8 +201,11 @@ impl Engine {
             .with_metadata_cache_limit(0)
             .build_arc()?;
         let known = KnownFiles::new(Arc::clone(&catalog))?;
+        let sweeper = Sweeper::new(Arc::clone(&catalog), Arc::clone(&stores));
         let shared = Shared {
             catalog,
+            warehouse: config.warehouse,
+            sweeper: Arc::clone(&sweeper),
             started_at_us: clock.now().timestamp_micros(),
             clock,
             scan: Arc::new(ScanContext {
@@ -218,7 +232,9 @@ impl Engine {
         let (catalog, crawls) = (Arc::clone(&shared.catalog), Arc::clone(&shared.crawls));
         shared.system.register(Arc::new(CrawlChanges { catalog: Arc::clone(&catalog) }));
         shared.system.register(Arc::new(CrawlHistory { catalog, crawls }));
-        Ok(Arc::new(Self { shared: Arc::new(shared), cpu: CpuRuntime::new(config.threads)? }))
+        let cpu = CpuRuntime::new(config.threads)?;
+        sweeper.start(&cpu);
+        Ok(Arc::new(Self { shared: Arc::new(shared), cpu }))
     }
 
     /// The catalog this engine reads.
@@ -280,13 +296,18 @@ impl Engine {
         statement: Arc<ParsedStatement>,
         parameter_types: &[Option<DataType>],
     ) -> Result<Prepared> {
-        let (Statement::Query(_) | Statement::Explain(_)) = &statement.statement else {
+        let writes = match &statement.statement {
+            Statement::Insert(_) => true,
+            Statement::CreateTableAs(create) => create.query.is_some(),
+            _ => false,
+        };
+        if !writes && !matches!(statement.statement, Statement::Query(_) | Statement::Explain(_)) {
             return Ok(Prepared {
                 schema: command::schema(&statement.statement),
                 statement,
                 parameter_types: Vec::new(),
             });
-        };
+        }
         let detached = QueryContext::detached("prepare");
         let cancel = detached.cancel.clone();
         // Who drops this future has no use for the plan.
@@ -330,6 +351,14 @@ impl Engine {
                     CommandTag::Plain("EXPLAIN".to_owned())
                 };
                 Ok(Outcome { schema: Some(started.0), stream: started.1, tag, notices: run.notices(), stats })
+            }
+            Statement::Insert(_) | Statement::CreateTableAs(_) => {
+                let plan_context = self.plan_context(session, QueryRun::new(context));
+                let statement = Arc::clone(&prepared.statement);
+                let written =
+                    Box::pin(write::execute(&self.cpu, plan_context, session, statement, parameters.to_vec())).await;
+                let (tag, notices) = written?;
+                Ok(Outcome { schema: None, stream: futures::stream::empty().boxed(), tag, notices, stats })
             }
             _ => self.execute_command(session, prepared, context).await,
         }
@@ -482,7 +511,15 @@ async fn prepare_query(
 ) -> Result<Prepared> {
     let (query, is_explain) = match &statement.statement {
         Statement::Query(query) => (query, false),
+        Statement::Explain(Explain { write: Some(_), .. }) => {
+            return Ok(Prepared { statement, parameter_types: Vec::new(), schema: Some(explain::schema()) });
+        }
         Statement::Explain(Explain { query, .. }) => (query, true),
+        Statement::Insert(_) | Statement::CreateTableAs(_) => {
+            let planned = Box::pin(write::plan_write(context, &statement.statement)).await?;
+            let parameter_types = parameter_types(&planned.plan, &declared)?;
+            return Ok(Prepared { statement, parameter_types, schema: None });
+        }
         _ => return Err(Error::internal("not a query")),
     };
     let planned = plan_query(context, query).await?;
@@ -492,7 +529,7 @@ async fn prepare_query(
 }
 
 /// The columns of the answer: the analysed plan's types under PostgreSQL's names.
-fn output_schema(planned: &PlannedQuery) -> Result<SchemaRef> {
+pub(crate) fn output_schema(planned: &PlannedQuery) -> Result<SchemaRef> {
     // Coercions (UNION, sums) are settled by the analyzer. A plan whose parameters have no values yet can't be analysed.
     let analyzed =
         planned.state.analyzer().execute_and_check(planned.plan.clone(), planned.state.config_options(), |_, _| {});
@@ -543,6 +580,12 @@ impl QueryWork {
             Statement::Explain(explain) => (&explain.query, Some((explain.analyze, explain.verbose))),
             _ => return Err(Error::internal("not a query")),
         };
+        if let Statement::Explain(Explain { write: Some(statement), verbose, .. }) = &self.statement.statement {
+            let planned = Box::pin(write::plan_write(context, statement)).await?;
+            let physical = Box::pin(write::physical_plan(&planned, &self.parameters, &self.run)).await?;
+            let batch = explain::explain_write(&planned.headline(), &physical, &self.run, *verbose)?;
+            return Ok((explain::schema(), single_batch(batch)));
+        }
         let planned = plan_query(context, query).await?;
         let names = planned.column_names();
         let plan = bind(planned.plan, &self.parameters)?;
@@ -642,6 +685,16 @@ fn template() -> Result<SessionState> {
         state.register_udtf(name, table_function);
     }
     Ok(state)
+}
+
+/// Makes the warehouse's folder, if it is a local one.
+fn make_warehouse(warehouse: &str) -> Result<()> {
+    if warehouse.contains("://") {
+        return Ok(());
+    }
+    std::fs::create_dir_all(warehouse).map_err(|error| {
+        Error::new(ErrorCode::IoError, format!("warehouse folder \"{warehouse}\" cannot be made: {error}"))
+    })
 }
 
 /// Makes `folder`, empty: what an earlier process spilled is of no use.

@@ -148,6 +148,7 @@ impl ServeOptions {
                 spill_limit_bytes: 1 << 30,
                 threads: 2,
                 footer_cache_bytes: 16 << 20,
+                warehouse: Some(data_dir.join("warehouse").to_string_lossy().into_owned()),
             },
             catalog: Location::File(data_dir.join("catalog.sqlite")),
             data_dir,
@@ -173,6 +174,7 @@ pub fn engine_config(config: &Config) -> EngineConfig {
         spill_limit_bytes: config.spill_limit.0,
         threads: config.threads,
         footer_cache_bytes: (config.memory_limit.0 / FOOTER_CACHE_SHARE).min(FOOTER_CACHE_MAX),
+        warehouse: Some(absolute(&config.warehouse)),
     }
 }
 

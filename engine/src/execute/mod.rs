@@ -8,7 +8,7 @@ mod stop;
 
 pub use memory::{GlobalMemory, QueryPool};
 pub use run::QueryRun;
-pub(crate) use run::{canceled, run_plan, single_batch};
+pub(crate) use run::{BatchStream, canceled, run_plan, single_batch};
 pub use runtime::CpuRuntime;
 pub use stats::QueryStats;
 pub(crate) use stop::stoppable;
