@@ -136,6 +136,7 @@ fn engine(data_dir: &Path, location: &Location, lake: &Path) -> Result<(Arc<Engi
         footer_cache_bytes: 64 << 20,
         partition_cache_bytes: 256 << 20,
         result_cache_bytes: 0,
+        warehouse: None,
     };
     Ok((Engine::new(Arc::clone(&catalog), config, Arc::new(SystemClock))?, catalog))
 }

@@ -58,7 +58,7 @@ impl Draft<'_> {
         let now_ms = self.now_ms;
         self.transaction.put_removed_files(files, now_ms)?;
         let writes = self.writes()?;
-        writes.removed.extend(files.iter().map(|file| removed_key(&file.location, &file.version)));
+        Arc::make_mut(&mut writes.removed).extend(files.iter().map(|file| removed_key(&file.location, &file.version)));
         Ok(())
     }
 

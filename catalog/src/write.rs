@@ -136,8 +136,9 @@ pub struct Writes {
     pub catalog_id: u32,
     /// By id: those that go on, and those that were given up and whose files may still be there.
     pub open: BTreeMap<i64, Arc<Write>>,
-    /// Location and version of removed files, as [`removed_key`] puts them together.
-    pub(crate) removed: HashSet<Box<str>>,
+    /// Location and version of removed files, as [`removed_key`] puts them together. Shared by the snapshots of a time in
+    /// which none is removed.
+    pub(crate) removed: Arc<HashSet<Box<str>>>,
 }
 
 /// One text of a file and its version.
@@ -210,7 +211,7 @@ mod tests {
             version: 9,
             catalog_id: 7,
             open: BTreeMap::from([(8, write(8))]),
-            removed: HashSet::from([removed_key("file:///t/a", "1")]),
+            removed: Arc::new(HashSet::from([removed_key("file:///t/a", "1")])),
         };
         let snapshot = Snapshot { version: 9, writes: Arc::new(writes), ..Snapshot::default() };
         let file = |location: &str, version: &str| FileVersion { location: location.into(), version: version.into() };

@@ -45,6 +45,7 @@ use crate::scan::store::{StoreOptions, Stores};
 use crate::scan::survey::OpenTable;
 use crate::scan::table::{CatalogTable, ScanContext};
 use crate::session::Settings;
+use crate::write::{self, sweep::Sweeper};
 use crate::{Error, ErrorCode, Notice, Result, Session};
 
 /// What an engine needs to know once.
@@ -66,6 +67,9 @@ pub struct EngineConfig {
     pub partition_cache_bytes: u64,
     /// Bytes for the answers of queries, of those that queries may hold; 0 keeps none.
     pub result_cache_bytes: u64,
+    /// Where tables that are made without a location have their folders, unless their database has one: a local folder,
+    /// which is made, or a URL. It is a root. `None`: such tables can't be made.
+    pub warehouse: Option<String>,
 }
 
 /// Spill files merged at the same time: more would use up file descriptors.
@@ -85,6 +89,8 @@ pub(crate) struct Shared {
     pub(crate) caches: Arc<Caches>,
     partition_indexes: Arc<PartitionIndexes>,
     pub(crate) results: Arc<ResultCache>,
+    pub(crate) warehouse: Option<String>,
+    pub(crate) sweeper: Arc<Sweeper>,
     started_at_us: i64,
 }
 
@@ -182,7 +188,12 @@ impl Engine {
     /// # Errors
     /// When a root can't be opened or the spill directory can't be made.
     pub fn new(catalog: Arc<Catalog>, config: EngineConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        let stores = Arc::new(Stores::new(&config.stores)?);
+        let mut options = config.stores.clone();
+        if let Some(warehouse) = &config.warehouse {
+            make_warehouse(warehouse)?;
+            options.roots.push(warehouse.clone());
+        }
+        let stores = Arc::new(Stores::new(&options)?);
         let spill = empty_folder(&config.spill_dir)?;
         let to_usize = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let disk = DiskManagerBuilder::default()
@@ -208,8 +219,11 @@ impl Engine {
         caches.add(Arc::clone(&results) as _);
         stores.caches().for_each(|cache| caches.add(cache));
         let rejects = RejectLog::new(Arc::clone(&catalog))?;
+        let sweeper = Sweeper::new(Arc::clone(&catalog), Arc::clone(&stores));
         let shared = Shared {
             catalog,
+            warehouse: config.warehouse,
+            sweeper: Arc::clone(&sweeper),
             started_at_us: clock.now().timestamp_micros(),
             clock,
             scan: Arc::new(ScanContext { stores, footers, known, rejects: Arc::clone(&rejects) }),
@@ -232,7 +246,9 @@ impl Engine {
         shared.system.register(Arc::new(CacheTable(Arc::clone(&shared.caches))));
         shared.system.register(Arc::new(CrawlHistory { catalog: Arc::clone(&catalog), crawls }));
         shared.system.register(Arc::new(RejectTable { catalog, log: rejects }));
-        Ok(Arc::new(Self { shared: Arc::new(shared), cpu: CpuRuntime::new(config.threads)? }))
+        let cpu = CpuRuntime::new(config.threads)?;
+        sweeper.start(&cpu);
+        Ok(Arc::new(Self { shared: Arc::new(shared), cpu }))
     }
 
     /// The catalog this engine reads.
@@ -299,13 +315,18 @@ impl Engine {
         statement: Arc<ParsedStatement>,
         parameter_types: &[Option<DataType>],
     ) -> Result<Prepared> {
-        let (Statement::Query(_) | Statement::Explain(_)) = &statement.statement else {
+        let writes = match &statement.statement {
+            Statement::Insert(_) => true,
+            Statement::CreateTableAs(create) => create.query.is_some(),
+            _ => false,
+        };
+        if !writes && !matches!(statement.statement, Statement::Query(_) | Statement::Explain(_)) {
             return Ok(Prepared {
                 schema: command::schema(&statement.statement),
                 statement,
                 parameter_types: Vec::new(),
             });
-        };
+        }
         let detached = QueryContext::detached("prepare");
         let cancel = detached.cancel.clone();
         // Who drops this future has no use for the plan.
@@ -351,6 +372,22 @@ impl Engine {
                 };
                 let notices = run.notices();
                 Ok(Outcome { schema: Some(started.0), stream: started.1, tag, notices, stats, run: Some(run) })
+            }
+            Statement::Insert(_) | Statement::CreateTableAs(_) => {
+                let run = QueryRun::new(context);
+                let plan_context = self.plan_context(session, Arc::clone(&run));
+                let statement = Arc::clone(&prepared.statement);
+                let written =
+                    Box::pin(write::execute(&self.cpu, plan_context, session, statement, parameters.to_vec())).await;
+                let (tag, notices) = written?;
+                Ok(Outcome {
+                    schema: None,
+                    stream: futures::stream::empty().boxed(),
+                    tag,
+                    notices,
+                    stats,
+                    run: Some(run),
+                })
             }
             _ => self.execute_command(session, prepared, context).await,
         }
@@ -505,7 +542,15 @@ async fn prepare_query(
 ) -> Result<Prepared> {
     let (query, is_explain) = match &statement.statement {
         Statement::Query(query) => (query, false),
+        Statement::Explain(Explain { write: Some(_), .. }) => {
+            return Ok(Prepared { statement, parameter_types: Vec::new(), schema: Some(explain::schema()) });
+        }
         Statement::Explain(Explain { query, .. }) => (query, true),
+        Statement::Insert(_) | Statement::CreateTableAs(_) => {
+            let planned = Box::pin(write::plan_write(context, &statement.statement)).await?;
+            let parameter_types = parameter_types(&planned.plan, &declared)?;
+            return Ok(Prepared { statement, parameter_types, schema: None });
+        }
         _ => return Err(Error::internal("not a query")),
     };
     let planned = plan_query(context, query).await?;
@@ -515,7 +560,7 @@ async fn prepare_query(
 }
 
 /// The columns of the answer: the analysed plan's types under PostgreSQL's names.
-fn output_schema(planned: &PlannedQuery) -> Result<SchemaRef> {
+pub(crate) fn output_schema(planned: &PlannedQuery) -> Result<SchemaRef> {
     // Coercions (UNION, sums) are settled by the analyzer. A plan whose parameters have no values yet can't be analysed.
     let analyzed =
         planned.state.analyzer().execute_and_check(planned.plan.clone(), planned.state.config_options(), |_, _| {});
@@ -568,6 +613,12 @@ impl QueryWork {
             _ => return Err(Error::internal("not a query")),
         };
         let asker = Asker::of(&context);
+        if let Statement::Explain(Explain { write: Some(statement), verbose, .. }) = &self.statement.statement {
+            let planned = Box::pin(write::plan_write(context, statement)).await?;
+            let physical = Box::pin(write::physical_plan(&planned, &self.parameters, &self.run)).await?;
+            let batch = explain::explain_write(&planned.headline(), &physical, &self.run, *verbose)?;
+            return Ok((explain::schema(), single_batch(batch)));
+        }
         let planned = plan_query(context, query).await?;
         let names = planned.column_names();
         let plan = bind(planned.plan, &self.parameters)?;
@@ -682,6 +733,16 @@ fn template() -> Result<SessionState> {
         state.register_udtf(name, table_function);
     }
     Ok(state)
+}
+
+/// Makes the warehouse's folder, if it is a local one.
+fn make_warehouse(warehouse: &str) -> Result<()> {
+    if warehouse.contains("://") {
+        return Ok(());
+    }
+    std::fs::create_dir_all(warehouse).map_err(|error| {
+        Error::new(ErrorCode::IoError, format!("warehouse folder \"{warehouse}\" cannot be made: {error}"))
+    })
 }
 
 /// Makes `folder`, empty: what an earlier process spilled is of no use.

@@ -149,6 +149,7 @@ impl ServeOptions {
                 footer_cache_bytes: 16 << 20,
                 partition_cache_bytes: 256 << 20,
                 result_cache_bytes: 24 << 20,
+                warehouse: Some(data_dir.join("warehouse").to_string_lossy().into_owned()),
             },
             catalog: Location::File(data_dir.join("catalog.sqlite")),
             data_dir,
@@ -184,6 +185,7 @@ pub fn engine_config(config: &Config) -> EngineConfig {
         footer_cache_bytes: config.footer_cache.0,
         partition_cache_bytes: config.partition_cache.0,
         result_cache_bytes: config.result_cache.0,
+        warehouse: Some(absolute(&config.warehouse)),
     }
 }
 

@@ -25,6 +25,7 @@ mod slt;
 mod staleness;
 mod tpch;
 mod types;
+mod writes;
 
 /// Not a test: what [`limnos_tests::process::ServerProcess`] runs in a process of its own. Over at once otherwise.
 #[tokio::test(flavor = "multi_thread")]

@@ -28,7 +28,7 @@ pub(crate) fn load(connection: &mut dyn Connection, base: Option<&Arc<Writes>>) 
         removed.insert(removed_key(row[0].text()?, row[1].text()?));
         Ok(())
     })?;
-    Ok(Arc::new(Writes { version, catalog_id, open, removed }))
+    Ok(Arc::new(Writes { version, catalog_id, open, removed: Arc::new(removed) }))
 }
 
 fn load_open(connection: &mut dyn Connection) -> Result<Vec<Write>> {

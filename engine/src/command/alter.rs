@@ -16,6 +16,7 @@ use crate::error::translate::nearest;
 use crate::parse::statement::{ColumnPlace, TableAction};
 use crate::parse::{ObjectName, ddl};
 use crate::scan::store::Stores;
+use crate::write::definition::MANAGED;
 use crate::{Error, ErrorCode, Notice, Result, Session};
 
 /// How often a statement that lost the race is tried again before it is told so.
@@ -149,6 +150,11 @@ impl Alteration<'_> {
             TableAction::RenameColumn { name, to } => self.rename_column(name, to),
             TableAction::ColumnType { name, data_type } => self.set_type(name, data_type),
             TableAction::DropColumn { name, if_exists } => self.drop_column(name, *if_exists),
+            TableAction::SetParameters(parameters) if parameters.contains_key(MANAGED) => {
+                let message = format!("property \"{MANAGED}\" cannot be set");
+                Err(Error::new(ErrorCode::CantChangeRuntimeParam, message)
+                    .with_detail("It marks tables whose folder was made for them, and whose files go with them."))
+            }
             TableAction::SetParameters(parameters) => {
                 self.definition.parameters.extend(parameters.clone());
                 Ok(())
@@ -373,6 +379,8 @@ impl Alteration<'_> {
         let storage = self.storage()?;
         if storage.location != url {
             storage.location = url;
+            // The folder that was made for it is no more the table's, and another one's files are not for it to delete.
+            self.definition.parameters.remove(MANAGED);
             self.partitions_stay = self.table.partition_count > 0;
         }
         Ok(())

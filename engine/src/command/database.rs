@@ -63,8 +63,10 @@ pub(super) async fn drop(
         let notice = skipping(&format!("schema \"{name}\" does not exist"), "00000");
         return Ok(answer.with_notices(vec![notice]));
     }
-    let notices =
-        commit(context, session, vec![Change::DropDatabase { name: name.clone(), if_exists, cascade }]).await?;
+    let own = context.snapshot.tables_in(&name).filter_map(|table| super::table::own_files(&context.snapshot, table));
+    let mut changes: Vec<Change> = own.collect();
+    changes.push(Change::DropDatabase { name: name.clone(), if_exists, cascade });
+    let notices = commit(context, session, changes).await?;
     if session.database == name {
         "default".clone_into(&mut session.database);
     }

@@ -196,6 +196,8 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
         Statement::NoOp { tag } => Ok(CommandAnswer::tag(tag)),
         Statement::Empty
         | Statement::Query(_)
+        | Statement::CreateTableAs(_)
+        | Statement::Insert(_)
         | Statement::Explain(_)
         | Statement::Prepare { .. }
         | Statement::Execute { .. }

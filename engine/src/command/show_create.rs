@@ -6,6 +6,7 @@ use std::fmt::Write;
 use limnos_catalog::{Column, FileFormat, StorageDescriptor, Table, TableKind};
 
 use super::table::{VIEW_DIALECT, format_name};
+use crate::write::definition::MANAGED;
 
 /// The statement that makes `table`.
 pub fn create_statement(table: &Table) -> String {
@@ -83,6 +84,8 @@ fn create_external(table: &Table, storage: &StorageDescriptor) -> String {
     push(format!("LOCATION {}", string(&storage.location)));
     let mut parameters = table.parameters.clone();
     parameters.remove(VIEW_DIALECT);
+    // Another table of this text has no files of its own.
+    parameters.remove(MANAGED);
     if !parameters.is_empty() {
         push(format!("TBLPROPERTIES ({})", properties(&parameters)));
     }

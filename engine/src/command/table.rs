@@ -2,11 +2,13 @@
 
 use datafusion::sql::sqlparser::ast::Query;
 use limnos_catalog::{
-    Change, Column, CreateMode, FileFormat, StorageDescriptor, TableDefinition, TableKind, TableName,
+    Change, Column, CreateMode, FileFormat, RemovedFile, Snapshot, StorageDescriptor, Table, TableDefinition,
+    TableKind, TableName,
 };
 
 use super::{CommandAnswer, CommandContext, alter, commit, projection, resolve_table_name, skipping};
 use crate::parse::{CreateTable, CreateView, Dialect, ObjectName};
+use crate::write::definition::{MANAGED, is_managed};
 use crate::{Error, ErrorCode, Notice, Result, Session};
 
 /// Where a view keeps whose SQL its text is, since the same text may mean other things in the other dialect.
@@ -52,6 +54,8 @@ pub(super) async fn create(
         comment: create.comment.clone(),
         owner: session.user.clone(),
     };
+    // Files that are there are others'.
+    definition.parameters.remove(MANAGED);
     let mut partitions = Vec::new();
     if create.columns.is_empty() && create.format == FileFormat::Regex {
         let message = format!("table \"{name}\" needs a list of columns");
@@ -233,13 +237,33 @@ pub(super) async fn drop(
         if if_exists && context.snapshot.find_table(&name).is_none() {
             notices.push(skipping(&format!("{kind} \"{}\" does not exist", name.name), "00000"));
         } else {
+            let files = context.snapshot.find_table(&name).and_then(|table| own_files(&context.snapshot, table));
             changes.push(Change::DropTable { name, view, if_exists });
+            changes.extend(files);
         }
     }
     if !changes.is_empty() {
         notices.extend(commit(context, session, changes).await?);
     }
     Ok(CommandAnswer::tag(tag).with_notices(notices))
+}
+
+/// What takes the files of a dropped table away, if they are its own.
+pub(super) fn own_files(snapshot: &Snapshot, table: &Table) -> Option<Change> {
+    let TableKind::External(storage) = &table.kind else { return None };
+    if !is_managed(table) {
+        return None;
+    }
+    let folder = RemovedFile::folder(&storage.location);
+    // Somebody has made another table over the same files: they stay with it.
+    let is_shared = snapshot.tables.values().any(|other| match &other.kind {
+        TableKind::External(others) => {
+            let others = RemovedFile::folder(&others.location).location;
+            other.id != table.id && (others.starts_with(&folder.location) || folder.location.starts_with(&others))
+        }
+        TableKind::View { .. } => false,
+    });
+    (!is_shared).then(|| Change::RemoveFiles { files: vec![folder] })
 }
 
 pub(super) async fn rename(

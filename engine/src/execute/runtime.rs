@@ -48,6 +48,18 @@ impl CpuRuntime {
         self.runtime.as_ref().expect("it is there until drop").spawn(task)
     }
 
+    /// Runs `task` there. Dropping the returned future drops the task.
+    ///
+    /// # Errors
+    /// The task's own, [`crate::ErrorCode::Internal`] for its panic.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let mut handle = AbortOnDrop(self.spawn(catch_panic(task)));
+        (&mut handle.0).await.unwrap_or_else(|error| Err(Error::internal(format!("a task stopped: {error}"))))
+    }
+
     /// Parses or plans on a thread of its own: a planner computes for seconds without yielding, and two of them on the
     /// workers would stop every other query. The caller is answered as soon as `cancel` is cancelled or the returned
     /// future is dropped; the thread ends when the planner next looks (see `plan::stop`).

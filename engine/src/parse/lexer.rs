@@ -130,7 +130,10 @@ fn is_hive(lexemes: &[Lexeme]) -> bool {
         ["ALTER", "TABLE" | "DATABASE" | "SCHEMA", ..] => return true,
         _ => return false,
     };
-    matches!(words, ["EXTERNAL" | "TABLE" | "DATABASE" | "SCHEMA", ..])
+    match words {
+        ["TABLE", ..] => !crate::parse::ddl::has_query(lexemes),
+        _ => matches!(words, ["EXTERNAL" | "DATABASE" | "SCHEMA", ..]),
+    }
 }
 
 /// Where a statement in Hive's words ends: its semicolon, or the end of the text.

@@ -13,6 +13,7 @@ pub mod complexity;
 pub mod cursor;
 pub mod ddl;
 pub mod dialect;
+mod insert;
 pub mod lexer;
 pub(crate) mod locate;
 pub mod query;
@@ -22,8 +23,8 @@ pub mod statement;
 mod unsupported;
 
 pub use statement::{
-    CrawlerClauses, CreateTable, CreateView, Dialect, Explain, NamePattern, ObjectName, ParsedStatement, PartitionSpec,
-    Statement, TransactionModes,
+    CrawlerClauses, CreateTable, CreateTableAs, CreateView, Dialect, Explain, Insert, NamePattern, ObjectName,
+    ParsedStatement, PartitionSpec, Statement, TableProperty, TransactionModes,
 };
 
 use crate::limits;
@@ -68,6 +69,7 @@ pub(crate) fn parse_one(cursor: &mut Cursor<'_>) -> Result<Statement> {
         Some("SELECT" | "WITH" | "VALUES" | "TABLE") => query::statement(cursor)?,
         Some("EXPLAIN") => query::explain(cursor)?,
         Some("CREATE") => ddl::create(cursor)?,
+        Some("INSERT") => insert::insert(cursor)?,
         Some("DROP") => ddl::drop(cursor)?,
         Some("ALTER") => ddl::alter(cursor)?,
         Some("COMMENT") => ddl::comment(cursor)?,

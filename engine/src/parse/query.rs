@@ -36,6 +36,22 @@ pub(crate) fn explain(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if has_options {
         cursor.parenthesized(|cursor| explain_option(cursor, &mut analyze, &mut verbose))?;
     }
+    if cursor.peek_words("INSERT") || cursor.peek_words("CREATE TABLE") {
+        let write = super::parse_one(cursor)?;
+        let query = match &write {
+            Statement::Insert(insert) => Some(insert.query.clone()),
+            Statement::CreateTableAs(create) => create.query.clone(),
+            _ => None,
+        };
+        let Some(query) = query else {
+            return Err(Error::unsupported("EXPLAIN of a statement without a query is not supported"));
+        };
+        if analyze {
+            return Err(Error::unsupported("EXPLAIN ANALYZE of a statement that writes is not supported")
+                .with_hint("Use EXPLAIN, or EXPLAIN ANALYZE of the query alone."));
+        }
+        return Ok(Statement::Explain(Explain { analyze, verbose, query, write: Some(Box::new(write)) }));
+    }
     if let Some(word) = cursor.peek_word()
         && !begins_query(&word)
     {
@@ -43,7 +59,7 @@ pub(crate) fn explain(cursor: &mut Cursor<'_>) -> Result<Statement> {
             super::unsupported::name(cursor).map(|name| Error::unsupported(format!("EXPLAIN {name} is not supported")));
         return Err(error.unwrap_or_else(|| cursor.unexpected()).with_hint("EXPLAIN works on queries."));
     }
-    Ok(Statement::Explain(Explain { analyze, verbose, query: parse_query(cursor)? }))
+    Ok(Statement::Explain(Explain { analyze, verbose, query: parse_query(cursor)?, write: None }))
 }
 
 fn begins_query(word: &str) -> bool {

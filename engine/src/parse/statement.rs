@@ -48,6 +48,10 @@ pub enum Statement {
         cascade: bool,
     },
     CreateTable(CreateTable),
+    /// CREATE TABLE without EXTERNAL: of a query's rows, or without rows.
+    CreateTableAs(Box<CreateTableAs>),
+    /// INSERT INTO, INSERT OVERWRITE.
+    Insert(Box<Insert>),
     CreateView(CreateView),
     /// DROP TABLE or DROP VIEW, of one or several.
     Drop {
@@ -383,6 +387,8 @@ pub struct Explain {
     pub analyze: bool,
     pub verbose: bool,
     pub query: Box<Query>,
+    /// What `query` is a part of, where it isn't the whole statement.
+    pub write: Option<Box<Statement>>,
 }
 
 /// ANALYZE in Hive's words or PostgreSQL's.
@@ -418,6 +424,44 @@ pub struct CreateTable {
     pub serde_properties: BTreeMap<String, String>,
     /// TBLPROPERTIES.
     pub parameters: BTreeMap<String, String>,
+}
+
+/// CREATE TABLE without EXTERNAL.
+#[derive(Debug, Clone)]
+pub struct CreateTableAs {
+    /// What is said in Hive's words. Its partition keys are columns of the query.
+    pub table: CreateTable,
+    /// Other names for the query's first columns.
+    pub names: Vec<String>,
+    /// Athena's WITH (...), names in lower case.
+    pub properties: Vec<(String, TableProperty)>,
+    /// `None`: a table without rows, of the columns that `table` has.
+    pub query: Option<Box<Query>>,
+    /// Not WITH NO DATA.
+    pub with_data: bool,
+}
+
+/// A value in Athena's WITH (...).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableProperty {
+    pub values: Vec<String>,
+    /// Whether it was an ARRAY.
+    pub is_list: bool,
+    /// Of its name, in the text.
+    pub position: usize,
+}
+
+/// INSERT.
+#[derive(Debug, Clone)]
+pub struct Insert {
+    pub table: ObjectName,
+    /// Lower case, with their positions in the text; empty: all.
+    pub columns: Vec<(String, usize)>,
+    /// Whether the rows that were there go.
+    pub overwrite: bool,
+    /// Hive's PARTITION (...): keys, lower case, with their values; `None`: the query's last columns.
+    pub partition: Vec<(String, Option<Option<String>>)>,
+    pub query: Box<Query>,
 }
 
 /// CREATE VIEW.

@@ -66,6 +66,21 @@ pub(crate) fn explain(
     RecordBatch::try_new(schema(), vec![column]).map_err(|error| crate::Error::internal(error.to_string()))
 }
 
+/// The lines of EXPLAIN of a statement that writes: what it does, and the plan of its rows.
+pub(crate) fn explain_write(
+    headline: &str,
+    plan: &Arc<dyn ExecutionPlan>,
+    run: &QueryRun,
+    verbose: bool,
+) -> Result<RecordBatch> {
+    let lines = explain(plan, run, verbose, None)?;
+    let headline: ArrayRef = Arc::new(StringArray::from(vec![headline]));
+    let headline = RecordBatch::try_new(schema(), vec![headline]);
+    headline
+        .and_then(|headline| arrow::compute::concat_batches(&schema(), [&headline, &lines]))
+        .map_err(|error| crate::Error::internal(error.to_string()))
+}
+
 fn shorten(line: &str) -> String {
     let line = &without_marks(line);
     match line.char_indices().nth(LINE_CHARS_MAX) {

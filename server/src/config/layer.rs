@@ -28,6 +28,11 @@ pub struct Layer {
     #[arg(long = "root", value_name = "PATH|URL", value_delimiter = ',')]
     pub root: Option<Vec<String>>,
 
+    /// Where tables that are made without a location have their files, a folder or s3://BUCKET/PREFIX; it is a root, too
+    /// [default: the folder warehouse in the data directory]
+    #[arg(long, value_name = "PATH|URL")]
+    pub warehouse: Option<String>,
+
     /// Where to listen for PostgreSQL clients [default: 127.0.0.1:5439]
     #[arg(long, value_name = "ADDRESS")]
     pub pg: Option<SocketAddr>,
@@ -181,6 +186,7 @@ impl Layer {
             data_dir,
             catalog,
             root,
+            warehouse,
             pg,
             http,
             memory_limit,
@@ -206,6 +212,7 @@ impl Layer {
             data_dir: data_dir.or(under.data_dir),
             catalog: catalog.or(under.catalog),
             root: root.or(under.root),
+            warehouse: warehouse.or(under.warehouse),
             pg: pg.or(under.pg),
             http: http.or(under.http),
             memory_limit: memory_limit.or(under.memory_limit),

@@ -55,6 +55,8 @@ pub struct Config {
     pub catalog: Location,
     /// Locations that SQL may reach.
     pub roots: Vec<String>,
+    /// Where tables without a location have their files.
+    pub warehouse: String,
     /// PostgreSQL's listen address.
     pub pg: SocketAddr,
     /// HTTP's listen address.
@@ -102,6 +104,7 @@ impl fmt::Debug for Config {
             .field("data_dir", &self.data_dir)
             .field("catalog", &self.catalog)
             .field("roots", &self.roots)
+            .field("warehouse", &self.warehouse)
             .field("pg", &self.pg)
             .field("http", &self.http)
             .field("memory_limit", &self.memory_limit)
@@ -204,10 +207,12 @@ impl Config {
         let machine_memory = machine::memory_bytes();
         let memory_limit = layer.memory_limit.unwrap_or(ByteSize(machine_memory / 10 * 6));
         let footer_cache = ByteSize((memory_limit.0 / FOOTER_CACHE_SHARE).min(FOOTER_CACHE_MAX));
+        let warehouse = layer.warehouse.unwrap_or_else(|| data_dir.join("warehouse").to_string_lossy().into_owned());
         Ok(Self {
             data_dir,
             catalog,
             roots: layer.root.unwrap_or_default(),
+            warehouse,
             pg: layer.pg.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5439)),
             http: layer.http.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8439)),
             memory_limit,
@@ -521,7 +526,7 @@ mod tests {
 
     #[test]
     fn every_setting_can_be_given_in_the_file() {
-        let file = "data_dir = \"/d\"\ncatalog = \"postgres://ann:hunter2@h/d\"\nroot = [\"/a\"]\npg = \"127.0.0.1:1\"\nhttp = \"[::1]:2\"\nmemory_limit = 1073741824\n\
+        let file = "data_dir = \"/d\"\ncatalog = \"postgres://ann:hunter2@h/d\"\nroot = [\"/a\"]\nwarehouse = \"/w\"\npg = \"127.0.0.1:1\"\nhttp = \"[::1]:2\"\nmemory_limit = 1073741824\n\
             threads = 1\nspill_limit = \"1GB\"\nresult_cache_bytes = \"1MiB\"\ncatalog_name = \"c\"\nmax_connections = 7\nstatement_timeout = \"5min\"\n\
             shutdown_deadline = \"1s\"\nauth = \"scram-sha-256\"\nlog_level = \"debug\"\nlog_format = \"json\"\n\
             [users]\nann = \"secret\"\n[s3]\nendpoint = \"http://e\"\nregion = \"r\"\naccess_key_id = \"i\"\n\

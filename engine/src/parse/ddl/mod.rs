@@ -3,6 +3,7 @@
 mod alter;
 mod comment;
 mod crawler;
+mod create_as;
 mod database;
 mod partition;
 mod show;
@@ -21,7 +22,9 @@ use crate::parse::{Statement, unsupported};
 pub(crate) use alter::alter;
 pub(crate) use comment::comment;
 pub(crate) use crawler::run;
+pub(crate) use create_as::has_query;
 pub(crate) use database::database_name;
+pub(crate) use partition::constant;
 pub(crate) use show::{describe, show};
 pub(crate) use statistics::analyze;
 pub use storage::Stored;
@@ -48,8 +51,8 @@ pub(crate) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.take_words("CLASSIFIER") {
         return crawler::create_classifier(cursor, or_replace);
     }
-    if cursor.peek_words("TABLE") {
-        return Err(table::not_external(cursor));
+    if !or_replace && cursor.take_words("TABLE") {
+        return create_as::create(cursor);
     }
     Err(unsupported::error(&start))
 }

@@ -99,7 +99,7 @@ fn spec(cursor: &mut Cursor<'_>) -> Result<Vec<(String, Option<String>)>> {
 }
 
 /// A constant's text: `'a'`, `2024`, `-1`, `1.5`, `DATE '2024-01-01'`, `true`, `NULL`.
-pub(super) fn constant(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
+pub(crate) fn constant(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
     for word in ["DATE", "TIMESTAMP"] {
         if cursor.peek_words(word) && cursor.peek_nth(1).is_some() {
             cursor.advance();

@@ -1,14 +1,14 @@
-//! CREATE EXTERNAL TABLE.
+//! CREATE EXTERNAL TABLE, and what its clauses say to other statements that make tables.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
-use limnos_catalog::{Column, DataType};
+use limnos_catalog::{Column, CreateMode, DataType};
 
 use super::storage::{RowFormat, Stored};
 use crate::parse::cursor::Cursor;
-use crate::parse::{CreateTable, Statement};
+use crate::parse::{CreateTable, ObjectName, Statement};
 use crate::{Error, ErrorCode, Result};
 
 /// After CREATE [OR REPLACE] EXTERNAL TABLE. The clauses come in any order, each once.
@@ -22,7 +22,16 @@ pub(super) fn create_external(cursor: &mut Cursor<'_>, or_replace: bool) -> Resu
     let mut clauses = Clauses::default();
     while clauses.take(cursor)? {}
     cursor.expect_end()?;
+    Ok(Statement::CreateTable(assemble(name, mode, columns, clauses)?))
+}
 
+/// What columns and clauses say together.
+pub(super) fn assemble(
+    name: ObjectName,
+    mode: CreateMode,
+    mut columns: Vec<Column>,
+    clauses: Clauses,
+) -> Result<CreateTable> {
     let mut partition_keys = Vec::new();
     for Declared { mut column, typed } in clauses.partition_keys.unwrap_or_default() {
         // `PARTITIONED BY (year)`: the type is in the list of columns, or it is text.
@@ -52,7 +61,7 @@ pub(super) fn create_external(cursor: &mut Cursor<'_>, or_replace: bool) -> Resu
     if clauses.header_row {
         parameters.entry("skip.header.line.count".to_owned()).or_insert_with(|| "1".to_owned());
     }
-    Ok(Statement::CreateTable(CreateTable {
+    Ok(CreateTable {
         name,
         mode,
         columns,
@@ -63,23 +72,12 @@ pub(super) fn create_external(cursor: &mut Cursor<'_>, or_replace: bool) -> Resu
         serde: storage.serde,
         serde_properties: storage.properties,
         parameters,
-    }))
-}
-
-/// Why `CREATE TABLE` without EXTERNAL can't be done.
-pub(super) fn not_external(cursor: &Cursor<'_>) -> Error {
-    let has_query = cursor.rest().iter().any(|lexeme| lexeme.is_word("SELECT") || lexeme.is_word("WITH DATA"));
-    if has_query {
-        return Error::unsupported("CREATE TABLE AS is not supported yet")
-            .with_hint("Use CREATE VIEW ... AS to name a query.");
-    }
-    Error::unsupported("CREATE TABLE without EXTERNAL is not supported yet")
-        .with_hint("Use CREATE EXTERNAL TABLE ... LOCATION '...' for files that are there.")
+    })
 }
 
 /// The clauses after the list of columns.
 #[derive(Default)]
-struct Clauses {
+pub(super) struct Clauses {
     comment: Option<String>,
     partition_keys: Option<Vec<Declared>>,
     row_format: Option<RowFormat>,
@@ -91,8 +89,25 @@ struct Clauses {
 }
 
 impl Clauses {
+    /// Whether they say how files are written.
+    pub(super) fn is_stored(&self) -> bool {
+        self.row_format.is_some() || self.stored.is_some()
+    }
+
+    /// Whether a partition key has a type.
+    pub(super) fn keys_are_typed(&self) -> bool {
+        self.partition_keys.iter().flatten().any(|key| key.typed)
+    }
+
+    /// Reads the escapes in the characters that delimit.
+    pub(super) fn unescape(&mut self, unescape: impl Fn(&str) -> String) {
+        for text in self.row_format.iter_mut().flat_map(|row_format| row_format.properties.values_mut()) {
+            *text = unescape(text);
+        }
+    }
+
     /// Takes one clause; false when none comes next.
-    fn take(&mut self, cursor: &mut Cursor<'_>) -> Result<bool> {
+    pub(super) fn take(&mut self, cursor: &mut Cursor<'_>) -> Result<bool> {
         let place = cursor.clone();
         let is_again = if cursor.take_words("COMMENT") {
             self.comment.replace(cursor.string()?).is_some()

@@ -1,6 +1,6 @@
 //! Written, then read by the readers of tables: equal, or refused.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::type_complexity, reason = "tests")]
 
 use std::sync::Arc;
 
