@@ -135,6 +135,7 @@ fn engine(data_dir: &Path, location: &Location, lake: &Path) -> Result<(Arc<Engi
         threads: 2,
         footer_cache_bytes: 64 << 20,
         result_cache_bytes: 0,
+        scan_limit_bytes: None,
     };
     Ok((Engine::new(Arc::clone(&catalog), config, Arc::new(SystemClock))?, catalog))
 }

@@ -26,7 +26,7 @@ use crate::execute::{
 use crate::function;
 use crate::parse::locate::locate;
 use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
-use crate::plan::explain::{self, Measured};
+use crate::plan::explain::{self, Explained, Measured};
 use crate::plan::field_name::FieldNames;
 use crate::plan::lake::PlanContext;
 use crate::plan::operator::IntervalOperators;
@@ -36,7 +36,9 @@ use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
 use crate::prune::projection::Projection;
 use crate::prune::{PartitionIndex, Partitions};
 use crate::result_cache::{Answer, Asker, Decision, ResultCache};
+use crate::scan::estimate::estimate;
 use crate::scan::facts::KnownFiles;
+use crate::scan::limit::ScanLimit;
 use crate::scan::parquet::Footers;
 use crate::scan::schema::catalog_field_type;
 use crate::scan::store::{StoreOptions, Stores};
@@ -62,6 +64,8 @@ pub struct EngineConfig {
     pub footer_cache_bytes: u64,
     /// Bytes for the answers of queries, of those that queries may hold; 0 keeps none.
     pub result_cache_bytes: u64,
+    /// Most bytes that a query may read; sessions may ask for less, not for more.
+    pub scan_limit_bytes: Option<u64>,
 }
 
 /// Bytes of typed partition values kept between queries.
@@ -83,6 +87,7 @@ pub(crate) struct Shared {
     pub(crate) crawls: Arc<Crawls>,
     pub(crate) caches: Arc<Caches>,
     pub(crate) results: Arc<ResultCache>,
+    scan_limit_bytes: Option<u64>,
     partition_indexes: moka::sync::Cache<(i64, i64, i64), Arc<PartitionIndex>>,
     started_at_us: i64,
 }
@@ -217,6 +222,7 @@ impl Engine {
             crawls: Arc::default(),
             caches,
             results,
+            scan_limit_bytes: config.scan_limit_bytes,
             partition_indexes: moka::sync::Cache::builder()
                 .max_capacity(PARTITION_INDEX_BYTES)
                 .weigher(|_, index: &Arc<PartitionIndex>| u32::try_from(index.memory_size()).unwrap_or(u32::MAX))
@@ -325,7 +331,8 @@ impl Engine {
         match &prepared.statement.statement {
             Statement::Query(_) | Statement::Explain(_) => {
                 let cancel = context.cancel.clone();
-                let run = QueryRun::new(context);
+                let limit = ScanLimit::of(session.settings.scan_limit_bytes(), self.shared.scan_limit_bytes);
+                let run = QueryRun::limited(context, limit);
                 let context = self.plan_context(session, Arc::clone(&run));
                 let work = QueryWork {
                     engine: Arc::clone(self),
@@ -385,6 +392,7 @@ impl Engine {
                 opener: &planner,
                 clock: &engine.shared.clock,
                 crawls: &engine.shared.crawls,
+                scan_limit_bytes: engine.shared.scan_limit_bytes,
                 query: &context,
             };
             let answer = Box::pin(command::run(&command, &mut own, &statement.statement)).await?;
@@ -547,7 +555,7 @@ impl QueryWork {
         let began = Instant::now();
         let (query, explained) = match &self.statement.statement {
             Statement::Query(query) => (query, None),
-            Statement::Explain(explain) => (&explain.query, Some((explain.analyze, explain.verbose))),
+            Statement::Explain(explain) => (&explain.query, Some(explain)),
             _ => return Err(Error::internal("not a query")),
         };
         let asker = Asker::of(&context);
@@ -562,13 +570,18 @@ impl QueryWork {
             true => Decision::new(plan, asker, &self.run.reports())?,
             false => Decision::Off,
         };
+        let mut result_cache = decision.describe(results);
+        let is_limited = !decision.is_known(results) && explained.is_none_or(|explain| explain.analyze);
+        if is_limited && let Some(limit) = self.run.scan_limit() {
+            limit.check(&physical, &self.run).await?;
+        }
         let answer = Answer {
             engine: Arc::clone(&self.engine),
             run: Arc::clone(&self.run),
             plan: Arc::clone(&physical),
             task: planned.state.task_ctx(),
         };
-        let Some((analyze, verbose)) = explained else {
+        let Some(Explain { analyze, verbose, cost, format, .. }) = explained else {
             let schema = named_schema(&physical.schema(), names);
             // A client that was told other types by Describe gets them.
             let wanted = self
@@ -580,10 +593,13 @@ impl QueryWork {
             let stream = stream.map(move |batch| batch.and_then(|batch| conform(batch, &target))).boxed();
             return Ok((wanted, stream));
         };
+        let cost = match cost {
+            true => Some(estimate(&physical, &self.run.reports()).await?),
+            false => None,
+        };
         let planning = began.elapsed();
         let mut measured = None;
-        let mut result_cache = decision.describe(results);
-        if analyze {
+        if *analyze {
             let began = Instant::now();
             let mut stream = answer.batches(decision);
             let mut rows = 0;
@@ -592,10 +608,11 @@ impl QueryWork {
             }
             measured = Some(Measured { planning, execution: began.elapsed(), rows });
             if let Some(used @ (ResultCacheUse::Hit | ResultCacheUse::Miss)) = self.run.stats.result_cache() {
-                result_cache = used.name().to_owned();
+                used.name().clone_into(&mut result_cache);
             }
         }
-        let batch = explain::explain(&physical, &self.run, verbose, measured.as_ref(), &result_cache)?;
+        let (plan, run, verbose, format) = (&physical, &*self.run, *verbose, *format);
+        let batch = Explained { plan, run, verbose, format, measured, cost, result_cache }.batch()?;
         Ok((explain::schema(), single_batch(batch)))
     }
 }

@@ -149,6 +149,7 @@ impl ServeOptions {
                 threads: 2,
                 footer_cache_bytes: 16 << 20,
                 result_cache_bytes: 24 << 20,
+                scan_limit_bytes: None,
             },
             catalog: Location::File(data_dir.join("catalog.sqlite")),
             data_dir,
@@ -175,6 +176,7 @@ pub fn engine_config(config: &Config) -> EngineConfig {
         threads: config.threads,
         footer_cache_bytes: (config.memory_limit.0 / FOOTER_CACHE_SHARE).min(FOOTER_CACHE_MAX),
         result_cache_bytes: config.result_cache.0,
+        scan_limit_bytes: config.scan_limit.map(|limit| limit.0),
     }
 }
 

@@ -4,6 +4,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests are steered by the environment, not by a configuration")]
 
 mod concurrency;
+mod cost;
+mod counts;
 mod crawlers;
 mod drift;
 mod durability;

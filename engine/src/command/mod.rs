@@ -70,6 +70,8 @@ pub struct CommandContext<'a> {
     pub clock: &'a Arc<dyn Clock>,
     /// The crawlers that run.
     pub crawls: &'a Arc<Crawls>,
+    /// Most bytes that the server lets a query read.
+    pub scan_limit_bytes: Option<u64>,
     /// The statement's own QueryExecution.
     pub query: &'a QueryContext,
 }

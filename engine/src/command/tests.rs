@@ -91,6 +91,7 @@ impl Lake {
                 opener: &Closed,
                 clock: &self.clock,
                 crawls: &self.crawls,
+                scan_limit_bytes: None,
                 query: &QueryContext::detached(&format!("test-{}", QUERIES.fetch_add(1, Ordering::Relaxed))),
             };
             shown = match run(&context, &mut self.session, &parsed.statement).await {

@@ -22,8 +22,8 @@ pub mod statement;
 mod unsupported;
 
 pub use statement::{
-    CrawlerClauses, CreateTable, CreateView, Dialect, Explain, NamePattern, ObjectName, ParsedStatement, PartitionSpec,
-    Statement, TransactionModes,
+    CrawlerClauses, CreateTable, CreateView, Dialect, Explain, ExplainFormat, NamePattern, ObjectName, ParsedStatement,
+    PartitionSpec, Statement, TransactionModes,
 };
 
 use crate::limits;

@@ -1,10 +1,12 @@
 //! Files -> record batches: stores, listings, formats, tables.
 
 pub(crate) mod drift;
+pub(crate) mod estimate;
 pub mod facts;
 pub(crate) mod files_version;
 pub mod format;
 mod known_rows;
+pub(crate) mod limit;
 pub mod listing;
 pub mod parquet;
 pub mod report;

@@ -52,6 +52,10 @@ pub struct Layer {
     #[arg(long, value_name = "SIZE")]
     pub result_cache_bytes: Option<ByteSize>,
 
+    /// Most bytes that a query may read from files, such as 10GB; sessions may ask for less. 0 is no limit [default: 0]
+    #[arg(long, value_name = "SIZE")]
+    pub scan_limit: Option<ByteSize>,
+
     /// What PostgreSQL clients call the database [default: lake]
     #[arg(long, value_name = "NAME")]
     pub catalog_name: Option<String>,
@@ -171,6 +175,7 @@ impl Layer {
             threads,
             spill_limit,
             result_cache_bytes,
+            scan_limit,
             catalog_name,
             max_connections,
             statement_timeout,
@@ -192,6 +197,7 @@ impl Layer {
             threads: threads.or(under.threads),
             spill_limit: spill_limit.or(under.spill_limit),
             result_cache_bytes: result_cache_bytes.or(under.result_cache_bytes),
+            scan_limit: scan_limit.or(under.scan_limit),
             catalog_name: catalog_name.or(under.catalog_name),
             max_connections: max_connections.or(under.max_connections),
             statement_timeout: statement_timeout.or(under.statement_timeout),
