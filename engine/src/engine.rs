@@ -594,7 +594,7 @@ impl QueryWork {
             return Ok((wanted, stream));
         };
         let cost = match cost {
-            true => Some(estimate(&physical, &self.run.reports()).await?),
+            true => Some(estimate(&physical, &self.run.reports(), None).await?),
             false => None,
         };
         let planning = began.elapsed();

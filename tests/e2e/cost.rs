@@ -1,15 +1,19 @@
 //! `EXPLAIN (COST)` against what the queries then read, as a real S3 server and the server's own history count it; and
 //! `scan_limit`, which refuses by it.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray, StructArray};
+use arrow::datatypes::{DataType, Field};
 use limnos_server::serve::ServeOptions;
 use limnos_tests::client::{fails, rows, value};
 use limnos_tests::lake::{batch, plain_rows, write_parquet};
 use limnos_tests::s3::S3Server;
 use limnos_tests::server::TestServer;
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
 use tokio_postgres::Client;
 
 /// Rows of a large file: several row groups, of several pages each.
@@ -20,6 +24,8 @@ const ROWS: i64 = 240_000;
 /// p/day=N/  eight partitions of one large file
 /// s/day=N/  thirty small files
 /// x/        two files of text
+/// b/        a file with bloom filters
+/// n/        a file with rows inside rows, and narrower numbers than its table says
 /// ```
 fn make_lake(root: &Path) {
     for file in 0..3 {
@@ -39,11 +45,31 @@ fn make_lake(root: &Path) {
         ("label", Arc::new(StringArray::from(vec!["a", "b"])) as ArrayRef),
     ]);
     write_parquet(&root.join("d/a.parquet"), &[dimension.unwrap()], 100).unwrap();
+    write_with_bloom_filters(&root.join("b/a.parquet"));
+    let number = |factor: i32| Arc::new(Int32Array::from_iter_values((0..100_000).map(|row| row * factor))) as ArrayRef;
+    let pair = StructArray::from(vec![
+        (Arc::new(Field::new("a", DataType::Int32, true)), number(3)),
+        (Arc::new(Field::new("b", DataType::Int32, true)), number(5)),
+    ]);
+    let nested = batch(vec![("id", number(1)), ("pair", Arc::new(pair) as ArrayRef)]);
+    write_parquet(&root.join("n/a.parquet"), &[nested.unwrap()], 50_000).unwrap();
     std::fs::create_dir_all(root.join("x")).unwrap();
     for file in 0..2 {
         let lines: String = (0..5_000).map(|row| format!("{},text {row}\n", file * 5_000 + row)).collect();
         std::fs::write(root.join(format!("x/{file}.csv")), lines).unwrap();
     }
+}
+
+fn write_with_bloom_filters(path: &Path) {
+    let rows = plain_rows(0, 100_000).unwrap();
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(25_000))
+        .set_column_bloom_filter_enabled("name".into(), true)
+        .build();
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), rows.schema(), Some(properties)).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
 }
 
 async fn make_tables(client: &Client, base: &str) {
@@ -56,6 +82,8 @@ async fn make_tables(client: &Client, base: &str) {
          CREATE EXTERNAL TABLE d (id bigint, label string) STORED AS PARQUET LOCATION '{base}/d/';
          CREATE EXTERNAL TABLE x (id bigint, name string) ROW FORMAT DELIMITED FIELDS TERMINATED BY ','
              STORED AS TEXTFILE LOCATION '{base}/x/';
+         CREATE EXTERNAL TABLE b (id bigint, name string, value double) STORED AS PARQUET LOCATION '{base}/b/';
+         CREATE EXTERNAL TABLE n (id bigint, pair struct<a:int,b:int>) STORED AS PARQUET LOCATION '{base}/n/';
          MSCK REPAIR TABLE p; MSCK REPAIR TABLE s"
     );
     rows(client, &sql).await.unwrap();
@@ -84,6 +112,11 @@ const QUERIES: &[(&str, bool)] = &[
     ("SELECT sum(id) FROM s", true),
     ("SELECT name FROM s WHERE id = 4500", true),
     ("SELECT sum(id) FROM s WHERE day < 7", true),
+    ("SELECT id FROM b WHERE name = 'row 30000'", true),
+    ("SELECT id FROM b WHERE name = 'row 30000x'", true),
+    ("SELECT id FROM n WHERE id > 70000", true),
+    ("SELECT sum((pair).a) FROM n", true),
+    ("SELECT pair FROM n WHERE id = 5", true),
     ("SELECT count(id) FROM x", true),
     ("SELECT sum(id) FROM x WHERE name = 'text 7'", true),
     ("SELECT sum(id) FROM t UNION ALL SELECT sum(id) FROM p UNION ALL SELECT sum(id) FROM x", true),

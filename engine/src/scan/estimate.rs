@@ -39,17 +39,21 @@ impl ScanEstimate {
 }
 
 /// What each of the scans of `plan` will read; `reports` are those of its run. A scan of which nothing is read, since the
-/// answer is known without, is among them.
+/// answer is known without, is among them. Of a scan of many files that reads more than `enough_bytes` it is a part.
 ///
 /// # Errors
 /// A footer that can't be read, a file that doesn't fit its table: what the query itself would say.
-pub(crate) async fn estimate(plan: &Arc<dyn ExecutionPlan>, reports: &[Arc<ScanReport>]) -> Result<Vec<ScanEstimate>> {
+pub(crate) async fn estimate(
+    plan: &Arc<dyn ExecutionPlan>,
+    reports: &[Arc<ScanReport>],
+    enough_bytes: Option<u64>,
+) -> Result<Vec<ScanEstimate>> {
     let mut reads: HashMap<String, (Reads, bool)> = HashMap::new();
     for node in scans(plan) {
         let Some(config) = node.downcast_ref::<DataSourceExec>().and_then(config_of) else { continue };
         let source = config.file_source().downcast_ref::<NamedFileSource>();
         let found = match source {
-            Some(source) => source.reads(config).await?,
+            Some(source) => source.reads(config, enough_bytes).await?,
             None => None,
         };
         let is_whole_files = found.is_none();

@@ -33,7 +33,7 @@ impl ScanLimit {
         if most <= self.0 {
             return Ok(());
         }
-        let estimates = estimate(plan, &reports).await?;
+        let estimates = estimate(plan, &reports, Some(self.0)).await?;
         let counted = || estimates.iter().filter(|estimate| !estimate.reads.ends_early);
         let total: u64 = counted().map(ScanEstimate::run_bytes).sum();
         if total <= self.0 {
@@ -45,7 +45,11 @@ impl ScanLimit {
 
     fn refusal(self, largest: &ScanEstimate, total: u64) -> Error {
         let report = &largest.report;
-        let at_most = if largest.reads.at_most.is_some() { "up to " } else { "" };
+        let bound = match &largest.reads {
+            reads if reads.is_cut => "more than ",
+            reads if reads.at_most.is_some() => "up to ",
+            _ => "",
+        };
         let mut detail = format!("It would read {} of {} files", report.files_kept, report.files_total);
         if report.partitions_total > 0 {
             detail.push_str(&format!(" in {} of {} partitions", report.partitions_kept, report.partitions_total));
@@ -59,7 +63,7 @@ impl ScanLimit {
         Error::new(
             ErrorCode::ConfigurationLimitExceeded,
             format!(
-                "scan of table \"{}\" would read {at_most}{} bytes, and scan_limit is {} bytes",
+                "scan of table \"{}\" would read {bound}{} bytes, and scan_limit is {} bytes",
                 report.table,
                 largest.run_bytes(),
                 self.0

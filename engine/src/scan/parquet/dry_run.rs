@@ -6,6 +6,7 @@
 //! ```
 //! Footers are read where they aren't at hand, and bloom filters where there are any; never a page.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -27,6 +28,15 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMeta
 use super::reader::{FootersAhead, ReaderFactory};
 use crate::Result;
 
+/// Files whose footers are read together, ahead of their turn.
+const FOOTERS_AHEAD: usize = 256;
+
+/// Files that are always looked at: a figure that is whole says more than that it is too much.
+const FILES_MIN: usize = 1024;
+
+/// Row groups opened before a cancel is looked for.
+const OPENED_AT_ONCE: usize = 64;
+
 /// Row groups that are opened one by one. Of more, all columns are counted: opening takes a fraction of a millisecond.
 const OPENED_MAX: usize = 20_000;
 
@@ -45,35 +55,45 @@ pub(crate) struct Reads {
     pub(crate) bytes: u64,
     /// The part of them that came with the footers when the query was planned.
     pub(crate) at_hand_bytes: u64,
+    /// There is more: looking ended where it was more than was asked for.
+    pub(crate) is_cut: bool,
     /// Why it may be less.
     pub(crate) at_most: Option<&'static str>,
     /// A LIMIT may end it after a few rows.
     pub(crate) ends_early: bool,
 }
 
-/// What reading the rows of `config` takes, whose source is `source` and whose readers `factory` makes.
+/// What reading the rows of `config` takes, whose source is `source` and whose readers `factory` makes. Of many files no more are
+/// looked at when it is more than `enough_bytes`.
 pub(crate) async fn dry_run(
     config: &FileScanConfig,
     source: &ParquetSource,
     factory: &Arc<ReaderFactory>,
+    enough_bytes: Option<u64>,
 ) -> Result<Reads> {
     let files: Vec<&PartitionedFile> = config.file_groups.iter().flat_map(|group| group.iter()).collect();
-    let ahead = FootersAhead::new(files.iter().map(|file| file.object_meta.clone()).collect());
-    ahead.read(&factory.footers, &factory.store, &factory.store_url, &factory.small_files).await;
-
     let asked = Arc::new(Mutex::new(Asked::default()));
-    let dry = DryFactory { real: Arc::clone(factory), asked: Arc::clone(&asked) };
-    let source = source.clone().with_parquet_file_reader_factory(Arc::new(dry));
+    let dry: Arc<dyn ParquetFileReaderFactory> =
+        Arc::new(DryFactory { real: Arc::clone(factory), asked: Arc::clone(&asked) });
     let is_watching = source
         .filter()
         .is_some_and(|filter| !matches!(DynamicFilterTracking::classify(&filter), DynamicFilterTracking::Static));
-    // A single row is wanted of each stream at most.
-    let source = source.with_batch_size(1);
-    let morselizer = source.create_morselizer(Arc::clone(&factory.store), config, 0)?;
+    let morselizer = || copy_of(source, &dry)?.create_morselizer(Arc::clone(&factory.store), config, 0);
+    let mut opener = morselizer()?;
 
     let mut reads = Reads::default();
     let mut opened = 0;
-    for file in files {
+    let mut read_files = HashSet::new();
+    for (index, file) in files.iter().copied().enumerate() {
+        if index >= FILES_MIN && enough_bytes.is_some_and(|enough| reads.bytes > enough) {
+            reads.is_cut = true;
+            break;
+        }
+        if index % FOOTERS_AHEAD == 0 {
+            let next = files[index..].iter().take(FOOTERS_AHEAD);
+            let ahead = FootersAhead::new(next.map(|file| file.object_meta.clone()).collect());
+            ahead.read(&factory.footers, &factory.store, &factory.store_url, &factory.small_files).await;
+        }
         let footer = factory.footer(&file.object_meta).await?;
         let before = reads;
         for row_group in footer.row_groups() {
@@ -89,9 +109,14 @@ pub(crate) async fn dry_run(
                 continue;
             }
             opened += 1;
+            if opened % OPENED_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+                // Each opening leaves its metrics with the opener.
+                opener = morselizer()?;
+            }
             *asked.lock() = Asked { chunks: chunks(row_group), rows: Vec::new(), others: Vec::new() };
             let one = file.clone().with_range(at, at.saturating_add(1));
-            let ended = open(morselizer.plan_file(one)?).await;
+            let ended = open(opener.plan_file(one)?).await;
             let Asked { rows, others, .. } = std::mem::take(&mut *asked.lock());
             if rows.is_empty() {
                 // Not our own end then.
@@ -102,7 +127,7 @@ pub(crate) async fn dry_run(
                 reads.add_requests(&others, factory);
             }
         }
-        if reads.row_groups > before.row_groups {
+        if reads.row_groups > before.row_groups && read_files.insert(&file.object_meta.location) {
             reads.files += 1;
         }
         if let Some(bytes) = factory.whole_bytes(&file.object_meta)
@@ -123,6 +148,25 @@ pub(crate) async fn dry_run(
         reads.ends_early = true;
     }
     Ok(reads)
+}
+
+/// A source of the same files, columns and filters, whose readers `readers` makes and whose metrics are its own.
+fn copy_of(
+    source: &ParquetSource,
+    readers: &Arc<dyn ParquetFileReaderFactory>,
+) -> DataFusionResult<Arc<dyn FileSource>> {
+    let mut copy = ParquetSource::new(source.table_schema().clone())
+        .with_table_parquet_options(source.table_parquet_options().clone())
+        .with_parquet_file_reader_factory(Arc::clone(readers));
+    if let Some(filter) = source.filter() {
+        copy = copy.with_predicate(filter);
+    }
+    let projected = match source.projection() {
+        Some(projection) => copy.try_pushdown_projection(projection)?,
+        None => None,
+    };
+    // A single row is wanted of each stream at most.
+    Ok(projected.unwrap_or_else(|| Arc::new(copy)).with_batch_size(1))
 }
 
 impl Reads {

@@ -49,13 +49,17 @@ impl NamedFileSource {
         Arc::new(Self { inner, store_url: Arc::clone(&self.store_url), readers: Arc::clone(&self.readers) })
     }
 
-    /// What reading the rows of `config`, whose source this is, takes.
+    /// What reading the rows of `config`, whose source this is, takes. See [`dry_run`].
     ///
     /// # Errors
     /// A footer that can't be read, a file that doesn't fit its table.
-    pub(crate) async fn reads(&self, config: &FileScanConfig) -> crate::Result<Option<Reads>> {
+    pub(crate) async fn reads(
+        &self,
+        config: &FileScanConfig,
+        enough_bytes: Option<u64>,
+    ) -> crate::Result<Option<Reads>> {
         match self.inner.downcast_ref::<ParquetSource>() {
-            Some(source) => Ok(Some(dry_run(config, source, &self.readers).await?)),
+            Some(source) => Ok(Some(dry_run(config, source, &self.readers, enough_bytes).await?)),
             None => Ok(None),
         }
     }
