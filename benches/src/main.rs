@@ -137,6 +137,7 @@ fn engine(data_dir: &Path, location: &Location, lake: &Path) -> Result<(Arc<Engi
         partition_cache_bytes: 256 << 20,
         result_cache_bytes: 0,
         warehouse: None,
+        scan_limit_bytes: None,
     };
     Ok((Engine::new(Arc::clone(&catalog), config, Arc::new(SystemClock))?, catalog))
 }

@@ -26,7 +26,7 @@ use crate::execute::{
 use crate::function;
 use crate::parse::locate::locate;
 use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
-use crate::plan::explain::{self, Measured};
+use crate::plan::explain::{self, Explained, Measured};
 use crate::plan::field_name::FieldNames;
 use crate::plan::hidden::HiddenTables;
 use crate::plan::lake::PlanContext;
@@ -37,7 +37,9 @@ use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
 use crate::prune::projection::Projection;
 use crate::prune::{PartitionIndex, PartitionIndexes, Partitions};
 use crate::result_cache::{Answer, Asker, Decision, ResultCache};
+use crate::scan::estimate::estimate;
 use crate::scan::facts::KnownFiles;
+use crate::scan::limit::ScanLimit;
 use crate::scan::parquet::Footers;
 use crate::scan::rejects::{RejectLog, RejectTable};
 use crate::scan::schema::catalog_field_type;
@@ -70,6 +72,8 @@ pub struct EngineConfig {
     /// Where tables that are made without a location have their folders, unless their database has one: a local folder,
     /// which is made, or a URL. It is a root. `None`: such tables can't be made.
     pub warehouse: Option<String>,
+    /// Most bytes that a query may read; sessions may ask for less, not for more.
+    pub scan_limit_bytes: Option<u64>,
 }
 
 /// Spill files merged at the same time: more would use up file descriptors.
@@ -91,6 +95,7 @@ pub(crate) struct Shared {
     pub(crate) results: Arc<ResultCache>,
     pub(crate) warehouse: Option<String>,
     pub(crate) sweeper: Arc<Sweeper>,
+    scan_limit_bytes: Option<u64>,
     started_at_us: i64,
 }
 
@@ -236,6 +241,7 @@ impl Engine {
             caches,
             partition_indexes,
             results,
+            scan_limit_bytes: config.scan_limit_bytes,
         };
         let interrupted = shared.catalog.end_interrupted_crawl_runs()?;
         if interrupted > 0 {
@@ -354,7 +360,8 @@ impl Engine {
         match &prepared.statement.statement {
             Statement::Query(_) | Statement::Explain(_) => {
                 let cancel = context.cancel.clone();
-                let run = QueryRun::new(context);
+                let limit = ScanLimit::of(session.settings.scan_limit_bytes(), self.shared.scan_limit_bytes);
+                let run = QueryRun::limited(context, limit);
                 let context = self.plan_context(session, Arc::clone(&run));
                 let work = QueryWork {
                     engine: Arc::clone(self),
@@ -433,6 +440,7 @@ impl Engine {
                 clock: &engine.shared.clock,
                 crawls: &engine.shared.crawls,
                 caches: &engine.shared.caches,
+                scan_limit_bytes: engine.shared.scan_limit_bytes,
                 query: &context,
             };
             let answer = Box::pin(command::run(&command, &mut own, &statement.statement)).await?;
@@ -609,14 +617,26 @@ impl QueryWork {
         let began = Instant::now();
         let (query, explained) = match &self.statement.statement {
             Statement::Query(query) => (query, None),
-            Statement::Explain(explain) => (&explain.query, Some((explain.analyze, explain.verbose))),
+            Statement::Explain(explain) => (&explain.query, Some(explain)),
             _ => return Err(Error::internal("not a query")),
         };
         let asker = Asker::of(&context);
-        if let Statement::Explain(Explain { write: Some(statement), verbose, .. }) = &self.statement.statement {
+        if let Statement::Explain(Explain { write: Some(statement), verbose, cost, format, .. }) =
+            &self.statement.statement
+        {
             let planned = Box::pin(write::plan_write(context, statement)).await?;
             let physical = Box::pin(write::physical_plan(&planned, &self.parameters, &self.run)).await?;
-            let batch = explain::explain_write(&planned.headline(), &physical, &self.run, *verbose)?;
+            let batch = Explained {
+                plan: &physical,
+                run: &self.run,
+                verbose: *verbose,
+                format: *format,
+                measured: None,
+                cost: if *cost { Some(estimate(&physical, &self.run.reports(), None).await?) } else { None },
+                result_cache: None,
+                headline: Some(planned.headline()),
+            }
+            .batch()?;
             return Ok((explain::schema(), single_batch(batch)));
         }
         let planned = plan_query(context, query).await?;
@@ -630,13 +650,18 @@ impl QueryWork {
             true => Decision::new(plan, asker, &self.run.reports())?,
             false => Decision::Off,
         };
+        let mut result_cache = decision.describe(results);
+        let is_limited = !decision.is_known(results) && explained.is_none_or(|explain| explain.analyze);
+        if is_limited && let Some(limit) = self.run.scan_limit() {
+            limit.check(&physical, &self.run).await?;
+        }
         let answer = Answer {
             engine: Arc::clone(&self.engine),
             run: Arc::clone(&self.run),
             plan: Arc::clone(&physical),
             task: planned.state.task_ctx(),
         };
-        let Some((analyze, verbose)) = explained else {
+        let Some(Explain { analyze, verbose, cost, format, .. }) = explained else {
             let schema = named_schema(&physical.schema(), names);
             // A client that was told other types by Describe gets them.
             let wanted = self
@@ -648,10 +673,13 @@ impl QueryWork {
             let stream = stream.map(move |batch| batch.and_then(|batch| conform(batch, &target))).boxed();
             return Ok((wanted, stream));
         };
+        let cost = match cost {
+            true => Some(estimate(&physical, &self.run.reports(), None).await?),
+            false => None,
+        };
         let planning = began.elapsed();
         let mut measured = None;
-        let mut result_cache = decision.describe(results);
-        if analyze {
+        if *analyze {
             let began = Instant::now();
             let mut stream = answer.batches(decision);
             let mut rows = 0;
@@ -660,10 +688,12 @@ impl QueryWork {
             }
             measured = Some(Measured { planning, execution: began.elapsed(), rows });
             if let Some(used @ (ResultCacheUse::Hit | ResultCacheUse::Miss)) = self.run.stats.result_cache() {
-                result_cache = used.name().to_owned();
+                used.name().clone_into(&mut result_cache);
             }
         }
-        let batch = explain::explain(&physical, &self.run, verbose, measured.as_ref(), &result_cache)?;
+        let (plan, run, verbose, format) = (&physical, &*self.run, *verbose, *format);
+        let result_cache = Some(result_cache);
+        let batch = Explained { plan, run, verbose, format, measured, cost, result_cache, headline: None }.batch()?;
         Ok((explain::schema(), single_batch(batch)))
     }
 }

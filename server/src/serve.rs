@@ -150,6 +150,7 @@ impl ServeOptions {
                 partition_cache_bytes: 256 << 20,
                 result_cache_bytes: 24 << 20,
                 warehouse: Some(data_dir.join("warehouse").to_string_lossy().into_owned()),
+                scan_limit_bytes: None,
             },
             catalog: Location::File(data_dir.join("catalog.sqlite")),
             data_dir,
@@ -186,6 +187,7 @@ pub fn engine_config(config: &Config) -> EngineConfig {
         partition_cache_bytes: config.partition_cache.0,
         result_cache_bytes: config.result_cache.0,
         warehouse: Some(absolute(&config.warehouse)),
+        scan_limit_bytes: config.scan_limit.map(|limit| limit.0),
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod block_cache;
 mod concurrency;
+mod cost;
+mod counts;
 mod crawlers;
 mod drift;
 mod durability;

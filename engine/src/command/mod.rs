@@ -75,6 +75,8 @@ pub struct CommandContext<'a> {
     pub crawls: &'a Arc<Crawls>,
     /// What ALTER SYSTEM DROP CACHE empties.
     pub caches: &'a Caches,
+    /// Most bytes that the server lets a query read.
+    pub scan_limit_bytes: Option<u64>,
     /// The statement's own QueryExecution.
     pub query: &'a QueryContext,
 }

@@ -49,8 +49,25 @@ pub(super) fn set(
             session.settings.set(name, values)?;
         }
     }
+    if Settings::canonical_name(name) == "scan_limit" {
+        check_scan_limit(context, session)?;
+    }
     follow_search_path(context, session);
     Ok(CommandAnswer::tag("SET").with_notices(notices))
+}
+
+/// A session may be stricter than its server, not laxer.
+fn check_scan_limit(context: &CommandContext<'_>, session: &Session) -> Result<()> {
+    let (Some(max), Some(asked)) = (context.scan_limit_bytes, session.settings.scan_limit_bytes()) else {
+        return Ok(());
+    };
+    if asked <= max {
+        return Ok(());
+    }
+    let message = format!("{asked} bytes is outside the valid range for parameter \"scan_limit\" (0 .. {max} bytes)");
+    Err(Error::new(ErrorCode::InvalidParameterValue, message)
+        .with_detail("The server lets a query read no more than that.")
+        .with_hint("SET scan_limit = 0 takes the server's own limit."))
 }
 
 pub(super) fn reset(context: &CommandContext<'_>, session: &mut Session, name: Option<&str>) -> Result<CommandAnswer> {

@@ -93,6 +93,7 @@ impl Lake {
                 clock: &self.clock,
                 crawls: &self.crawls,
                 caches: &Caches::default(),
+                scan_limit_bytes: None,
                 query: &QueryContext::detached(&format!("test-{}", QUERIES.fetch_add(1, Ordering::Relaxed))),
             };
             shown = match run(&context, &mut self.session, &parsed.statement).await {

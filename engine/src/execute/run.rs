@@ -1,8 +1,8 @@
 //! [`QueryRun`]: one query's own stores, memory and reports; and how its plan becomes a stream of batches.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::runtime::{AbortOnDrop, catch_panic};
 use super::{CpuRuntime, QueryContext, QueryStats};
+use crate::scan::limit::ScanLimit;
 use crate::scan::report::ScanReport;
 use crate::scan::store::QueryStores;
 use crate::scan::table::count_report;
@@ -46,6 +47,7 @@ pub struct QueryRun {
     reports: Mutex<Vec<Arc<ScanReport>>>,
     notices: Mutex<Vec<Notice>>,
     scan_count: AtomicUsize,
+    scan_limit: OnceLock<ScanLimit>,
 }
 
 impl QueryRun {
@@ -59,18 +61,34 @@ impl QueryRun {
             reports: Mutex::default(),
             notices: Mutex::default(),
             scan_count: AtomicUsize::new(0),
+            scan_limit: OnceLock::new(),
         })
+    }
+
+    /// The same, which may read no more than `limit`.
+    pub(crate) fn limited(context: QueryContext, limit: Option<ScanLimit>) -> Arc<Self> {
+        let run = Self::new(context);
+        if let Some(limit) = limit {
+            let _it_is_new = run.scan_limit.set(limit);
+        }
+        run
+    }
+
+    /// The most that it may read.
+    pub(crate) fn scan_limit(&self) -> Option<ScanLimit> {
+        self.scan_limit.get().copied()
     }
 
     /// Opens `store` for one scan, under a URL of its own, and keeps its report.
     pub(crate) fn register_scan(
         &self,
         store: Arc<dyn ObjectStore>,
-        report: ScanReport,
+        mut report: ScanReport,
     ) -> datafusion::error::Result<ObjectStoreUrl> {
         let number = self.scan_count.fetch_add(1, Ordering::Relaxed);
         let url = ObjectStoreUrl::parse(format!("scan{number}://lake"))?;
         self.stores.register_store(url.as_ref(), store);
+        url.as_str().clone_into(&mut report.url);
         count_report(self, &report);
         self.reports.lock().push(Arc::new(report));
         Ok(url)

@@ -87,8 +87,14 @@ impl SessionFunctions {
     }
 }
 
-/// Functions that are the same in every session and replace DataFusion's of the same name.
+/// Functions that are the same in every session and replace DataFusion's of the same name. They are made once: two plans that
+/// call one of them are equal.
 pub fn shared_functions() -> Vec<ScalarUDF> {
+    static FUNCTIONS: OnceLock<Vec<ScalarUDF>> = OnceLock::new();
+    FUNCTIONS.get_or_init(make_shared_functions).clone()
+}
+
+fn make_shared_functions() -> Vec<ScalarUDF> {
     let mut functions: Vec<ScalarUDF> =
         text::functions().into_iter().map(row_function::RowFunction::into_udf).collect();
     functions.push(to_char::function());

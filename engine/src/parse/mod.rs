@@ -23,8 +23,8 @@ pub mod statement;
 mod unsupported;
 
 pub use statement::{
-    CrawlerClauses, CreateTable, CreateTableAs, CreateView, Dialect, Explain, Insert, NamePattern, ObjectName,
-    ParsedStatement, PartitionSpec, Statement, TableProperty, TransactionModes,
+    CrawlerClauses, CreateTable, CreateTableAs, CreateView, Dialect, Explain, ExplainFormat, Insert, NamePattern,
+    ObjectName, ParsedStatement, PartitionSpec, Statement, TableProperty, TransactionModes,
 };
 
 use crate::limits;

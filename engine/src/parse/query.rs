@@ -11,7 +11,7 @@ use crate::limits;
 use crate::parse::cursor::Cursor;
 use crate::parse::dialect::LimnosDialect;
 use crate::parse::lexer::Lexeme;
-use crate::parse::{Dialect, Explain, Statement, rewrite};
+use crate::parse::{Dialect, Explain, ExplainFormat, Statement, rewrite};
 use crate::{Error, ErrorCode, Result};
 
 /// A whole statement that is a query.
@@ -22,19 +22,18 @@ pub(crate) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
 /// `EXPLAIN [ANALYZE] [VERBOSE] query` and `EXPLAIN (option, ...) query`.
 pub(crate) fn explain(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect_words("EXPLAIN")?;
-    let mut analyze = false;
-    let mut verbose = false;
+    let mut options = ExplainOptions::default();
     if cursor.take_words("ANALYZE") || cursor.take_words("ANALYSE") {
-        analyze = true;
+        options.analyze = true;
     }
     if cursor.take_words("VERBOSE") {
-        verbose = true;
+        options.verbose = true;
     }
     // `EXPLAIN (SELECT 1)` has a bracket, too, but no option is called like a query's first word.
     let has_options = cursor.peek().is_some_and(|lexeme| lexeme.token.token == Token::LParen)
         && cursor.peek_nth(1).and_then(Lexeme::word).is_some_and(|word| !begins_query(&word));
     if has_options {
-        cursor.parenthesized(|cursor| explain_option(cursor, &mut analyze, &mut verbose))?;
+        cursor.parenthesized(|cursor| explain_option(cursor, &mut options))?;
     }
     if cursor.peek_words("INSERT") || cursor.peek_words("CREATE TABLE") {
         let write = super::parse_one(cursor)?;
@@ -46,11 +45,12 @@ pub(crate) fn explain(cursor: &mut Cursor<'_>) -> Result<Statement> {
         let Some(query) = query else {
             return Err(Error::unsupported("EXPLAIN of a statement without a query is not supported"));
         };
+        let ExplainOptions { analyze, verbose, cost, format } = options;
         if analyze {
             return Err(Error::unsupported("EXPLAIN ANALYZE of a statement that writes is not supported")
                 .with_hint("Use EXPLAIN, or EXPLAIN ANALYZE of the query alone."));
         }
-        return Ok(Statement::Explain(Explain { analyze, verbose, query, write: Some(Box::new(write)) }));
+        return Ok(Statement::Explain(Explain { analyze, verbose, cost, format, query, write: Some(Box::new(write)) }));
     }
     if let Some(word) = cursor.peek_word()
         && !begins_query(&word)
@@ -59,14 +59,23 @@ pub(crate) fn explain(cursor: &mut Cursor<'_>) -> Result<Statement> {
             super::unsupported::name(cursor).map(|name| Error::unsupported(format!("EXPLAIN {name} is not supported")));
         return Err(error.unwrap_or_else(|| cursor.unexpected()).with_hint("EXPLAIN works on queries."));
     }
-    Ok(Statement::Explain(Explain { analyze, verbose, query: parse_query(cursor)?, write: None }))
+    let ExplainOptions { analyze, verbose, cost, format } = options;
+    Ok(Statement::Explain(Explain { analyze, verbose, cost, format, query: parse_query(cursor)?, write: None }))
+}
+
+#[derive(Default)]
+struct ExplainOptions {
+    analyze: bool,
+    verbose: bool,
+    cost: bool,
+    format: ExplainFormat,
 }
 
 fn begins_query(word: &str) -> bool {
     matches!(word, "SELECT" | "WITH" | "VALUES" | "TABLE")
 }
 
-fn explain_option(cursor: &mut Cursor<'_>, analyze: &mut bool, verbose: &mut bool) -> Result<()> {
+fn explain_option(cursor: &mut Cursor<'_>, options: &mut ExplainOptions) -> Result<()> {
     let option = cursor.peek().map_or(1, |lexeme| lexeme.position);
     let name = cursor.identifier()?;
     let argument = match cursor.peek().map(|lexeme| &lexeme.token.token) {
@@ -84,17 +93,20 @@ fn explain_option(cursor: &mut Cursor<'_>, analyze: &mut bool, verbose: &mut boo
         Some(_) => Err(Error::syntax(format!("{name} requires a Boolean value")).at(option)),
     };
     match name.as_str() {
-        "analyze" | "analyse" => *analyze = switch()?,
-        "verbose" => *verbose = switch()?,
+        "analyze" | "analyse" => options.analyze = switch()?,
+        "verbose" => options.verbose = switch()?,
+        // Ours: what will be read. PostgreSQL's COSTS, in the plural, are its planner's estimates.
+        "cost" => options.cost = switch()?,
         // What these add is always shown, or has no meaning here; PostgreSQL's tools send them.
         "costs" | "settings" | "buffers" | "wal" | "timing" | "summary" => {
             switch()?;
         }
         "format" => match argument.as_deref() {
-            Some("text") => {}
-            Some(format @ ("json" | "xml" | "yaml" | "graphviz")) => {
+            Some("text") => options.format = ExplainFormat::Text,
+            Some("json") => options.format = ExplainFormat::Json,
+            Some(format @ ("xml" | "yaml" | "graphviz")) => {
                 return Err(Error::unsupported(format!("EXPLAIN format \"{format}\" is not supported"))
-                    .with_hint("Use FORMAT TEXT.")
+                    .with_hint("Use FORMAT TEXT or FORMAT JSON.")
                     .at(option));
             }
             other => {
@@ -119,7 +131,7 @@ fn explain_option(cursor: &mut Cursor<'_>, analyze: &mut bool, verbose: &mut boo
         _ => {
             return Err(Error::syntax(format!("unrecognized EXPLAIN option \"{name}\""))
                 .with_hint(
-                    "Options are ANALYZE, VERBOSE, COSTS, SETTINGS, BUFFERS, WAL, TIMING, SUMMARY, FORMAT and TYPE.",
+                    "Options are ANALYZE, VERBOSE, COST, COSTS, SETTINGS, BUFFERS, WAL, TIMING, SUMMARY, FORMAT and TYPE.",
                 )
                 .at(option));
         }

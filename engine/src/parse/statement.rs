@@ -386,9 +386,20 @@ pub struct CrawlerClauses {
 pub struct Explain {
     pub analyze: bool,
     pub verbose: bool,
+    /// What the query will read.
+    pub cost: bool,
+    pub format: ExplainFormat,
     pub query: Box<Query>,
     /// What `query` is a part of, where it isn't the whole statement.
     pub write: Option<Box<Statement>>,
+}
+
+/// How EXPLAIN answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExplainFormat {
+    #[default]
+    Text,
+    Json,
 }
 
 /// ANALYZE in Hive's words or PostgreSQL's.

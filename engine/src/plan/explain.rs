@@ -8,10 +8,14 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable};
+use serde_json::{Value, json};
 
+use super::cost;
 use super::hidden::without_marks;
 use crate::Result;
 use crate::execute::{QueryRun, ResultCacheUse};
+use crate::parse::ExplainFormat;
+use crate::scan::estimate::ScanEstimate;
 
 /// Longest line shown: plans name all their files.
 const LINE_CHARS_MAX: usize = 2000;
@@ -23,62 +27,124 @@ pub(crate) struct Measured {
     pub(crate) rows: u64,
 }
 
+/// All there is to tell of a query.
+pub(crate) struct Explained<'a> {
+    pub(crate) plan: &'a Arc<dyn ExecutionPlan>,
+    pub(crate) run: &'a QueryRun,
+    pub(crate) verbose: bool,
+    pub(crate) format: ExplainFormat,
+    /// With metrics when the plan was run.
+    pub(crate) measured: Option<Measured>,
+    /// What its scans will read, if that was asked.
+    pub(crate) cost: Option<Vec<ScanEstimate>>,
+    /// What the result cache did, or would do; `None` where there is no answer to keep.
+    pub(crate) result_cache: Option<String>,
+    /// What a statement that writes does with the rows.
+    pub(crate) headline: Option<String>,
+}
+
 /// The one column of the answer, named as PostgreSQL names it.
 pub(crate) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("QUERY PLAN", DataType::Utf8, false)]))
 }
 
-/// The lines of EXPLAIN, with metrics when the plan was run. `result_cache` is what the cache did, or would do.
-pub(crate) fn explain(
-    plan: &Arc<dyn ExecutionPlan>,
-    run: &QueryRun,
-    verbose: bool,
-    measured: Option<&Measured>,
-    result_cache: &str,
-) -> Result<RecordBatch> {
-    let text = match measured {
-        Some(_) if run.stats.result_cache() != Some(ResultCacheUse::Hit) => {
-            DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(verbose).to_string()
+impl Explained<'_> {
+    /// The answer: a row a line, or one row of JSON.
+    pub(crate) fn batch(&self) -> Result<RecordBatch> {
+        let rows = match self.format {
+            ExplainFormat::Text => self.lines(),
+            ExplainFormat::Json => {
+                let text = serde_json::to_string_pretty(&self.json());
+                vec![text.map_err(|error| crate::Error::internal(error.to_string()))?]
+            }
+        };
+        let column: ArrayRef = Arc::new(StringArray::from(rows));
+        RecordBatch::try_new(schema(), vec![column]).map_err(|error| crate::Error::internal(error.to_string()))
+    }
+
+    /// The cost alone is asked for: the plan says nothing of it.
+    fn is_cost_alone(&self) -> bool {
+        self.cost.is_some() && self.measured.is_none()
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.headline.iter().cloned().collect();
+        if !self.is_cost_alone() {
+            // A plan that wasn't run has no metrics.
+            let ran = self.measured.is_some() && self.run.stats.result_cache() != Some(ResultCacheUse::Hit);
+            let text = match ran {
+                true => DisplayableExecutionPlan::with_metrics(self.plan.as_ref()).indent(self.verbose).to_string(),
+                false => displayable(self.plan.as_ref()).indent(self.verbose).to_string(),
+            };
+            lines.extend(text.lines().map(shorten));
+            for report in self.run.reports() {
+                lines.push(String::new());
+                lines.extend(report.lines());
+            }
+            lines.push(String::new());
         }
-        _ => displayable(plan.as_ref()).indent(verbose).to_string(),
-    };
-    let mut lines: Vec<String> = text.lines().map(shorten).collect();
-    for report in run.reports() {
-        lines.push(String::new());
-        lines.extend(report.lines());
+        if let Some(cost) = &self.cost {
+            lines.extend(cost::lines(cost));
+        }
+        lines.extend(self.result_cache.iter().map(|said| format!("Result cache: {said}")));
+        if let Some(measured) = &self.measured {
+            let stats = &self.run.stats;
+            lines.push(format!("Rows: {}", measured.rows));
+            lines.push(format!(
+                "Bytes read: {}, from cache: {}, requests: {}",
+                stats.bytes_scanned.load(Ordering::Relaxed),
+                stats.bytes_cached.load(Ordering::Relaxed),
+                stats.requests.load(Ordering::Relaxed)
+            ));
+            lines.push(format!("Peak memory: {} bytes", stats.peak_memory_bytes.load(Ordering::Relaxed)));
+            lines.push(format!("Planning Time: {:.3} ms", milliseconds(measured.planning)));
+            lines.push(format!("Execution Time: {:.3} ms", milliseconds(measured.execution)));
+        }
+        lines
     }
-    lines.push(String::new());
-    lines.push(format!("Result cache: {result_cache}"));
-    if let Some(measured) = measured {
-        let stats = &run.stats;
-        lines.push(format!("Rows: {}", measured.rows));
-        lines.push(format!(
-            "Bytes read: {}, from cache: {}, requests: {}",
-            stats.bytes_scanned.load(Ordering::Relaxed),
-            stats.bytes_cached.load(Ordering::Relaxed),
-            stats.requests.load(Ordering::Relaxed)
-        ));
-        lines.push(format!("Peak memory: {} bytes", stats.peak_memory_bytes.load(Ordering::Relaxed)));
-        lines.push(format!("Planning Time: {:.3} ms", measured.planning.as_secs_f64() * 1e3));
-        lines.push(format!("Execution Time: {:.3} ms", measured.execution.as_secs_f64() * 1e3));
+
+    /// As PostgreSQL's: a list of one object whose `Plan` is a tree of nodes.
+    fn json(&self) -> Value {
+        let mut answer = json!({});
+        if let Some(headline) = &self.headline {
+            answer["Statement"] = json!(headline);
+        }
+        if !self.is_cost_alone() {
+            answer["Plan"] = node(self.plan);
+            answer["Scans"] = self.run.reports().iter().map(|report| report.json()).collect();
+        }
+        if let Some(cost) = &self.cost {
+            answer["Cost"] = cost::json(cost);
+        }
+        if let Some(said) = &self.result_cache {
+            answer["Result Cache"] = json!(said);
+        }
+        if let Some(measured) = &self.measured {
+            let stats = &self.run.stats;
+            answer["Rows"] = json!(measured.rows);
+            answer["Bytes Read"] = json!(stats.bytes_scanned.load(Ordering::Relaxed));
+            answer["Bytes From Cache"] = json!(stats.bytes_cached.load(Ordering::Relaxed));
+            answer["Requests"] = json!(stats.requests.load(Ordering::Relaxed));
+            answer["Peak Memory Bytes"] = json!(stats.peak_memory_bytes.load(Ordering::Relaxed));
+            answer["Planning Time"] = json!(milliseconds(measured.planning));
+            answer["Execution Time"] = json!(milliseconds(measured.execution));
+        }
+        json!([answer])
     }
-    let column: ArrayRef = Arc::new(StringArray::from(lines));
-    RecordBatch::try_new(schema(), vec![column]).map_err(|error| crate::Error::internal(error.to_string()))
 }
 
-/// The lines of EXPLAIN of a statement that writes: what it does, and the plan of its rows.
-pub(crate) fn explain_write(
-    headline: &str,
-    plan: &Arc<dyn ExecutionPlan>,
-    run: &QueryRun,
-    verbose: bool,
-) -> Result<RecordBatch> {
-    let lines = explain(plan, run, verbose, None)?;
-    let headline: ArrayRef = Arc::new(StringArray::from(vec![headline]));
-    let headline = RecordBatch::try_new(schema(), vec![headline]);
-    headline
-        .and_then(|headline| arrow::compute::concat_batches(&schema(), [&headline, &lines]))
-        .map_err(|error| crate::Error::internal(error.to_string()))
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+fn node(plan: &Arc<dyn ExecutionPlan>) -> Value {
+    let shown = displayable(plan.as_ref()).one_line().to_string();
+    let mut node = json!({ "Node Type": plan.name(), "Details": shorten(shown.trim_end()) });
+    let children: Vec<Value> = plan.children().into_iter().map(self::node).collect();
+    if !children.is_empty() {
+        node["Plans"] = Value::Array(children);
+    }
+    node
 }
 
 fn shorten(line: &str) -> String {

@@ -5,9 +5,10 @@
 //!    [`field_name`]: the fields inside its struct columns, found without regard to case.
 //!    [`operator`]: intervals times numbers.
 //!    [`hidden`]: columns that are there where they are named.
-//! 3. [`explain`]: a plan -> the text of EXPLAIN.
+//! 3. [`explain`]: a plan -> the text of EXPLAIN; [`cost`]: what it will read.
 //! 4. [`pg_catalog`], [`information_schema`], [`system`]: schemas that are not in the catalog.
 
+mod cost;
 mod expansion;
 pub(crate) mod explain;
 pub(crate) mod field_name;

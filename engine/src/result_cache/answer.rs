@@ -35,10 +35,15 @@ impl Decision {
         })
     }
 
+    /// Whether `cache` has the answer.
+    pub(crate) fn is_known(&self, cache: &ResultCache) -> bool {
+        matches!(self, Self::Keyed(key) if cache.contains(key))
+    }
+
     /// What `cache` would do now, for EXPLAIN.
     pub(crate) fn describe(&self, cache: &ResultCache) -> String {
         match self {
-            Self::Keyed(key) if cache.contains(key) => ResultCacheUse::Hit.name().to_owned(),
+            Self::Keyed(_) if self.is_known(cache) => ResultCacheUse::Hit.name().to_owned(),
             Self::Keyed(_) => ResultCacheUse::Miss.name().to_owned(),
             Self::Off => ResultCacheUse::Off.name().to_owned(),
             Self::NotCacheable(reason) => format!("{} ({reason})", ResultCacheUse::NotCacheable.name()),

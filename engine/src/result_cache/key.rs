@@ -125,6 +125,18 @@ impl ResultKey {
         Ok(Ok(Self { hash: hasher.finish(), plan, details, asker, scans, bytes }))
     }
 
+    /// The key of a query that differs from others by `number` alone.
+    #[cfg(test)]
+    pub(super) fn numbered(number: u64) -> Arc<Self> {
+        let plan = LogicalPlan::EmptyRelation(datafusion::logical_expr::EmptyRelation {
+            produce_one_row: true,
+            schema: Arc::new(datafusion::common::DFSchema::empty()),
+        });
+        let asker = Asker { user: "ann".to_owned(), settings: Vec::new() };
+        let scans = vec![FilesVersion::of(&number)];
+        Arc::new(Self { hash: number, plan, details: Details::default(), asker, scans, bytes: 0 })
+    }
+
     /// Bytes that it takes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

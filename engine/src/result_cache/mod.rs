@@ -201,3 +201,99 @@ impl NamedCache for ResultCache {
         drop(dropped);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array};
+    use futures::stream::{self, StreamExt};
+
+    use super::*;
+    use crate::execute::{BatchStream, CpuRuntime};
+    use crate::{Error, ErrorCode};
+
+    /// A batch of about eight times `rows` bytes.
+    fn batch(rows: usize) -> RecordBatch {
+        let values: ArrayRef = Arc::new(Int64Array::from(vec![7; rows]));
+        RecordBatch::try_from_iter([("n", values)]).unwrap()
+    }
+
+    fn answer(batches: Vec<crate::Result<RecordBatch>>) -> BatchStream {
+        stream::iter(batches).boxed()
+    }
+
+    async fn rows(batches: BatchStream) -> crate::Result<usize> {
+        let batches: Vec<_> = batches.collect().await;
+        batches.into_iter().map(|batch| batch.map(|batch| batch.num_rows())).sum()
+    }
+
+    fn lead(cache: &Arc<ResultCache>, number: u64) -> Lead {
+        match cache.find(&ResultKey::numbered(number)) {
+            Found::Lead(lead) => lead,
+            Found::Hit(_) | Found::Follow(_) => panic!("nobody asked for {number} yet"),
+        }
+    }
+
+    fn is_hit(cache: &Arc<ResultCache>, number: u64) -> bool {
+        matches!(cache.find(&ResultKey::numbered(number)), Found::Hit(_))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_least_used_goes_and_memory_is_given_back() {
+        let memory = GlobalMemory::new(1 << 20);
+        let runtime = CpuRuntime::new(1).unwrap();
+        let cache = ResultCache::new(100_000, &memory);
+        for number in 0..11 {
+            let lead = lead(&cache, number);
+            assert_eq!(rows(record(&runtime, lead, answer(vec![Ok(batch(1000))]))).await.unwrap(), 1000);
+            assert!(is_hit(&cache, 0), "asked for each time, {number}");
+        }
+        assert!(is_hit(&cache, 10) && !is_hit(&cache, 1));
+        let usage = cache.usage();
+        assert!(usage.bytes <= 100_000 && usage.entries == 10, "{usage:?}");
+        assert!(memory.kept() >= 80_000 && memory.kept() <= 100_000, "{}", memory.kept());
+        cache.clear();
+        assert_eq!((cache.usage().entries, memory.kept()), (0, 0));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_too_large_or_broken_is_not_kept_and_comes_whole() {
+        let memory = GlobalMemory::new(1 << 20);
+        let runtime = CpuRuntime::new(1).unwrap();
+        let cache = ResultCache::new(100_000, &memory);
+        let many = || (0..50).map(|_| Ok(batch(100))).collect::<Vec<_>>();
+        let leading = lead(&cache, 1);
+        let Found::Follow(follow) = cache.find(&ResultKey::numbered(1)) else { panic!("it is on its way") };
+        assert_eq!(rows(record(&runtime, leading, answer(many()))).await.unwrap(), 5000);
+        assert!(matches!(follow.ended().await, Ended::NotKept));
+
+        let mut failing = many();
+        failing.truncate(3);
+        failing.push(Err(Error::new(ErrorCode::DivisionByZero, "division by zero")));
+        let leading = lead(&cache, 2);
+        let Found::Follow(follow) = cache.find(&ResultKey::numbered(2)) else { panic!("it is on its way") };
+        let error = rows(record(&runtime, leading, answer(failing))).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::DivisionByZero);
+        assert!(matches!(follow.ended().await, Ended::NotKept));
+        assert_eq!((cache.usage().entries, memory.kept()), (0, 0));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_leader_that_goes_leaves_the_lead_to_another() {
+        let memory = GlobalMemory::new(1 << 20);
+        let runtime = CpuRuntime::new(1).unwrap();
+        let cache = ResultCache::new(100_000, &memory);
+        let leading = lead(&cache, 1);
+        let Found::Follow(follow) = cache.find(&ResultKey::numbered(1)) else { panic!("it is on its way") };
+        let unending = stream::iter([Ok(batch(10))]).chain(stream::pending()).boxed();
+        let mut batches = record(&runtime, leading, unending);
+        assert_eq!(batches.next().await.unwrap().unwrap().num_rows(), 10);
+        drop(batches);
+        assert!(matches!(follow.ended().await, Ended::Abandoned));
+        let leading = lead(&cache, 1);
+        let Found::Follow(follow) = cache.find(&ResultKey::numbered(1)) else { panic!("it is on its way") };
+        assert_eq!(rows(record(&runtime, leading, answer(vec![Ok(batch(10))]))).await.unwrap(), 10);
+        let Ended::Kept(result) = follow.ended().await else { panic!("it is whole") };
+        assert_eq!(result.batches, [batch(10)]);
+    }
+}

@@ -1,11 +1,13 @@
 //! Files -> record batches: stores, listings, formats, tables.
 
 pub(crate) mod drift;
+pub(crate) mod estimate;
 pub mod facts;
 pub(crate) mod files_version;
 pub mod format;
 pub(crate) mod hidden;
 mod known_rows;
+pub(crate) mod limit;
 pub mod listing;
 pub mod parquet;
 pub mod rejects;

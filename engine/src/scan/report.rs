@@ -13,6 +13,10 @@ use crate::Notice;
 pub struct ScanReport {
     /// `default.orders`
     pub table: String,
+    /// Its partition keys.
+    pub(crate) keys: Vec<String>,
+    /// What its plan calls its store.
+    pub(crate) url: String,
     /// Partitions of the table; 0 when it isn't partitioned.
     pub partitions_total: u64,
     /// Those that the predicate doesn't exclude.
@@ -42,6 +46,22 @@ pub struct ScanReport {
 }
 
 impl ScanReport {
+    /// What EXPLAIN (FORMAT JSON) shows.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "Table": self.table,
+            "Partitions": self.partitions_kept,
+            "Partitions Total": self.partitions_total,
+            "Files": self.files_kept,
+            "Files Total": self.files_total,
+            "File Bytes": self.bytes_kept,
+            "Row Groups": self.row_groups_kept,
+            "Row Groups Total": self.row_groups_total,
+            "Requests": self.counters.requests.load(Ordering::Relaxed),
+            "Bytes Read": self.counters.bytes.load(Ordering::Relaxed),
+        })
+    }
+
     /// The lines that EXPLAIN shows: name and text.
     pub fn lines(&self) -> Vec<String> {
         let requests = self.counters.requests.load(Ordering::Relaxed);

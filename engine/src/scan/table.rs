@@ -326,10 +326,12 @@ impl CatalogTable {
         let location = self.context.stores.resolve(&self.storage.location).map_err(to_datafusion)?;
         let counters = Arc::new(StoreCounters::default());
         let metered =
-            MeteredStore::new(Arc::clone(&location.store), Arc::clone(&counters), Arc::clone(&self.run.stats));
+            MeteredStore::new(Arc::clone(&location.store), Arc::clone(&counters), Arc::clone(&self.run.stats))
+                .with_limit(self.run.scan_limit(), &self.table.name.to_string());
         let store: Arc<dyn ObjectStore> = Arc::new(metered);
         let mut report = ScanReport {
             table: self.table.name.to_string(),
+            keys: self.keys.iter().map(|key| key.name().clone()).collect(),
             partitions_total: if self.keys.is_empty() { 0 } else { partitions.total },
             partitions_kept: if self.keys.is_empty() { 0 } else { partitions.kept.len() as u64 },
             partitions_are_projected: partitions.is_projected,
@@ -525,10 +527,8 @@ impl CatalogTable {
             small_files,
             ahead,
         };
-        let source = ParquetSource::new(table_schema)
-            .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(factory));
-        Ok(Arc::new(NamedFileSource::new(Arc::new(source), Arc::clone(store_url))))
+        let source = ParquetSource::new(table_schema).with_table_parquet_options(options);
+        Ok(Arc::new(NamedFileSource::new(source, Arc::new(factory))))
     }
 
     /// The files with their key values and statistics, and the statistics of all together.

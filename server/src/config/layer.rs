@@ -72,6 +72,9 @@ pub struct Layer {
     /// Most bytes of remote objects kept in memory [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     pub block_cache_memory_bytes: Option<ByteSize>,
+    /// Most bytes that a query may read from files, such as 10GB; sessions may ask for less. 0 is no limit [default: 0]
+    #[arg(long, value_name = "SIZE")]
+    pub scan_limit: Option<ByteSize>,
 
     /// What PostgreSQL clients call the database [default: lake]
     #[arg(long, value_name = "NAME")]
@@ -197,6 +200,7 @@ impl Layer {
             result_cache_bytes,
             block_cache_bytes,
             block_cache_memory_bytes,
+            scan_limit,
             catalog_name,
             max_connections,
             statement_timeout,
@@ -223,6 +227,7 @@ impl Layer {
             result_cache_bytes: result_cache_bytes.or(under.result_cache_bytes),
             block_cache_bytes: block_cache_bytes.or(under.block_cache_bytes),
             block_cache_memory_bytes: block_cache_memory_bytes.or(under.block_cache_memory_bytes),
+            scan_limit: scan_limit.or(under.scan_limit),
             catalog_name: catalog_name.or(under.catalog_name),
             max_connections: max_connections.or(under.max_connections),
             statement_timeout: statement_timeout.or(under.statement_timeout),

@@ -77,6 +77,8 @@ pub struct Config {
     pub block_cache: Option<ByteSize>,
     /// Most bytes of them kept in memory.
     pub block_cache_memory: ByteSize,
+    /// Most bytes that a query may read; `None` is no limit.
+    pub scan_limit: Option<ByteSize>,
     /// The PostgreSQL database's name.
     pub catalog_name: String,
     /// Most PostgreSQL connections.
@@ -223,6 +225,7 @@ impl Config {
             result_cache: layer.result_cache_bytes.unwrap_or(ByteSize(memory_limit.0 / RESULT_CACHE_SHARE)),
             block_cache: layer.block_cache_bytes,
             block_cache_memory: layer.block_cache_memory_bytes.unwrap_or(BLOCK_CACHE_MEMORY),
+            scan_limit: layer.scan_limit.filter(|limit| limit.0 > 0),
             catalog_name: layer.catalog_name.unwrap_or_else(|| "lake".to_owned()),
             max_connections: layer.max_connections.unwrap_or(500),
             statement_timeout: layer.statement_timeout.map(|span| span.0).filter(|timeout| !timeout.is_zero()),
@@ -527,7 +530,7 @@ mod tests {
     #[test]
     fn every_setting_can_be_given_in_the_file() {
         let file = "data_dir = \"/d\"\ncatalog = \"postgres://ann:hunter2@h/d\"\nroot = [\"/a\"]\nwarehouse = \"/w\"\npg = \"127.0.0.1:1\"\nhttp = \"[::1]:2\"\nmemory_limit = 1073741824\n\
-            threads = 1\nspill_limit = \"1GB\"\nresult_cache_bytes = \"1MiB\"\ncatalog_name = \"c\"\nmax_connections = 7\nstatement_timeout = \"5min\"\n\
+            threads = 1\nspill_limit = \"1GB\"\nresult_cache_bytes = \"1MiB\"\nscan_limit = \"1TB\"\ncatalog_name = \"c\"\nmax_connections = 7\nstatement_timeout = \"5min\"\n\
             shutdown_deadline = \"1s\"\nauth = \"scram-sha-256\"\nlog_level = \"debug\"\nlog_format = \"json\"\n\
             [users]\nann = \"secret\"\n[s3]\nendpoint = \"http://e\"\nregion = \"r\"\naccess_key_id = \"i\"\n\
             secret_access_key = \"k\"\nsession_token = \"t\"\nallow_http = true\nvirtual_hosted_style_request = false\n\

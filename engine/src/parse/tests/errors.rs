@@ -43,7 +43,8 @@ fn syntax_errors_say_where() {
             ("123", "42601: syntax error at or near \"123\" @1"),
             ("EXPLAIN (FOO) SELECT 1", "42601: unrecognized EXPLAIN option \"foo\" @10"),
             ("EXPLAIN (ANALYZE maybe) SELECT 1", "42601: analyze requires a Boolean value @10"),
-            ("EXPLAIN (FORMAT JSON) SELECT 1", "0A000: EXPLAIN format \"json\" is not supported @10"),
+            ("EXPLAIN (FORMAT YAML) SELECT 1", "0A000: EXPLAIN format \"yaml\" is not supported @10"),
+            ("EXPLAIN (COST perhaps) SELECT 1", "42601: cost requires a Boolean value @10"),
             ("EXPLAIN (FORMAT foo) SELECT 1", "22023: unrecognized value for EXPLAIN option \"format\": \"foo\" @10"),
             ("EXPLAIN CREATE VIEW v AS SELECT 1", "0A000: EXPLAIN CREATE VIEW is not supported"),
             (

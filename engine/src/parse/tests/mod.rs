@@ -1,6 +1,6 @@
 //! Tests of the parser as data: what a text means, or the error it gives.
 
-use crate::parse::{Dialect, Statement, parse};
+use crate::parse::{Dialect, ExplainFormat, Statement, parse};
 
 mod alter;
 mod ddl;
@@ -32,7 +32,9 @@ fn show_statement(statement: &Statement) -> String {
         Statement::Explain(explain) => {
             let analyze = if explain.analyze { "ANALYZE " } else { "" };
             let verbose = if explain.verbose { "VERBOSE " } else { "" };
-            format!("EXPLAIN {analyze}{verbose}{}", explain.query)
+            let cost = if explain.cost { "COST " } else { "" };
+            let format = if explain.format == ExplainFormat::Json { "JSON " } else { "" };
+            format!("EXPLAIN {analyze}{verbose}{cost}{format}{}", explain.query)
         }
         Statement::CreateView(view) => {
             format!("VIEW {:?} {:?} {:?} {:?} {:?}", view.name, view.mode, view.columns, view.comment, view.sql)

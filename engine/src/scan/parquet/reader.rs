@@ -72,7 +72,7 @@ impl FootersAhead {
     }
 
     /// Reads them, once. What goes wrong is told when the file itself is opened.
-    async fn read(
+    pub(super) async fn read(
         &self,
         footers: &Footers,
         store: &Arc<dyn ObjectStore>,
@@ -107,6 +107,47 @@ pub struct ReaderFactory {
     pub ahead: Arc<FootersAhead>,
 }
 
+impl ReaderFactory {
+    fn gap_bytes(&self) -> u64 {
+        if self.is_remote { REMOTE_GAP_BYTES } else { LOCAL_GAP_BYTES }
+    }
+
+    /// The footer of `meta`.
+    ///
+    /// # Errors
+    /// As [`Footers::get`].
+    pub(super) async fn footer(&self, meta: &ObjectMeta) -> crate::Result<Arc<ParquetMetaData>> {
+        let key = FileKey::new(&self.store_url, meta);
+        Ok(self.footers.get(&key, &self.store, meta, &self.small_files).await?.metadata)
+    }
+
+    /// The requests that a call for `ranges` is: those that lie close together are one, as [`coalesce_ranges`] does.
+    pub(super) fn merged(&self, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+        let mut ranges = ranges.to_vec();
+        ranges.sort_unstable_by_key(|range| range.start);
+        let mut merged: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            match merged.last_mut() {
+                Some(last) if range.start.saturating_sub(last.end) <= self.gap_bytes() => {
+                    last.end = last.end.max(range.end);
+                }
+                _ => merged.push(range),
+            }
+        }
+        merged
+    }
+
+    /// The bytes of a file that is read whole, however little of it is asked for.
+    pub(super) fn whole_bytes(&self, meta: &ObjectMeta) -> Option<u64> {
+        (meta.size <= SMALL_FILE_BYTES).then_some(meta.size)
+    }
+
+    /// Whether the file came whole with its footer.
+    pub(super) fn is_at_hand(&self, meta: &ObjectMeta) -> bool {
+        self.small_files.get(&meta.location).is_some()
+    }
+}
+
 impl ParquetFileReaderFactory for ReaderFactory {
     fn create_reader(
         &self,
@@ -121,7 +162,7 @@ impl ParquetFileReaderFactory for ReaderFactory {
             key: FileKey::new(&self.store_url, &meta),
             url: format!("{}/{}", self.store_url, meta.location),
             store: Arc::clone(&self.store),
-            gap_bytes: if self.is_remote { REMOTE_GAP_BYTES } else { LOCAL_GAP_BYTES },
+            gap_bytes: self.gap_bytes(),
             footers: Arc::clone(&self.footers),
             small_files: Arc::clone(&self.small_files),
             ahead: Arc::clone(&self.ahead),

@@ -10,7 +10,7 @@ use arrow::array::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource, ParquetSource};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::projection::ProjectionExprs;
@@ -22,6 +22,8 @@ use datafusion_datasource::morsel::{Morsel, MorselPlan, MorselPlanner, Morselize
 use futures::stream::{BoxStream, StreamExt};
 use object_store::ObjectStore;
 
+use super::dry_run::{Reads, dry_run};
+use super::reader::ReaderFactory;
 use crate::error::to_datafusion;
 use crate::prune::decidable;
 use crate::{Error, ErrorCode};
@@ -31,16 +33,35 @@ pub struct NamedFileSource {
     inner: Arc<dyn FileSource>,
     /// `s3://bucket` or `file://`.
     store_url: Arc<str>,
+    /// What makes the inner source's readers.
+    readers: Arc<ReaderFactory>,
 }
 
 impl NamedFileSource {
-    /// `inner`, over files of the store at `store_url`.
-    pub fn new(inner: Arc<dyn FileSource>, store_url: Arc<str>) -> Self {
-        Self { inner, store_url }
+    /// `inner`, whose readers `readers` makes.
+    pub fn new(inner: ParquetSource, readers: Arc<ReaderFactory>) -> Self {
+        let store_url = Arc::clone(&readers.store_url);
+        let inner = Arc::new(inner.with_parquet_file_reader_factory(Arc::clone(&readers) as _));
+        Self { inner, store_url, readers }
     }
 
     fn wrap(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        Arc::new(Self { inner, store_url: Arc::clone(&self.store_url) })
+        Arc::new(Self { inner, store_url: Arc::clone(&self.store_url), readers: Arc::clone(&self.readers) })
+    }
+
+    /// What reading the rows of `config`, whose source this is, takes. See [`dry_run`].
+    ///
+    /// # Errors
+    /// A footer that can't be read, a file that doesn't fit its table.
+    pub(crate) async fn reads(
+        &self,
+        config: &FileScanConfig,
+        enough_bytes: Option<u64>,
+    ) -> crate::Result<Option<Reads>> {
+        match self.inner.downcast_ref::<ParquetSource>() {
+            Some(source) => Ok(Some(dry_run(config, source, &self.readers, enough_bytes).await?)),
+            None => Ok(None),
+        }
     }
 }
 

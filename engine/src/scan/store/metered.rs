@@ -17,6 +17,7 @@ use object_store::{
 };
 
 use crate::execute::QueryStats;
+use crate::scan::limit::ScanLimit;
 
 /// Longest wait for the next byte of a body. `object_store`'s own timeout is for the whole request and would cut long
 /// bodies; this one only cuts stalled ones.
@@ -33,6 +34,8 @@ const FILE_PIECE_BYTES: usize = 4 << 20;
 pub struct StoreCounters {
     /// GET, HEAD and LIST requests.
     pub requests: AtomicU64,
+    /// The LIST requests among them.
+    pub list_requests: AtomicU64,
     /// Bytes of the bodies that arrived.
     pub bytes: AtomicU64,
     /// Those of them that came from the block cache.
@@ -46,12 +49,29 @@ pub struct StoreCounters {
 struct Meter {
     scan: Arc<StoreCounters>,
     query: Arc<QueryStats>,
+    /// What the query may read, and the table that is read here.
+    limit: Option<(ScanLimit, Arc<str>)>,
 }
 
 impl Meter {
     fn requests(&self, count: u64) {
         self.scan.requests.fetch_add(count, Ordering::Relaxed);
         self.query.requests.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn lists(&self, count: u64) {
+        self.requests(count);
+        self.scan.list_requests.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Stops a query that has read more than it may.
+    fn check(&self) -> Result<()> {
+        let Some((limit, table)) = &self.limit else { return Ok(()) };
+        let read = QueryStats::get(&self.query.bytes_scanned);
+        if read <= limit.0 {
+            return Ok(());
+        }
+        Err(object_store::Error::Generic { store: "limit", source: Box::new(limit.passed(table, read)) })
     }
 
     fn bytes(&self, count: usize) {
@@ -107,7 +127,14 @@ pub struct MeteredStore {
 impl MeteredStore {
     /// Counts what goes to `inner`.
     pub fn new(inner: Arc<dyn ObjectStore>, scan: Arc<StoreCounters>, query: Arc<QueryStats>) -> Self {
-        Self { inner, meter: Meter { scan, query } }
+        Self { inner, meter: Meter { scan, query, limit: None } }
+    }
+
+    /// Stops when the query has read more than `limit`, as a scan of `table`.
+    #[must_use]
+    pub(crate) fn with_limit(mut self, limit: Option<ScanLimit>, table: &str) -> Self {
+        self.meter.limit = limit.map(|limit| (limit, Arc::from(table)));
+        self
     }
 }
 
@@ -130,6 +157,7 @@ impl ObjectStore for MeteredStore {
     }
 
     async fn get_opts(&self, location: &Path, mut options: GetOptions) -> Result<GetResult> {
+        self.meter.check()?;
         let read = ReadMeter { meter: Some(self.meter.clone()), is_taken: Arc::default() };
         options.extensions.insert(read.clone());
         let head = options.head;
@@ -152,6 +180,7 @@ impl ObjectStore for MeteredStore {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.meter.check()?;
         let parts = self.inner.get_ranges(location, ranges).await?;
         self.meter.requests(parts.len() as u64);
         for (part, range) in parts.iter().zip(ranges) {
@@ -169,7 +198,7 @@ impl ObjectStore for MeteredStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.meter.requests(1);
+        self.meter.lists(1);
         let meter = self.meter.clone();
         let mut keys = 0_u64;
         self.inner
@@ -177,7 +206,7 @@ impl ObjectStore for MeteredStore {
             .inspect(move |_| {
                 keys += 1;
                 if keys > LIST_PAGE_KEYS && keys % LIST_PAGE_KEYS == 1 {
-                    meter.requests(1);
+                    meter.lists(1);
                 }
             })
             .boxed()
@@ -186,7 +215,7 @@ impl ObjectStore for MeteredStore {
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let result = self.inner.list_with_delimiter(prefix).await?;
         let keys = (result.objects.len() + result.common_prefixes.len()) as u64;
-        self.meter.requests(keys.div_ceil(LIST_PAGE_KEYS).max(1));
+        self.meter.lists(keys.div_ceil(LIST_PAGE_KEYS).max(1));
         Ok(result)
     }
 
@@ -265,6 +294,12 @@ fn whole_body(
                 Ok(Some(Ok(bytes))) => {
                     meter.bytes(bytes.len());
                     let received = received + bytes.len() as u64;
+                    // One that goes on beyond the limit ends here. What is whole was asked for within it.
+                    if received < expected
+                        && let Err(error) = meter.check()
+                    {
+                        return Some((Err(error), None));
+                    }
                     Some((Ok(bytes), Some((body, received))))
                 }
             }

@@ -53,6 +53,8 @@ pub enum Kind {
     Encoding,
     /// `on` alone: the lexer knows no other strings.
     OnlyOn,
+    /// A count of bytes, with a unit (`10GB`, `512MiB`) or without.
+    Bytes,
 }
 
 /// One setting.
@@ -147,6 +149,12 @@ const DEFINITIONS: &[Definition] = &[
     fixed("max_index_keys", "32", "Shows the maximum number of index keys."),
     setting("result_cache", "on", Kind::Boolean, "Answers queries from the results of equal ones over the same files."),
     setting("row_security", "on", Kind::Boolean, "Accepted for clients that set it; row filters always hold."),
+    setting(
+        "scan_limit",
+        "0",
+        Kind::Bytes,
+        "Sets the most bytes that a query may read; 0 is as many as the server allows.",
+    ),
     setting(
         "search_path",
         "\"$user\", public",
@@ -393,6 +401,11 @@ impl Settings {
         self.value("result_cache") == "on"
     }
 
+    /// Most bytes that a query may read; `None` is as many as the server allows.
+    pub fn scan_limit_bytes(&self) -> Option<u64> {
+        value::bytes(self.value("scan_limit")).filter(|bytes| *bytes > 0)
+    }
+
     /// An IANA name or an offset such as `+09:00`: what chrono-tz and Arrow understand.
     pub fn time_zone(&self) -> &str {
         self.value("TimeZone")
@@ -562,6 +575,11 @@ mod tests {
             ("client_encoding", &["utf-8"], "UTF8"),
             ("client_encoding", &["unicode"], "UTF8"),
             ("bytea_output", &["ESCAPE"], "escape"),
+            ("scan_limit", &["10GB"], "10GB"),
+            ("scan_limit", &["2048"], "2KiB"),
+            ("scan_limit", &["1.5 gib"], "1536MiB"),
+            ("scan_limit", &["1000kB"], "1MB"),
+            ("scan_limit", &["0"], "0"),
             ("jit", &["false"], "off"),
             ("jit", &["of"], "off"),
             ("row_security", &["1"], "on"),
@@ -616,6 +634,10 @@ mod tests {
                 "-1 ms is outside the valid range for parameter \"statement_timeout\" (0 ms .. 2147483647 ms)",
             ),
             ("standard_conforming_strings", "off", "0A000", "standard_conforming_strings = off is not supported"),
+            ("scan_limit", "lots", "22023", "invalid value for parameter \"scan_limit\": \"lots\""),
+            ("scan_limit", "-1", "22023", "invalid value for parameter \"scan_limit\": \"-1\""),
+            ("scan_limit", "10 parsecs", "22023", "invalid value for parameter \"scan_limit\": \"10 parsecs\""),
+            ("scan_limit", "99999999TB", "22023", "invalid value for parameter \"scan_limit\": \"99999999TB\""),
             ("jit", "maybe", "22023", "parameter \"jit\" requires a Boolean value"),
             ("bytea_output", "base64", "22023", "invalid value for parameter \"bytea_output\": \"base64\""),
         ] {

@@ -48,6 +48,10 @@ pub(super) fn check(definition: &Definition, values: &[String]) -> Result<String
             invalid(name, text).with_hint("Use a name such as 'Europe/Berlin', 'UTC', or an offset such as '+09:00'.")
         }),
         Kind::Encoding => encoding(name, text),
+        Kind::Bytes => bytes(text).map(shown_bytes).ok_or_else(|| {
+            invalid(name, text)
+                .with_hint("Write a size such as 512MB or 10GB; KiB, MiB, GiB and TiB are powers of 1024.")
+        }),
         Kind::Text => Ok(text.to_owned()),
         Kind::NameList | Kind::DateStyle => unreachable!("lists are done above"),
     }
@@ -68,6 +72,46 @@ pub(crate) fn boolean(text: &str) -> Option<bool> {
     } else {
         None
     }
+}
+
+/// Units of bytes, as the server's own settings have them. Where one number is whole in two of them, the first is shown.
+const BYTE_UNITS: &[(u64, &str)] = &[
+    (1 << 40, "TiB"),
+    (1_000_000_000_000, "TB"),
+    (1 << 30, "GiB"),
+    (1_000_000_000, "GB"),
+    (1 << 20, "MiB"),
+    (1_000_000, "MB"),
+    (1 << 10, "KiB"),
+    (1_000, "kB"),
+    (1, "B"),
+];
+
+/// The bytes of a text such as `10GB`, `1.5 GiB`, `4096`.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let unit_at = text.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let (number, unit) = (number.trim(), unit.trim());
+    let (unit, _) = match unit {
+        "" => (1, ""),
+        unit => *BYTE_UNITS.iter().find(|(_, word)| word.eq_ignore_ascii_case(unit))?,
+    };
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(unit);
+    }
+    let number: f64 = number.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)?;
+    let bytes = (number * unit as f64).round();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
+    (bytes < u64::MAX as f64).then_some(bytes as u64)
+}
+
+fn shown_bytes(bytes: u64) -> String {
+    if bytes == 0 {
+        return "0".to_owned();
+    }
+    let (unit, word) = BYTE_UNITS.iter().find(|(unit, _)| bytes.is_multiple_of(*unit)).expect("1 divides everything");
+    format!("{}{word}", bytes / unit)
 }
 
 /// The milliseconds of a text such as `1500`, `5s`, `1.5 h`.
