@@ -33,6 +33,7 @@ use parquet::file::metadata::ParquetMetaData;
 
 use super::facts::statistics::{Total, distinct_count, file_statistics, key_statistics};
 use super::facts::{KnownFiles, file_version, read_as};
+use super::format::split::split;
 use super::format::text_source;
 use super::hidden::{HiddenColumns, HiddenKind};
 use super::known_rows::{KnownFile, KnownRows};
@@ -345,6 +346,11 @@ impl CatalogTable {
         {
             return Ok(plan);
         }
+        // The rows of a LIMIT are the first ones: what is read ahead of them is read for nothing.
+        let partitioned = match limit.is_none() && !location.is_remote() {
+            true => split(partitioned, &self.table.definition, state.config().target_partitions()),
+            false => partitioned,
+        };
         let groups = balance(partitioned, state.config().target_partitions());
         let ahead = Arc::new(FootersAhead::new(ahead));
         let source = self.source(state, &store, &store_url, location.is_remote(), small_files, ahead)?;
@@ -556,11 +562,15 @@ fn join(base: &Path, relative: &str) -> Result<Path> {
 /// Deals files into `count` groups of about equal bytes, largest first.
 fn balance(mut files: Vec<PartitionedFile>, count: usize) -> Vec<FileGroup> {
     let count = count.clamp(1, files.len().max(1));
-    files.sort_by(|a, b| b.object_meta.size.cmp(&a.object_meta.size).then_with(|| a.path().cmp(b.path())));
+    let bytes_of = |file: &PartitionedFile| match &file.range {
+        Some(range) => u64::try_from(range.end - range.start).unwrap_or(0),
+        None => file.object_meta.size,
+    };
+    files.sort_by(|a, b| bytes_of(b).cmp(&bytes_of(a)).then_with(|| a.path().cmp(b.path())));
     let mut groups: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); count];
     for file in files {
         let lightest = groups.iter_mut().min_by_key(|(bytes, _)| *bytes).expect("there is at least one group");
-        lightest.0 += file.object_meta.size;
+        lightest.0 += bytes_of(&file);
         lightest.1.push(file);
     }
     groups

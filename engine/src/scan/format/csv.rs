@@ -1,7 +1,7 @@
 //! Delimited text: what a table says of it ([`CsvOptions`]), bytes -> records ([`CsvSplitter`]) -> columns ([`CsvDecoder`]).
 //!
-//! A file is read from its start by one reader and never split at byte offsets: whether a newline ends a row depends on
-//! the quotes before it. So a quoted newline can't break a row, and line numbers in errors are true.
+//! Whether a newline ends a row depends on the quotes before it, so a file is never split at bytes but at rows
+//! ([`super::split`]): a quoted newline can't break a row, and line numbers in errors are true.
 //!
 //! Which cells are NULL:
 //! - an empty cell (or one of blanks) of a column that isn't text;
@@ -21,6 +21,7 @@ use arrow::datatypes::SchemaRef;
 use limnos_catalog::TableDefinition;
 
 use super::column::ColumnBuilder;
+use super::split::RowStart;
 use super::{Decode, OnError, WantedColumn, invalid_utf8, located, utf16_refused};
 use crate::{Error, ErrorCode, Result};
 
@@ -182,6 +183,16 @@ impl CsvSplitter {
             after_return: false,
             at_start: true,
         }
+    }
+
+    /// Goes on in the middle of a file, where a record begins on `line`.
+    pub fn resume(&mut self, line: u64) {
+        (self.line, self.record_line, self.at_start) = (line, line, false);
+    }
+
+    /// The line that is being read, from 1.
+    pub fn line(&self) -> u64 {
+        self.line
     }
 
     /// The line on which the record began, from 1.
@@ -463,6 +474,11 @@ impl CsvDecoder {
 }
 
 impl Decode for CsvDecoder {
+    fn resume(&mut self, start: &RowStart) {
+        self.splitter.resume(start.line);
+        self.header_rows = 0;
+    }
+
     fn push(&mut self, bytes: &[u8]) -> Result<usize> {
         let mut used = 0;
         while used < bytes.len() && !self.is_full(self.rows_max) {

@@ -5,6 +5,7 @@
 //! `ProjectionOpener` adds partition columns and evaluates what else was pushed into the scan.
 
 pub mod arrow_ipc;
+mod checksum;
 pub mod column;
 pub mod csv;
 pub mod datetime;
@@ -12,6 +13,8 @@ pub mod input;
 pub mod json;
 pub mod pattern;
 pub mod scalar;
+pub mod split;
+mod unpack;
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,6 +43,7 @@ use self::json::decode::JsonDecoder;
 use self::json::records::Layout;
 use self::pattern::PatternOptions;
 use self::pattern::decode::PatternDecoder;
+use self::split::{Piece, RowFinder, RowStart};
 use crate::{Error, ErrorCode, Result};
 
 /// Text that one batch is made of at most; long rows make batches of fewer rows than asked for.
@@ -50,6 +54,9 @@ const BATCH_ROWS: usize = 8192;
 
 /// Turns a file's bytes into batches, piece by piece.
 pub trait Decode: Send {
+    /// Begins in the middle of a file, where a row begins. To be called before any other.
+    fn resume(&mut self, start: &RowStart);
+
     /// Takes bytes until they are used up or a batch is full; returns how many it took.
     ///
     /// # Errors
@@ -324,7 +331,7 @@ impl FileSource for TextSource {
         }
     }
 
-    /// Where a row begins is known only from the start of a file (see [`csv`]).
+    /// A row's beginning isn't found from the middle of a file: [`split`] cuts them.
     fn supports_repartitioning(&self) -> bool {
         false
     }
@@ -366,7 +373,7 @@ impl FileOpener for TextOpener {
         let scanned_bytes = self.scanned_bytes.clone();
         let decode_time = self.decode_time.clone();
         let schema = Arc::clone(&self.schema);
-        let decoder: Box<dyn Decode> = match &self.reader {
+        let mut decoder: Box<dyn Decode> = match &self.reader {
             Reader::Csv(options) => {
                 Box::new(CsvDecoder::new(&name, options, &self.wanted, self.width, schema, self.batch_rows))
             }
@@ -388,6 +395,19 @@ impl FileOpener for TextOpener {
                 }));
             }
         };
+        if let Some(piece) = file.extensions.get_arc::<Piece>() {
+            let reader = self.reader.clone();
+            return Ok(Box::pin(async move {
+                let (finder, count) = (move || RowFinder::new(&reader), move |count| scanned_bytes.add(count));
+                let opened =
+                    Piece::clone(&piece).open(&store, &object, &name, finder, count).await.map_err(external)?;
+                let Some((chunks, start)) = opened else { return Ok(stream::empty().boxed()) };
+                if let Some(start) = start {
+                    decoder.resume(&start);
+                }
+                Ok(decode(chunks, decoder, decode_time).map_err(external).boxed())
+            }));
+        }
         Ok(Box::pin(async move {
             let chunks =
                 input::open(&store, &object, &name, move |count| scanned_bytes.add(count)).await.map_err(external)?;

@@ -6,6 +6,7 @@ use arrow::datatypes::SchemaRef;
 use super::cursor::{Cursor, SyntaxError};
 use super::records::{Layout, RecordSplitter, malformed};
 use crate::scan::format::column::{Members, ValueError};
+use crate::scan::format::split::RowStart;
 use crate::scan::format::{Decode, WantedColumn, invalid_utf8, located};
 use crate::{Error, ErrorCode, Result};
 
@@ -77,6 +78,10 @@ impl JsonDecoder {
 }
 
 impl Decode for JsonDecoder {
+    fn resume(&mut self, start: &RowStart) {
+        self.splitter.resume(start.line, start.rows);
+    }
+
     fn push(&mut self, bytes: &[u8]) -> Result<usize> {
         let mut used = 0;
         while used < bytes.len() && !self.is_full(self.rows_max) {

@@ -113,6 +113,17 @@ impl RecordSplitter {
         }
     }
 
+    /// Goes on in the middle of a file of records one after another, on `line` and behind `count` of them.
+    pub fn resume(&mut self, line: u64, count: u64) {
+        (self.layout, self.steps, self.state) = (Layout::Lines, None, State::Between);
+        (self.line, self.record_line, self.record_number) = (line, line, count);
+    }
+
+    /// Whether the file turned out to be one value that holds the records.
+    pub fn is_one_document(&self) -> bool {
+        self.steps.is_some()
+    }
+
     /// The record that [`Self::push`] or [`Self::finish`] completed.
     pub fn record(&self) -> &[u8] {
         &self.held

@@ -7,6 +7,7 @@ use super::lines::LineSplitter;
 use super::{LinePattern, PatternOptions};
 use crate::scan::format::column::ColumnBuilder;
 use crate::scan::format::scalar::shorten;
+use crate::scan::format::split::RowStart;
 use crate::scan::format::{Decode, OnError, WantedColumn, invalid_utf8, located};
 use crate::{Error, ErrorCode, Result};
 
@@ -119,6 +120,11 @@ impl PatternDecoder {
 }
 
 impl Decode for PatternDecoder {
+    fn resume(&mut self, start: &RowStart) {
+        self.splitter.resume(start.line);
+        self.header_rows = 0;
+    }
+
     fn push(&mut self, bytes: &[u8]) -> Result<usize> {
         let mut used = 0;
         while used < bytes.len() && !self.is_full(self.rows_max) {

@@ -7,7 +7,7 @@ use crate::{Error, ErrorCode, Result};
 
 /// Cuts a stream of bytes into lines. One line is held, up to [`RECORD_BYTES_MAX`].
 #[derive(Debug, Default)]
-pub(super) struct LineSplitter {
+pub(in crate::scan::format) struct LineSplitter {
     held: Vec<u8>,
     /// The number of the line in `held`, from 1.
     number: u64,
@@ -19,13 +19,18 @@ pub(super) struct LineSplitter {
 }
 
 impl LineSplitter {
+    /// Goes on in the middle of a file, where line `number` begins.
+    pub(in crate::scan::format) fn resume(&mut self, number: u64) {
+        (self.number, self.is_started) = (number, true);
+    }
+
     /// The line that was completed, without its end.
     pub(super) fn line(&self) -> &[u8] {
         &self.held
     }
 
     /// Its number in the file, from 1; that of the line being read before it is complete.
-    pub(super) fn number(&self) -> u64 {
+    pub(in crate::scan::format) fn number(&self) -> u64 {
         self.number.max(1)
     }
 
@@ -33,7 +38,7 @@ impl LineSplitter {
     ///
     /// # Errors
     /// A line that is too long, or a file in UTF-16. The error has no place.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(usize, bool)> {
+    pub(in crate::scan::format) fn push(&mut self, bytes: &[u8]) -> Result<(usize, bool)> {
         let mut start = 0;
         if !self.is_started && !bytes.is_empty() {
             self.is_started = true;
