@@ -75,6 +75,12 @@ async fn a_restarted_server_answers_without_opening_a_file() {
         ("SELECT name FROM t WHERE id = 175", ""),
         ("SELECT count(*) FROM (SELECT dt FROM t LIMIT 7) s", "7"),
         ("SELECT count(*) FROM t a JOIN t b ON a.dt = b.dt", "22500"),
+        ("SELECT count(*) FROM t WHERE \"$path\" LIKE '%/dt=2024-01-0%'", "450"),
+        (
+            "SELECT \"$path\", dt, count(*) FROM t WHERE \"$partition\" = 'dt=2024-01-03' GROUP BY 1, 2",
+            "s3://lake/t/dt=2024-01-03/a.parquet|2024-01-03|50",
+        ),
+        ("SELECT count(DISTINCT \"$path\"), min(\"$file_size\") > 0 FROM t WHERE \"$file_size\" < 1000000", "9|t"),
     ] {
         s3.reset_counts();
         assert_eq!(shown(rows(&client, sql).await.unwrap()), answer, "{sql}");

@@ -54,7 +54,7 @@ const OPEN_MAX: usize = 16;
 const FACTS_BYTES_MAX: usize = 1 << 20;
 
 /// The form in which facts are remembered. Another number, and all files are looked into again.
-const FACTS_FORMAT: u32 = 1;
+const FACTS_FORMAT: u32 = 2;
 
 /// What was seen in one file.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use super::log::{self, LINES_MAX};
 use crate::scan::format::input;
 use crate::scan::format::json::cursor::{Cursor, Kind};
 use crate::scan::format::json::records::Layout;
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
 
 /// Unpacked text that the format is told from.
 const HEAD_BYTES: usize = 256 << 10;
@@ -176,7 +176,10 @@ pub(super) async fn sniff(
     name: &str,
     custom: &[CustomClassifier],
 ) -> Result<Sniffed> {
-    let mut chunks = input::open(store, object, name, |_| ()).await?;
+    let mut chunks = match input::open(store, object, name, |_| ()).await {
+        Err(error) if error.code == ErrorCode::FeatureNotSupported => return Ok(nothing(&packed(name, &error))),
+        opened => opened?,
+    };
     let mut head = Vec::new();
     let mut is_whole = false;
     while head.len() < HEAD_BYTES {
@@ -213,6 +216,15 @@ fn nothing(reason: &str) -> Sniffed {
 
 fn known(known: Option<Known>) -> Option<Sniffed> {
     known.map(|known| Sniffed::Known(Box::new(known)))
+}
+
+/// Why a file that is packed in a way that isn't read is skipped.
+fn packed(name: &str, error: &Error) -> String {
+    let name = name.to_lowercase();
+    if [".xlsx", ".xlsm", ".xlsb", ".ods"].iter().any(|ending| name.ends_with(ending)) {
+        return "it is a workbook, which read_excel reads as .xlsx".to_owned();
+    }
+    if error.message.contains("packed with zip,") { "it is a zip archive".to_owned() } else { error.message.clone() }
 }
 
 /// A file that is recognised and can't be read.

@@ -37,6 +37,7 @@ use super::facts::{KnownFiles, file_version, read_as};
 use super::files_version::{FilesVersion, may_look_the_same};
 use super::format::counted_text_source;
 use super::format::on_error::RowPolicy;
+use super::format::split::split;
 use super::hidden::{HiddenColumns, HiddenKind};
 use super::known_rows::{KnownFile, KnownRows};
 use super::listing::{File, Folder, is_visible, list_each, list_folders, list_location};
@@ -388,6 +389,11 @@ impl CatalogTable {
         {
             return Ok(plan);
         }
+        // The rows of a LIMIT are the first ones: what is read ahead of them is read for nothing.
+        let partitioned = match limit.is_none() && !location.is_remote() {
+            true => split(partitioned, &self.table.definition, state.config().target_partitions()),
+            false => partitioned,
+        };
         let groups = balance(partitioned, state.config().target_partitions());
         let ahead = Arc::new(FootersAhead::new(ahead));
         let source = self.source(state, &store, &store_url, location.is_remote(), small_files, ahead, tally)?;
@@ -615,11 +621,15 @@ fn join(base: &Path, relative: &str) -> Result<Path> {
 /// Deals files into `count` groups of about equal bytes, largest first.
 fn balance(mut files: Vec<PartitionedFile>, count: usize) -> Vec<FileGroup> {
     let count = count.clamp(1, files.len().max(1));
-    files.sort_by(|a, b| b.object_meta.size.cmp(&a.object_meta.size).then_with(|| a.path().cmp(b.path())));
+    let bytes_of = |file: &PartitionedFile| match &file.range {
+        Some(range) => u64::try_from(range.end - range.start).unwrap_or(0),
+        None => file.object_meta.size,
+    };
+    files.sort_by(|a, b| bytes_of(b).cmp(&bytes_of(a)).then_with(|| a.path().cmp(b.path())));
     let mut groups: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); count];
     for file in files {
         let lightest = groups.iter_mut().min_by_key(|(bytes, _)| *bytes).expect("there is at least one group");
-        lightest.0 += file.object_meta.size;
+        lightest.0 += bytes_of(&file);
         lightest.1.push(file);
     }
     groups

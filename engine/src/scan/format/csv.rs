@@ -1,8 +1,8 @@
 //! Delimited text: what a table says of it ([`CsvOptions`]), bytes -> records ([`CsvSplitter`]) -> columns
 //! ([`super::delimited`]).
 //!
-//! A file is read from its start by one reader and never split at byte offsets: whether a newline ends a row depends on
-//! the quotes before it. So a quoted newline can't break a row, and line numbers in errors are true.
+//! Whether a newline ends a row depends on the quotes before it, so a file is never split at bytes but at rows
+//! ([`super::split`]): a quoted newline can't break a row, and line numbers in errors are true.
 //!
 //! Which cells are NULL:
 //! - an empty cell (or one of blanks) of a column that isn't text;
@@ -232,12 +232,15 @@ impl CsvSplitter {
         self
     }
 
-    /// The same for a part of a file that begins at `position`, which is a record's first byte.
-    #[must_use]
-    pub fn starting_at(mut self, position: Position) -> Self {
+    /// Goes on in the middle of a file at `position`, which is a record's first byte.
+    pub fn resume(&mut self, position: Position) {
         (self.position, self.record) = (position, position);
         self.at_start = position.offset == 0;
-        self
+    }
+
+    /// The line that is being read, from 1.
+    pub fn line(&self) -> u64 {
+        self.position.line_number()
     }
 
     /// The line on which the record began, from 1.

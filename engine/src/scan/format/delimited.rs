@@ -9,9 +9,9 @@ use arrow::datatypes::SchemaRef;
 use super::column::ColumnBuilder;
 use super::csv::{CsvOptions, CsvSplitter};
 use super::on_error::{BadRow, OnError, RowPolicy};
-use super::position::Position;
 use super::replay::Replay;
 use super::slots::Slots;
+use super::split::RowStart;
 use super::{Decode, WantedColumn, invalid_utf8, located};
 use crate::scan::rejects::FileTally;
 use crate::{Error, ErrorCode, Result};
@@ -87,16 +87,6 @@ impl CsvDecoder {
     #[must_use]
     pub fn with_tally(mut self, tally: FileTally) -> Self {
         self.tally = tally;
-        self
-    }
-
-    /// The same for a part of a file that begins at `position`. Only the first part has headers.
-    #[must_use]
-    pub fn starting_at(mut self, position: Position) -> Self {
-        self.splitter = self.splitter.starting_at(position);
-        if position.offset > 0 {
-            self.header_rows = 0;
-        }
         self
     }
 
@@ -256,6 +246,11 @@ impl CsvDecoder {
 }
 
 impl Decode for CsvDecoder {
+    fn resume(&mut self, start: &RowStart) {
+        self.splitter.resume(start.position());
+        self.header_rows = 0;
+    }
+
     fn push(&mut self, bytes: &[u8]) -> Result<usize> {
         let mut used = 0;
         self.drain()?;

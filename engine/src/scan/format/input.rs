@@ -1,10 +1,12 @@
 //! An object's bytes, decompressed: (store, object) -> stream of chunks in bounded memory.
 //!
 //! Compression is told from the first bytes, never from the name. Every chunk is counted: a body that ends cleanly but
-//! short, or a compressed stream that ends before its trailer, is an error and never a shorter table.
+//! short, or a compressed stream that ends before its trailer, is an error and never a shorter table. A file that unpacks to more
+//! than [`EXPANSION_MAX`] times its size ends in an error, too: nobody's data is so empty.
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_compression::tokio::bufread::{BzDecoder, GzipDecoder, XzDecoder, ZlibDecoder, ZstdDecoder};
 use bytes::{Bytes, BytesMut};
@@ -14,13 +16,24 @@ use object_store::{GetOptions, GetResultPayload, ObjectMeta, ObjectStore, Object
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncSeekExt};
 use tokio_util::io::{ReaderStream, StreamReader};
 
+use super::unpack::unpack_blocks;
 use crate::{Error, ErrorCode, Result};
 
 /// Bytes read from a local file, or decompressed, at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Longest magic number below, with the byte after zlib's header that tells it from text.
-const MAGIC_BYTES: usize = 6;
+/// Longest magic number below (Hadoop's blocks begin with three numbers).
+pub(super) const MAGIC_BYTES: usize = 12;
+
+/// Most bytes of text for each byte of a packed file. gzip can't reach it; bzip2, zstd and xz do with nothing but one byte
+/// repeated. A megabyte of such a bomb is 10 GB of text at most.
+pub const EXPANSION_MAX: u64 = 10_000;
+
+/// Text that no file is too small for: the bound above is for what the decoders have read, which may be a little ahead.
+const EXPANSION_FLOOR_BYTES: u64 = 64 << 20;
+
+/// Hadoop's blocks have no magic number. Blocks are smaller than this, so that the first byte of such a file is 0.
+const HADOOP_BLOCK_MAX: usize = 16 << 20;
 
 /// How a file is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +44,18 @@ pub enum Compression {
     Zstd,
     Bzip2,
     Xz,
+    /// LZ4 frames, the old ones included.
+    Lz4,
+    /// Snappy's own framing.
+    Snappy,
+    /// What snappy-java's streams write.
+    SnappyJava,
+    /// Blocks as Hadoop's codecs write them, of Snappy or LZ4.
+    HadoopBlocks,
 }
 
 impl Compression {
-    /// Tells the compression from a file's first bytes (six are enough).
+    /// Tells the compression from a file's first bytes (twelve are enough).
     pub fn detect(head: &[u8]) -> Self {
         match head {
             [0x1f, 0x8b, ..] => Self::Gzip,
@@ -48,11 +69,15 @@ impl Compression {
             [0x78, 0x5e | 0xda, rest @ ..] if std::str::from_utf8(rest).is_err_and(|e| e.error_len().is_some()) => {
                 Self::Zlib
             }
+            [0x04, 0x22, 0x4d, 0x18, ..] | [0x02, 0x21, 0x4c, 0x18, ..] => Self::Lz4,
+            [0xff, 0x06, 0x00, 0x00, b's', b'N', b'a', b'P', ..] => Self::Snappy,
+            [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0x00, ..] => Self::SnappyJava,
+            _ if is_hadoop_block(head) => Self::HadoopBlocks,
             _ => Self::None,
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::None => "plain",
             Self::Gzip => "gzip",
@@ -60,7 +85,32 @@ impl Compression {
             Self::Zstd => "zstd",
             Self::Bzip2 => "bzip2",
             Self::Xz => "xz",
+            Self::Lz4 => "LZ4",
+            Self::Snappy | Self::SnappyJava => "Snappy",
+            Self::HadoopBlocks => "Hadoop block",
         }
+    }
+}
+
+/// Whether `head` begins with the sizes of a block of Hadoop's: of its text, and of a smaller block that this is packed to. Text
+/// doesn't begin with a zero byte.
+fn is_hadoop_block(head: &[u8]) -> bool {
+    let [a, b, c, d, e, f, g, h, _, ..] = *head else { return false };
+    let [text, packed] = [[a, b, c, d], [e, f, g, h]].map(|size| u32::from_be_bytes(size) as usize);
+    (1..HADOOP_BLOCK_MAX).contains(&text) && (1..=text + text / 6 + 32).contains(&packed)
+}
+
+/// What a packed file is that isn't read, and how to go on.
+fn refused(head: &[u8]) -> Option<&'static str> {
+    match head {
+        [0x1f, 0x9d, ..] => Some("compress (.Z)"),
+        [b'P', b'K', 0x03, 0x04, ..] => Some("zip"),
+        [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => Some("7z"),
+        [0x89, b'L', b'Z', b'O', 0x00, ..] => Some("lzop"),
+        [b'L', b'Z', b'I', b'P', 0x01, ..] => Some("lzip"),
+        // The old format of xz: properties, and the size of its dictionary, a power of two.
+        [0x5d, 0x00, 0x00, _, _, ..] => Some("lzma"),
+        _ => None,
     }
 }
 
@@ -78,7 +128,7 @@ pub async fn open(
     name: &str,
     count: impl Fn(usize) + Send + 'static,
 ) -> Result<Chunks> {
-    let raw = fetch(store, object, name).await?.inspect_ok(move |chunk| count(chunk.len())).boxed();
+    let raw = fetch_from(store, object, name, 0).await?.inspect_ok(move |chunk| count(chunk.len())).boxed();
     decompress(raw, name).await
 }
 
@@ -108,8 +158,20 @@ pub async fn read_range(
     Ok(bytes)
 }
 
-async fn fetch(store: &Arc<dyn ObjectStore>, object: &ObjectMeta, name: &str) -> Result<Chunks> {
-    let options = GetOptions { if_match: object.e_tag.clone(), ..GetOptions::default() };
+/// The bytes of `object` from `from` on, as they lie in the store.
+///
+/// # Errors
+/// As [`open`].
+pub(super) async fn fetch_from(
+    store: &Arc<dyn ObjectStore>,
+    object: &ObjectMeta,
+    name: &str,
+    from: u64,
+) -> Result<Chunks> {
+    let mut options = GetOptions { if_match: object.e_tag.clone(), ..GetOptions::default() };
+    if from > 0 {
+        options = options.with_range(Some(from..object.size));
+    }
     let result = store.get_opts(&object.location, options).await.map_err(|error| store_error(error, name))?;
     let expected = result.range.end - result.range.start;
     if result.meta.size != object.size {
@@ -151,19 +213,26 @@ fn count_to_the_end(chunks: Chunks, expected: u64, name: String) -> Chunks {
     .boxed()
 }
 
-async fn decompress(mut raw: Chunks, name: &str) -> Result<Chunks> {
+/// Unpacks `raw`, the bytes of a file from its start.
+pub(super) async fn decompress(mut raw: Chunks, name: &str) -> Result<Chunks> {
     let mut head = BytesMut::new();
     while head.len() < MAGIC_BYTES {
         match raw.try_next().await? {
             Some(chunk) if head.is_empty() && chunk.len() >= MAGIC_BYTES => {
-                let compression = Compression::detect(&chunk);
-                return Ok(unpack(compression, stream::iter([Ok(chunk)]).chain(raw).boxed(), name));
+                return unpack_from(chunk, raw, name);
             }
             Some(chunk) => head.extend_from_slice(&chunk),
             None => break,
         }
     }
-    let head = head.freeze();
+    unpack_from(head.freeze(), raw, name)
+}
+
+fn unpack_from(head: Bytes, raw: Chunks, name: &str) -> Result<Chunks> {
+    if let Some(kind) = refused(&head) {
+        return Err(Error::unsupported(format!("file \"{name}\" is packed with {kind}, which is not supported"))
+            .with_hint("Pack it with gzip, zstd, bzip2, xz, lz4 or snappy, or unpack it."));
+    }
     let compression = Compression::detect(&head);
     Ok(unpack(compression, stream::iter([Ok(head)]).chain(raw).boxed(), name))
 }
@@ -171,6 +240,42 @@ async fn decompress(mut raw: Chunks, name: &str) -> Result<Chunks> {
 fn unpack(compression: Compression, raw: Chunks, name: &str) -> Chunks {
     if compression == Compression::None {
         return raw;
+    }
+    let packed_bytes = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&packed_bytes);
+    let raw = raw
+        .inspect_ok(move |chunk| {
+            counter.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        })
+        .boxed();
+    bound_expansion(unpack_unbounded(compression, raw, name), packed_bytes, name.to_owned())
+}
+
+/// Passes text on and fails where it is out of all proportion to the bytes it is made of.
+fn bound_expansion(text: Chunks, packed_bytes: Arc<AtomicU64>, name: String) -> Chunks {
+    let mut text_bytes = 0_u64;
+    text.map(move |chunk| {
+        let chunk = chunk?;
+        text_bytes += chunk.len() as u64;
+        let packed = packed_bytes.load(Ordering::Relaxed);
+        if text_bytes > packed.saturating_mul(EXPANSION_MAX).max(EXPANSION_FLOOR_BYTES) {
+            return Err(Error::new(ErrorCode::ProgramLimitExceeded, format!("file \"{name}\" unpacks to too much text"))
+                .with_detail(format!("It has {text_bytes} bytes of text in its first {packed} bytes, and goes on."))
+                .with_hint(format!(
+                    "At most {EXPANSION_MAX} bytes are unpacked from one. If the file is right, unpack it before it is read."
+                )));
+        }
+        Ok(chunk)
+    })
+    .boxed()
+}
+
+fn unpack_unbounded(compression: Compression, raw: Chunks, name: &str) -> Chunks {
+    if matches!(
+        compression,
+        Compression::Lz4 | Compression::Snappy | Compression::SnappyJava | Compression::HadoopBlocks
+    ) {
+        return unpack_blocks(compression, raw, name);
     }
     // Our own errors travel through the decoders inside `io::Error` and are taken out again behind them.
     let reader = StreamReader::new(raw.map_err(io::Error::other));
@@ -194,9 +299,14 @@ fn decoder(
         }};
     }
     match compression {
-        Compression::None => Box::new(reader),
+        // Those that have no decoder here never get here.
+        Compression::None
+        | Compression::Lz4
+        | Compression::Snappy
+        | Compression::SnappyJava
+        | Compression::HadoopBlocks => Box::new(reader),
         Compression::Gzip => all_members!(GzipDecoder),
-        Compression::Zlib => Box::new(ZlibDecoder::new(reader)),
+        Compression::Zlib => all_members!(ZlibDecoder),
         Compression::Zstd => all_members!(ZstdDecoder),
         Compression::Bzip2 => all_members!(BzDecoder),
         Compression::Xz => all_members!(XzDecoder),
@@ -306,6 +416,135 @@ mod tests {
             Compression::Zstd => pack!(ZstdEncoder),
             Compression::Bzip2 => pack!(BzEncoder),
             Compression::Xz => pack!(XzEncoder),
+            Compression::Lz4 => {
+                use std::io::Write;
+                let info = lz4_flex::frame::FrameInfo::new()
+                    .block_mode(lz4_flex::frame::BlockMode::Linked)
+                    .block_checksums(true)
+                    .content_checksum(true);
+                let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+                encoder.write_all(text).unwrap();
+                encoder.finish().unwrap()
+            }
+            Compression::Snappy => {
+                use std::io::Write;
+                let mut encoder = snap::write::FrameEncoder::new(Vec::new());
+                encoder.write_all(text).unwrap();
+                encoder.into_inner().unwrap()
+            }
+            Compression::SnappyJava => {
+                let mut packed = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01".to_vec();
+                for block in text.chunks(32 << 10) {
+                    push_block(&mut packed, &snap::raw::Encoder::new().compress_vec(block).unwrap());
+                }
+                packed
+            }
+            Compression::HadoopBlocks => hadoop(text, |block| snap::raw::Encoder::new().compress_vec(block).unwrap()),
+        }
+    }
+
+    fn push_block(packed: &mut Vec<u8>, block: &[u8]) {
+        packed.extend_from_slice(&(block.len() as u32).to_be_bytes());
+        packed.extend_from_slice(block);
+    }
+
+    /// Outer blocks of 100 kB, of inner blocks of 40 kB at most.
+    fn hadoop(text: &[u8], pack: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+        let mut packed = Vec::new();
+        for outer in text.chunks(100_000) {
+            packed.extend_from_slice(&(outer.len() as u32).to_be_bytes());
+            outer.chunks(40_000).for_each(|block| push_block(&mut packed, &pack(block)));
+        }
+        packed
+    }
+
+    /// Text that doesn't pack to nothing: numbers, with what repeats among them.
+    fn text(lines: usize) -> Vec<u8> {
+        (0..lines)
+            .map(|n| format!("{n},name {},{}\n", n % 17, n.wrapping_mul(2_654_435_761) % 1000))
+            .collect::<String>()
+            .into()
+    }
+
+    #[tokio::test]
+    async fn blocks_of_every_kind_are_read_and_a_broken_one_is_told() {
+        let text = text(20_000);
+        let lz4_blocks = hadoop(&text, lz4_flex::block::compress);
+        assert_eq!(Compression::detect(&lz4_blocks), Compression::HadoopBlocks);
+        assert!(read(lz4_blocks.clone()).await.unwrap() == text);
+        let mut legacy = vec![0x02, 0x21, 0x4c, 0x18];
+        for block in text.chunks(8 << 20) {
+            let block = lz4_flex::block::compress(block);
+            legacy.extend_from_slice(&(block.len() as u32).to_le_bytes());
+            legacy.extend_from_slice(&block);
+        }
+        // An old frame, a skippable one, and a new one.
+        let new = pack(Compression::Lz4, &text).await;
+        let all = [legacy, vec![0x51, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3], new.clone()].concat();
+        assert!(read(all).await.unwrap() == [text.clone(), text.clone()].concat());
+        // One bit that is another one is told, by a checksum or by what it says. (Hadoop's and Java's blocks have none.)
+        for compression in
+            [Compression::Lz4, Compression::Snappy, Compression::Gzip, Compression::Bzip2, Compression::Xz]
+        {
+            let packed = pack(compression, &text).await;
+            for at in (13..packed.len()).step_by(packed.len() / 7) {
+                let mut broken = packed.clone();
+                broken[at] ^= 0x10;
+                match read(broken).await {
+                    Err(error) => {
+                        assert_eq!(error.code, ErrorCode::DataCorrupted, "{compression:?} at {at}: {error:?}")
+                    }
+                    Ok(read) => assert!(read == text, "{compression:?} at {at}: other text"),
+                }
+            }
+            let behind = [packed.clone(), b"garbage behind it".to_vec()].concat();
+            let error = read(behind).await.unwrap_err();
+            assert_eq!(error.code, ErrorCode::DataCorrupted, "{compression:?}: {error:?}");
+        }
+        // Sizes that lie are refused before memory is taken for them.
+        for head in [
+            &b"\x04\x22\x4d\x18\x40\x40\xc0\xff\xff\xff\x7f"[..],
+            b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01\x7f\xff\xff\xff",
+            b"\0\x10\0\0\0\x01\0\0\xff\xff\xff\xff\x0f",
+        ] {
+            assert_eq!(read(head.to_vec()).await.unwrap_err().code, ErrorCode::DataCorrupted, "{head:x?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bomb_ends_in_an_error() {
+        let zeros = vec![0; 256 << 20];
+        let packed = pack(Compression::Zstd, &zeros).await;
+        assert!(packed.len() < 20_000, "{}", packed.len());
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let path = Path::from("bomb");
+        store.put(&path, packed.into()).await.unwrap();
+        let object = head(&store, &path, "bomb").await.unwrap();
+        let mut chunks = open(&store, &object, "bomb", |_| ()).await.unwrap();
+        let mut seen = 0;
+        let error = loop {
+            match chunks.try_next().await {
+                Ok(chunk) => seen += chunk.expect("it ends in an error").len(),
+                Err(error) => break error,
+            }
+        };
+        assert!(seen < 200 << 20, "{seen}");
+        assert_eq!(
+            (error.code, error.message.as_str()),
+            (ErrorCode::ProgramLimitExceeded, "file \"bomb\" unpacks to too much text")
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_packed_otherwise_is_refused_by_name() {
+        for (head, kind) in [
+            (&b"\x1f\x9d\x90abcdefghij"[..], "compress (.Z)"),
+            (b"PK\x03\x04abcdefghijk", "zip"),
+            (b"7z\xbc\xaf\x27\x1c0000000", "7z"),
+        ] {
+            let error = read(head.to_vec()).await.unwrap_err();
+            assert_eq!(error.code, ErrorCode::FeatureNotSupported);
+            assert!(error.message.contains(kind), "{error:?}");
         }
     }
 
@@ -328,16 +567,20 @@ mod tests {
             Compression::Zstd,
             Compression::Bzip2,
             Compression::Xz,
+            Compression::Lz4,
+            Compression::Snappy,
+            Compression::SnappyJava,
+            Compression::HadoopBlocks,
         ] {
             let packed = pack(compression, &text).await;
             assert_eq!(Compression::detect(&packed), compression);
             assert!(read(packed.clone()).await.unwrap() == text, "{compression:?}");
-            if !matches!(compression, Compression::None | Compression::Zlib) {
+            if compression != Compression::None {
                 let twice = [packed.clone(), packed.clone()].concat();
                 assert_eq!(read(twice).await.unwrap().len(), 2 * text.len(), "{compression:?}");
             }
             if compression != Compression::None {
-                for cut in [packed.len() - 1, packed.len() / 2, 8] {
+                for cut in [packed.len() - 1, packed.len() / 2, 14] {
                     let error = read(packed[..cut].to_vec()).await.unwrap_err();
                     assert_eq!(error.code, ErrorCode::DataCorrupted, "{compression:?} cut at {cut}: {error:?}");
                     assert!(error.message.contains("\"a/file\""));

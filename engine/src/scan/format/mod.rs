@@ -5,6 +5,7 @@
 //! `ProjectionOpener` adds partition columns and evaluates what else was pushed into the scan.
 
 pub mod arrow_ipc;
+mod checksum;
 pub mod column;
 pub mod csv;
 pub mod datetime;
@@ -17,6 +18,8 @@ pub mod position;
 mod replay;
 pub mod scalar;
 mod slots;
+pub mod split;
+mod unpack;
 
 use std::fmt;
 use std::sync::Arc;
@@ -49,6 +52,7 @@ use self::on_error::RowPolicy;
 use self::pattern::PatternOptions;
 use self::pattern::decode::PatternDecoder;
 use self::position::Position;
+use self::split::{Piece, RowFinder, RowStart};
 use crate::scan::rejects::{FileTally, ScanTally};
 use crate::{Error, ErrorCode, Result};
 
@@ -60,6 +64,9 @@ const BATCH_ROWS: usize = 8192;
 
 /// Turns a file's bytes into batches, piece by piece.
 pub trait Decode: Send {
+    /// Begins in the middle of a file, where a row begins. To be called before any other.
+    fn resume(&mut self, start: &RowStart);
+
     /// Takes bytes until they are used up or a batch is full; returns how many it took.
     ///
     /// # Errors
@@ -352,7 +359,7 @@ impl FileSource for TextSource {
         }
     }
 
-    /// Where a row begins is known only from the start of a file (see [`csv`]).
+    /// A row's beginning isn't found from the middle of a file: [`split`] cuts them.
     fn supports_repartitioning(&self) -> bool {
         false
     }
@@ -396,7 +403,7 @@ impl FileOpener for TextOpener {
         let decode_time = self.decode_time.clone();
         let schema = Arc::clone(&self.schema);
         let tally = FileTally::new(&self.tally, &name, &object);
-        let decoder: Box<dyn Decode> = match &self.reader {
+        let mut decoder: Box<dyn Decode> = match &self.reader {
             Reader::Csv(options) => {
                 let decoder = CsvDecoder::new(&name, options, &self.wanted, self.width, schema, self.batch_rows);
                 Box::new(decoder.with_tally(tally))
@@ -421,6 +428,19 @@ impl FileOpener for TextOpener {
                 }));
             }
         };
+        if let Some(piece) = file.extensions.get_arc::<Piece>() {
+            let reader = self.reader.clone();
+            return Ok(Box::pin(async move {
+                let (finder, count) = (move || RowFinder::new(&reader), move |count| scanned_bytes.add(count));
+                let opened =
+                    Piece::clone(&piece).open(&store, &object, &name, finder, count).await.map_err(external)?;
+                let Some((chunks, start)) = opened else { return Ok(stream::empty().boxed()) };
+                if let Some(start) = start {
+                    decoder.resume(&start);
+                }
+                Ok(decode(chunks, decoder, decode_time).map_err(external).boxed())
+            }));
+        }
         Ok(Box::pin(async move {
             let chunks =
                 input::open(&store, &object, &name, move |count| scanned_bytes.add(count)).await.map_err(external)?;

@@ -10,9 +10,9 @@ use super::cursor::{Cursor, Kind, SyntaxError};
 use super::records::{Layout, RecordSplitter, malformed};
 use crate::scan::format::column::{Members, OnValue, ValueError};
 use crate::scan::format::on_error::{BadRow, OnError, RowPolicy};
-use crate::scan::format::position::Position;
 use crate::scan::format::replay::Replay;
 use crate::scan::format::slots::Slots;
+use crate::scan::format::split::RowStart;
 use crate::scan::format::{Decode, WantedColumn, invalid_utf8, located};
 use crate::scan::rejects::FileTally;
 use crate::{Error, ErrorCode, Result};
@@ -63,13 +63,6 @@ impl JsonDecoder {
             self.splitter = self.splitter.recovering();
         }
         self.tally = tally;
-        self
-    }
-
-    /// The same for a part of a file of lines that begins at `position`.
-    #[must_use]
-    pub fn starting_at(mut self, position: Position) -> Self {
-        self.splitter = self.splitter.starting_at(position);
         self
     }
 
@@ -203,6 +196,10 @@ fn check(text: &str) -> Result<(), SyntaxError> {
 }
 
 impl Decode for JsonDecoder {
+    fn resume(&mut self, start: &RowStart) {
+        self.splitter.resume(start.position(), start.rows);
+    }
+
     fn push(&mut self, bytes: &[u8]) -> Result<usize> {
         let mut used = 0;
         self.drain()?;

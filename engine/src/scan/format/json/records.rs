@@ -130,6 +130,17 @@ impl RecordSplitter {
         }
     }
 
+    /// Goes on in the middle of a file of records one after another, at `position` and behind `count` of them.
+    pub fn resume(&mut self, position: Position, count: u64) {
+        (self.layout, self.steps, self.state) = (Layout::Lines, None, State::Between);
+        (self.position, self.record, self.record_number) = (position, position, count);
+    }
+
+    /// Whether the file turned out to be one value that holds the records.
+    pub fn is_one_document(&self) -> bool {
+        self.steps.is_some()
+    }
+
     /// The record that [`Self::push`] or [`Self::finish`] completed.
     pub fn record(&self) -> &[u8] {
         &self.held
@@ -140,17 +151,6 @@ impl RecordSplitter {
     #[must_use]
     pub fn recovering(mut self) -> Self {
         self.recovers = true;
-        self
-    }
-
-    /// The same for a part of a file of lines that begins at `position`, where a record may begin.
-    #[must_use]
-    pub fn starting_at(mut self, position: Position) -> Self {
-        (self.position, self.record) = (position, position);
-        if position.offset > 0 && self.steps.is_none() {
-            self.layout = Layout::Lines;
-            self.state = State::Between;
-        }
         self
     }
 

@@ -10,6 +10,7 @@ use crate::scan::format::on_error::{BadRow, OnError, RowPolicy};
 use crate::scan::format::position::Position;
 use crate::scan::format::scalar::shorten;
 use crate::scan::format::slots::Slots;
+use crate::scan::format::split::RowStart;
 use crate::scan::format::{Decode, WantedColumn, invalid_utf8, located};
 use crate::scan::rejects::FileTally;
 use crate::{Error, ErrorCode, Result};
@@ -63,16 +64,6 @@ impl PatternDecoder {
     #[must_use]
     pub fn with_tally(mut self, tally: FileTally) -> Self {
         self.tally = tally;
-        self
-    }
-
-    /// The same for a part of a file that begins at `position`. Only the first part has headers.
-    #[must_use]
-    pub fn starting_at(mut self, position: Position) -> Self {
-        self.splitter = LineSplitter::starting_at(position);
-        if position.offset > 0 {
-            self.header_rows = 0;
-        }
         self
     }
 
@@ -174,6 +165,11 @@ impl PatternDecoder {
 }
 
 impl Decode for PatternDecoder {
+    fn resume(&mut self, start: &RowStart) {
+        self.splitter = LineSplitter::starting_at(start.position());
+        self.header_rows = 0;
+    }
+
     fn push(&mut self, bytes: &[u8]) -> Result<usize> {
         let mut used = 0;
         while used < bytes.len() && !self.is_full(self.rows_max) {

@@ -8,7 +8,7 @@ use crate::{Error, ErrorCode, Result};
 
 /// Cuts a stream of bytes into lines. One line is held, up to [`RECORD_BYTES_MAX`].
 #[derive(Debug)]
-pub(super) struct LineSplitter {
+pub(in crate::scan::format) struct LineSplitter {
     held: Vec<u8>,
     /// Where the line in `held` begins.
     line: Position,
@@ -31,7 +31,7 @@ impl Default for LineSplitter {
 
 impl LineSplitter {
     /// Starts at the first byte of a line.
-    pub(super) fn starting_at(position: Position) -> Self {
+    pub(in crate::scan::format) fn starting_at(position: Position) -> Self {
         Self {
             held: Vec::new(),
             line: position,
@@ -59,11 +59,16 @@ impl LineSplitter {
         std::mem::take(&mut self.held)
     }
 
+    /// Its number in the file, from 1; that of the line being read before it is complete.
+    pub(in crate::scan::format) fn number(&self) -> u64 {
+        self.line.line_number()
+    }
+
     /// Reads on until a line is complete (then the flag is true) or `bytes` are used up. Returns how many were used.
     ///
     /// # Errors
     /// A line that is too long, or a file in UTF-16. The error has no place, and nothing was used.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(usize, bool)> {
+    pub(in crate::scan::format) fn push(&mut self, bytes: &[u8]) -> Result<(usize, bool)> {
         let mut start = 0;
         if !self.is_started && !bytes.is_empty() {
             self.is_started = true;

@@ -16,7 +16,7 @@
 pub mod decode;
 pub mod grok;
 mod java;
-mod lines;
+pub(super) mod lines;
 
 use limnos_catalog::{Column, StorageDescriptor, TableDefinition};
 
