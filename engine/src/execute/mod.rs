@@ -9,6 +9,7 @@ mod stop;
 pub use memory::{GlobalMemory, QueryPool};
 pub use run::QueryRun;
 pub(crate) use run::{canceled, run_plan, single_batch};
+pub(crate) use runtime::AbortOnDrop;
 pub use runtime::CpuRuntime;
 pub use stats::QueryStats;
 pub(crate) use stop::stoppable;

@@ -1,5 +1,6 @@
 //! Files -> record batches: stores, listings, formats, tables.
 
+pub(crate) mod ahead;
 pub(crate) mod drift;
 pub mod facts;
 pub mod format;
@@ -8,6 +9,7 @@ pub mod listing;
 pub mod parquet;
 pub mod report;
 pub mod schema;
+pub(crate) mod settings;
 pub mod store;
 pub mod survey;
 pub mod table;
