@@ -1,5 +1,5 @@
 //! Measures the paths we own: `cargo run --release --bin limnos-benches -- partitions [--catalog URL] [COUNT ...]`, and
-//! `introspection [COUNT ...]` (see the module).
+//! `introspection [COUNT ...]`, `latency [--ms N]` (see the modules).
 //!
 //! `partitions`: a table of so many daily partitions, one file each, on local disk; how long it takes to add them, to open
 //! the catalog, to plan a query that names one (cold: the catalog has just been opened; warm: the median of many), and what that query
@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, reason = "arguments of a measuring program")]
 
 mod introspection;
+mod latency;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +27,9 @@ use limnos_engine::execute::{QueryContext, QueryStats};
 use limnos_engine::parse::Dialect;
 use limnos_engine::scan::store::StoreOptions;
 use limnos_engine::{Engine, EngineConfig, Session};
+
+const USAGE: &str =
+    "usage: limnos-benches partitions [--catalog URL] [COUNT ...] | introspection [COUNT ...] | latency [--ms N]";
 
 /// Runs of the warm query, of which the median is shown.
 const WARM_RUNS: usize = 25;
@@ -45,7 +49,15 @@ fn main() -> Result<()> {
             let counts = if counts.is_empty() { vec![100, 1_000, 10_000] } else { counts };
             tokio::runtime::Runtime::new()?.block_on(introspection::introspection(&counts))
         }
-        _ => bail!("usage: limnos-benches partitions [--catalog URL] [COUNT ...] | introspection [COUNT ...]"),
+        Some("latency") => {
+            let ms = match (arguments.next().as_deref(), arguments.next()) {
+                (None, _) => 30,
+                (Some("--ms"), Some(ms)) => ms.parse().context("milliseconds")?,
+                _ => bail!("{USAGE}"),
+            };
+            tokio::runtime::Runtime::new()?.block_on(latency::latency(ms))
+        }
+        _ => bail!("{USAGE}"),
     }
 }
 
@@ -126,9 +138,14 @@ fn make(location: &Location, lake: &Path, count: usize) -> Result<Duration> {
 
 /// Opens a catalog and an engine on it.
 fn engine(data_dir: &Path, location: &Location, lake: &Path) -> Result<(Arc<Engine>, Arc<Catalog>)> {
+    let stores = StoreOptions { roots: vec![lake.display().to_string()], ..StoreOptions::default() };
+    engine_over(data_dir, location, stores)
+}
+
+fn engine_over(data_dir: &Path, location: &Location, stores: StoreOptions) -> Result<(Arc<Engine>, Arc<Catalog>)> {
     let catalog = Catalog::open_at(location)?;
     let config = EngineConfig {
-        stores: StoreOptions { roots: vec![lake.display().to_string()], ..StoreOptions::default() },
+        stores,
         memory_limit_bytes: 1 << 30,
         spill_dir: data_dir.join("spill"),
         spill_limit_bytes: 1 << 30,
@@ -145,12 +162,17 @@ fn engine(data_dir: &Path, location: &Location, lake: &Path) -> Result<(Arc<Engi
 struct Run {
     elapsed: Duration,
     requests: u64,
+    bytes: u64,
     rows: usize,
 }
 
 /// One query from text to last row.
 async fn run(engine: &Arc<Engine>, sql: &str) -> Result<Run> {
-    let mut session = Session::new("bench", "lake");
+    Box::pin(run_as(engine, Session::new("bench", "lake"), sql)).await
+}
+
+/// The same in a session with settings of its own.
+async fn run_as(engine: &Arc<Engine>, mut session: Session, sql: &str) -> Result<Run> {
     let stats: Arc<QueryStats> = Arc::default();
     let context = QueryContext { query_id: "bench".to_owned(), cancel: Default::default(), stats: Arc::clone(&stats) };
     let began = Instant::now();
@@ -161,5 +183,6 @@ async fn run(engine: &Arc<Engine>, sql: &str) -> Result<Run> {
     while let Some(batch) = outcome.stream.next().await {
         rows += batch?.num_rows();
     }
-    Ok(Run { elapsed: began.elapsed(), requests: stats.requests.load(Ordering::Relaxed), rows })
+    let (requests, bytes) = (stats.requests.load(Ordering::Relaxed), stats.bytes_scanned.load(Ordering::Relaxed));
+    Ok(Run { elapsed: began.elapsed(), requests, bytes, rows })
 }

@@ -43,6 +43,7 @@ use crate::scan::limit::ScanLimit;
 use crate::scan::parquet::Footers;
 use crate::scan::rejects::{RejectLog, RejectTable};
 use crate::scan::schema::catalog_field_type;
+use crate::scan::settings::ScanSettings;
 use crate::scan::store::{StoreOptions, Stores};
 use crate::scan::survey::OpenTable;
 use crate::scan::table::{CatalogTable, ScanContext};
@@ -462,6 +463,7 @@ impl Engine {
             session: self.session_info(session),
             dialect: session.settings.dialect(),
             time_zone: session.settings.time_zone().to_owned(),
+            scan: ScanSettings::of(&session.settings),
             now: self.shared.clock.now(),
             database: session.database.clone(),
             shared: Arc::clone(&self.shared),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "tests are steered by the environment, not by a configuration")]
 
+mod ahead;
 mod block_cache;
 mod concurrency;
 mod cost;
@@ -13,6 +14,7 @@ mod durability;
 mod errors;
 mod facts;
 mod hostile;
+mod late;
 mod memory;
 mod monitoring;
 mod partitions;

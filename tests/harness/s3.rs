@@ -44,6 +44,8 @@ pub struct Requests {
     put: AtomicUsize,
     delete: AtomicUsize,
     body_bytes: AtomicU64,
+    waiting: AtomicUsize,
+    most_waiting: AtomicUsize,
 }
 
 /// The counts at one moment.
@@ -56,12 +58,32 @@ pub struct RequestCounts {
     pub delete: usize,
     /// Bytes of GET bodies promised to clients.
     pub body_bytes: u64,
+    /// The most requests that waited for their answers at the same time: with [`Faults::latency_ms`] those under way.
+    pub most_waiting: usize,
 }
 
 impl RequestCounts {
     /// All requests together.
     pub fn total(&self) -> usize {
         self.list + self.get + self.head + self.put + self.delete
+    }
+}
+
+/// One request that waits for its answer.
+struct Waiting<'a>(&'a Requests);
+
+impl<'a> Waiting<'a> {
+    fn new(requests: &'a Requests) -> Self {
+        let waiting = requests.waiting.fetch_add(1, Ordering::SeqCst) + 1;
+        requests.most_waiting.fetch_max(waiting, Ordering::SeqCst);
+        Self(requests)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    /// The client may leave before its answer.
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -173,13 +195,15 @@ impl S3Server {
             put: read(&self.requests.put),
             delete: read(&self.requests.delete),
             body_bytes: self.requests.body_bytes.load(Ordering::SeqCst),
+            most_waiting: read(&self.requests.most_waiting),
         }
     }
 
     /// Begins counting anew.
     pub fn reset_counts(&self) {
+        let requests = &self.requests;
         for counter in
-            [&self.requests.list, &self.requests.get, &self.requests.head, &self.requests.put, &self.requests.delete]
+            [&requests.list, &requests.get, &requests.head, &requests.put, &requests.delete, &requests.most_waiting]
         {
             counter.store(0, Ordering::SeqCst);
         }
@@ -215,6 +239,7 @@ impl Bucket {
         counter.fetch_add(1, Ordering::SeqCst);
         let latency = self.faults.latency_ms.load(Ordering::SeqCst);
         if latency > 0 {
+            let _waiting = Waiting::new(&self.requests);
             tokio::time::sleep(Duration::from_millis(latency)).await;
         }
         if Faults::take(&self.faults.slow_down) {
@@ -272,12 +297,14 @@ impl S3 for Bucket {
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         self.admit(&self.requests.get, &request.input.key).await?;
         let path = self.file(&request.input.bucket, &request.input.key)?;
+        let written = || std::fs::metadata(&path).and_then(|metadata| metadata.modified()).ok();
+        let before = written();
         let etag = self.etag(&path)?;
         Self::check_match(&etag, request.input.if_match.as_ref())?;
         let mut response = self.files.get_object(request).await?;
         // The body is of the file that was opened: if that may be another than the one that was checked, it isn't sent.
-        // S3 checks and opens at once.
-        if self.etag(&path)? != etag {
+        // S3 checks and opens at once. The time tells of a file that was replaced twice, by the same in the end.
+        if self.etag(&path)? != etag || written() != before {
             return Err(s3_error!(PreconditionFailed));
         }
         response.output.e_tag = Some(ETag::Strong(etag));

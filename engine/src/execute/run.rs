@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::runtime::{AbortOnDrop, catch_panic};
 use super::{CpuRuntime, QueryContext, QueryStats};
+use crate::scan::ahead::AheadBudget;
 use crate::scan::limit::ScanLimit;
 use crate::scan::report::ScanReport;
 use crate::scan::store::QueryStores;
@@ -44,6 +45,8 @@ pub struct QueryRun {
     pub stats: Arc<QueryStats>,
     /// The stores its scans may read.
     pub stores: Arc<QueryStores>,
+    /// What its scans fetch ahead.
+    pub(crate) ahead: Arc<AheadBudget>,
     reports: Mutex<Vec<Arc<ScanReport>>>,
     notices: Mutex<Vec<Notice>>,
     scan_count: AtomicUsize,
@@ -58,6 +61,7 @@ impl QueryRun {
             cancel: context.cancel,
             stats: context.stats,
             stores: Arc::default(),
+            ahead: Arc::default(),
             reports: Mutex::default(),
             notices: Mutex::default(),
             scan_count: AtomicUsize::new(0),

@@ -28,6 +28,7 @@ use crate::error::{nearest, to_datafusion};
 use crate::execute::QueryRun;
 use crate::parse::{Dialect, FILE_TABLE_DATABASE};
 use crate::scan::hidden::HiddenColumns;
+use crate::scan::settings::ScanSettings;
 use crate::scan::table::CatalogTable;
 use crate::{Error, ErrorCode, Result};
 
@@ -46,6 +47,7 @@ pub(crate) struct PlanContext {
     pub(crate) session: SessionInfo,
     pub(crate) dialect: Dialect,
     pub(crate) time_zone: String,
+    pub(crate) scan: ScanSettings,
     /// The moment of the statement: what `now()` says, and NOW in projected partitions.
     pub(crate) now: DateTime<Utc>,
     /// The database that unqualified names are looked up in.

@@ -127,6 +127,7 @@ pub(crate) fn session_state(context: PlanContext) -> Result<SessionState> {
         .build_arc()?;
     let mut config = shared.session_config.clone();
     config = config.with_default_catalog_and_schema(&context.session.catalog_name, catalog_database(&context.database));
+    config = config.with_extension(Arc::new(context.scan));
     let options = config.options_mut();
     options.execution.time_zone = Some(context.time_zone.clone());
     // Athena sorts NULL last always; PostgreSQL takes it for the greatest value.

@@ -13,6 +13,7 @@ use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::ahead::AheadSource;
 use super::parquet::{NamedFileSource, Reads};
 use super::report::ScanReport;
 use crate::Result;
@@ -51,7 +52,9 @@ pub(crate) async fn estimate(
     let mut reads: HashMap<String, (Reads, bool)> = HashMap::new();
     for node in scans(plan) {
         let Some(config) = node.downcast_ref::<DataSourceExec>().and_then(config_of) else { continue };
-        let source = config.file_source().downcast_ref::<NamedFileSource>();
+        let source = config.file_source();
+        let source = source.downcast_ref::<AheadSource>().map_or(source, AheadSource::inner);
+        let source = source.downcast_ref::<NamedFileSource>();
         let found = match source {
             Some(source) => source.reads(config, enough_bytes).await?,
             None => None,

@@ -1,5 +1,6 @@
 //! Files -> record batches: stores, listings, formats, tables.
 
+pub(crate) mod ahead;
 pub(crate) mod drift;
 pub(crate) mod estimate;
 pub mod facts;
@@ -13,6 +14,7 @@ pub mod parquet;
 pub mod rejects;
 pub mod report;
 pub mod schema;
+pub(crate) mod settings;
 pub mod store;
 pub mod survey;
 pub mod table;

@@ -5,7 +5,7 @@
 //! footers that are needed all the same are read, a bounded number of them, and their row groups pruned; files without a
 //! surviving row group, or without a row, are dropped. A query of keys alone then needs no file at all.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
@@ -25,13 +25,14 @@ use datafusion::physical_plan::union::UnionExec;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use limnos_catalog::partition::hive_path;
 use limnos_catalog::{
-    FileFacts, FileFormat, FileVersion, PartitionList, PartitionStorage, Snapshot, StorageDescriptor, Table,
+    DataType, FileFacts, FileFormat, FileVersion, PartitionList, PartitionStorage, Snapshot, StorageDescriptor, Table,
     TableDefinition, TableKind,
 };
 use object_store::ObjectStore;
 use object_store::path::Path;
 use parquet::file::metadata::ParquetMetaData;
 
+use super::ahead::{Ahead, AheadSource, AheadStore, Opening, Room};
 use super::facts::statistics::{Total, distinct_count, file_statistics, key_statistics};
 use super::facts::{KnownFiles, file_version, read_as};
 use super::files_version::{FilesVersion, may_look_the_same};
@@ -42,12 +43,13 @@ use super::hidden::{HiddenColumns, HiddenKind};
 use super::known_rows::{KnownFile, KnownRows};
 use super::listing::{File, Folder, is_visible, list_each, list_folders, list_location};
 use super::parquet::{
-    CaseInsensitiveAdapterFactory, FOOTER_CONCURRENCY, FileKey, Footer, Footers, FootersAhead, NamedFileSource,
-    ReaderFactory, SmallFiles,
+    CaseInsensitiveAdapterFactory, FOOTER_CONCURRENCY, FileKey, FirstRowGroups, Footer, Footers, FootersAhead,
+    LateRule, NamedFileSource, ReaderFactory, SMALL_FILE_BYTES, SmallFiles,
 };
 use super::rejects::{Quarantine, RejectLog, ScanTally};
 use super::report::{ScanReport, add};
 use super::schema::table_schema;
+use super::settings::ScanSettings;
 use super::store::{LOCAL_STORE_URL, Location, MeteredStore, StoreCounters, Stores};
 use crate::clock::{Clock, SystemClock};
 use crate::error::to_datafusion;
@@ -238,26 +240,44 @@ impl CatalogTable {
             true => vec![None; files.len()],
             false => self.context.known.get(&versions, read_as.as_deref()),
         };
-        files.into_iter().zip(facts).map(|(file, facts)| Candidate { file, facts, footer: None }).collect()
+        files
+            .into_iter()
+            .zip(facts)
+            .map(|(file, facts)| Candidate { file, facts, footer: None, kept_row_groups: None })
+            .collect()
     }
 
-    /// Fills in the footers of `files`. With `for_rows` those of all files, since the rows will be read; else only of
+    /// Fills in the footers of `files`: where rows are filtered those of all files, since they will be read; else only of
     /// files of which nothing is known. Where there are many to read, only the cached ones are taken.
+    ///
+    /// A small remote file whose rows will be read costs one request, now or then: once there is no room to keep its bytes
+    /// till then, it is left for then.
     async fn add_footers(
         &self,
         store: &Arc<dyn ObjectStore>,
         store_url: &Arc<str>,
         files: &mut [Candidate],
         small_files: &Arc<SmallFiles>,
-        for_rows: bool,
+        reading: &Reading,
     ) -> Result<()> {
         let keys: Vec<FileKey> = files.iter().map(|candidate| FileKey::new(store_url, &candidate.file.meta)).collect();
         let is_cached: Vec<bool> = keys.iter().map(|key| self.context.footers.contains(key)).collect();
-        let is_needed = |candidate: &Candidate| for_rows || candidate.facts.is_none();
+        let is_needed = |candidate: &Candidate| reading.is_filtered || candidate.facts.is_none();
         let uncached = files.iter().zip(&is_cached).filter(|(candidate, cached)| !**cached && is_needed(candidate));
         let read_all = uncached.count() <= PLAN_FOOTERS_MAX;
+        let mut bytes_left = small_files.bytes_left();
+        let mut has_room = |size: u64| {
+            if !reading.needs_rows || !reading.is_remote || size > SMALL_FILE_BYTES {
+                return true;
+            }
+            let left = bytes_left.checked_sub(size);
+            bytes_left = left.unwrap_or(bytes_left);
+            left.is_some()
+        };
         let reads: Vec<_> = (files.iter().zip(keys).zip(is_cached).enumerate())
-            .filter(|(_, ((candidate, _), cached))| *cached || (read_all && is_needed(candidate)))
+            .filter(|(_, ((candidate, _), cached))| {
+                *cached || (read_all && is_needed(candidate) && has_room(candidate.file.meta.size))
+            })
             .map(|(index, ((candidate, key), _))| {
                 let (meta, store, footers) =
                     (candidate.file.meta.clone(), Arc::clone(store), Arc::clone(&self.context.footers));
@@ -350,7 +370,8 @@ impl CatalogTable {
         report.is_unsettled = !location.is_remote() && may_look_the_same(&files, SystemClock.now());
 
         let store_url: Arc<str> = Arc::from(location.store_url.as_str());
-        let small_files = Arc::new(SmallFiles::default());
+        let room = Room::new(Arc::clone(&self.run.ahead), &state.runtime_env().memory_pool);
+        let small_files = Arc::new(SmallFiles::new(Arc::clone(&room)));
         let row_filters: Vec<Expr> = {
             let names = self.constant_names();
             filters.iter().filter(|filter| !is_partition_only(filter, &names)).cloned().collect()
@@ -361,19 +382,35 @@ impl CatalogTable {
         let is_parquet = self.storage.format == FileFormat::Parquet;
         if is_parquet && !(limit.is_some() && filters.is_empty()) {
             // With filters on rows the plan has to run, and running it needs the footers of what is left.
-            let for_rows = !row_filters.is_empty();
-            let read = self.add_footers(&store, &store_url, &mut files, &small_files, for_rows);
+            let is_filtered = !row_filters.is_empty();
+            let key_start = self.file_schema.fields().len();
+            let needs_rows =
+                is_filtered || projection.is_none_or(|projection| projection.iter().any(|index| *index < key_start));
+            let reading = Reading { is_filtered, needs_rows, is_remote: location.is_remote() };
+            let read = self.add_footers(&store, &store_url, &mut files, &small_files, &reading);
             read.await.map_err(to_datafusion)?;
             self.prune_known(state, &mut files, &row_filters)?;
             self.prune_row_groups(state, &mut files, &row_filters, &mut report)?;
+            let kept: HashSet<&Path> = files.iter().map(|candidate| &candidate.file.meta.location).collect();
+            small_files.retain(|path| kept.contains(path));
         }
         report.files_kept = files.len() as u64;
         report.bytes_kept = files.iter().map(|candidate| candidate.file.meta.size).sum();
 
+        let kept_row_groups = Arc::new(kept_row_groups(&files, location.is_remote()));
+        let settings = state.config().get_extension::<ScanSettings>().map(|settings| *settings).unwrap_or_default();
+        let ahead = (location.is_remote() && settings.read_ahead).then(|| {
+            let opening = self.opening(&store_url, &small_files, &kept_row_groups);
+            Ahead::new(Arc::clone(&store), opening, room)
+        });
+        let store: Arc<dyn ObjectStore> = match &ahead {
+            Some(ahead) => Arc::new(AheadStore(Arc::clone(ahead))),
+            None => store,
+        };
         let scan_url = self.run.register_scan(Arc::clone(&store), report)?;
         let is_wanted = self.wanted_columns(projection, &row_filters);
-        let ahead = match limit {
-            None if is_parquet => {
+        let footers_ahead = match limit {
+            None if is_parquet && ahead.is_none() => {
                 let unread = files.iter().filter(|candidate| candidate.footer.is_none() && candidate.facts.is_some());
                 unread.map(|candidate| candidate.file.meta.clone()).take(PLAN_FOOTERS_MAX).collect()
             }
@@ -395,8 +432,29 @@ impl CatalogTable {
             false => partitioned,
         };
         let groups = balance(partitioned, state.config().target_partitions());
-        let ahead = Arc::new(FootersAhead::new(ahead));
-        let source = self.source(state, &store, &store_url, location.is_remote(), small_files, ahead, tally)?;
+        let footers_ahead = Arc::new(FootersAhead::new(footers_ahead));
+        let factory = ReaderFactory {
+            store,
+            store_url: Arc::clone(&store_url),
+            is_remote: location.is_remote(),
+            footers: Arc::clone(&self.context.footers),
+            small_files,
+            ahead: footers_ahead,
+            kept_row_groups,
+            read_ahead: ahead.clone(),
+        };
+        let rule = LateRule {
+            choice: settings.late,
+            statistics: Arc::new(total.clone()),
+            same_type: self.same_type(&files, &row_filters).into(),
+            is_remote: location.is_remote(),
+            files: files.len(),
+        };
+        let source = self.source(state, factory, rule, tally)?;
+        let source = match ahead {
+            Some(ahead) => Arc::new(AheadSource::new(source, ahead)),
+            None => source,
+        };
         let config = FileScanConfigBuilder::new(scan_url, source)
             .with_file_groups(groups)
             .with_statistics(total)
@@ -431,13 +489,15 @@ impl CatalogTable {
         let surviving = prune_row_groups(state, &footers, &self.file_schema, &self.schema, filters)?;
         let mut surviving = surviving.into_iter();
         let mut keep = Vec::with_capacity(files.len());
-        for candidate in files.iter() {
+        for candidate in files.iter_mut() {
             match (&candidate.footer, &candidate.facts) {
                 (Some(footer), _) => {
-                    let row_groups = surviving.next().unwrap_or(footer.num_row_groups());
+                    let row_groups = surviving.next().unwrap_or_else(|| vec![true; footer.num_row_groups()]);
+                    let kept = row_groups.iter().filter(|kept| **kept).count();
                     report.row_groups_total += footer.num_row_groups() as u64;
-                    report.row_groups_kept += row_groups as u64;
-                    keep.push(row_groups > 0);
+                    report.row_groups_kept += kept as u64;
+                    keep.push(kept > 0);
+                    candidate.kept_row_groups = Some(row_groups.into());
                 }
                 (None, Some(facts)) => {
                     report.row_groups_total += facts.row_group_count;
@@ -506,15 +566,46 @@ impl CatalogTable {
         Ok(Some(ScanTally::new(self.table.name.to_string(), policy, stats, quarantine)))
     }
 
-    #[allow(clippy::too_many_arguments, reason = "what a source is made of")]
+    /// What the files are asked for first.
+    fn opening(
+        &self,
+        store_url: &Arc<str>,
+        small_files: &Arc<SmallFiles>,
+        kept_row_groups: &Arc<HashMap<Path, Arc<[bool]>>>,
+    ) -> Opening {
+        match self.storage.format {
+            FileFormat::Parquet => Opening::Parquet(FirstRowGroups {
+                footers: Arc::clone(&self.context.footers),
+                store_url: Arc::clone(store_url),
+                small_files: Arc::clone(small_files),
+                kept: Arc::clone(kept_row_groups),
+            }),
+            FileFormat::Csv | FileFormat::Json | FileFormat::Regex | FileFormat::Avro => Opening::Text,
+            FileFormat::Orc | FileFormat::Arrow => Opening::Parts,
+        }
+    }
+
+    /// By file column, whether it is in `filters` and all files are known to have it in the table's type, if they have it.
+    fn same_type(&self, files: &[Candidate], filters: &[Expr]) -> Vec<bool> {
+        let named: HashSet<String> =
+            filters.iter().flat_map(|filter| filter.column_refs()).map(|column| column.name.clone()).collect();
+        let is_same = |name: &str, data_type: &DataType| {
+            files.iter().all(|candidate| {
+                candidate.facts.as_ref().is_some_and(|facts| {
+                    let own = facts.columns.iter().find(|own| own.name.eq_ignore_ascii_case(name));
+                    own.is_none_or(|own| own.data_type.as_ref() == Some(data_type))
+                })
+            })
+        };
+        let columns = self.table.columns.iter();
+        columns.map(|column| named.contains(&column.name) && is_same(&column.name, &column.data_type)).collect()
+    }
+
     fn source(
         &self,
         state: &dyn Session,
-        store: &Arc<dyn ObjectStore>,
-        store_url: &Arc<str>,
-        is_remote: bool,
-        small_files: Arc<SmallFiles>,
-        ahead: Arc<FootersAhead>,
+        factory: ReaderFactory,
+        rule: LateRule,
         tally: Option<Arc<ScanTally>>,
     ) -> DataFusionResult<Arc<dyn FileSource>> {
         let constants = self.keys.iter().chain(&self.hidden.fields).cloned().collect::<Vec<_>>();
@@ -525,16 +616,8 @@ impl CatalogTable {
         }
         let options =
             TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
-        let factory = ReaderFactory {
-            store: Arc::clone(store),
-            store_url: Arc::clone(store_url),
-            is_remote,
-            footers: Arc::clone(&self.context.footers),
-            small_files,
-            ahead,
-        };
         let source = ParquetSource::new(table_schema).with_table_parquet_options(options);
-        Ok(Arc::new(NamedFileSource::new(source, Arc::new(factory))))
+        Ok(Arc::new(NamedFileSource::new(source, Arc::new(factory), rule)))
     }
 
     /// The files with their key values and statistics, and the statistics of all together.
@@ -593,12 +676,33 @@ impl CatalogTable {
     }
 }
 
+/// What a plan wants of its files.
+#[derive(Debug)]
+struct Reading {
+    /// Rows are filtered by what they hold: the plan can't be answered by what is known of files.
+    is_filtered: bool,
+    /// Columns inside the files are asked for.
+    needs_rows: bool,
+    /// Each request crosses a network.
+    is_remote: bool,
+}
+
 /// A file on its way through planning.
 #[derive(Debug)]
 struct Candidate {
     file: File,
     facts: Option<Arc<FileFacts>>,
     footer: Option<Arc<ParquetMetaData>>,
+    /// By its row groups, whether they may hold a row that the filters let pass.
+    kept_row_groups: Option<Arc<[bool]>>,
+}
+
+/// Which row groups were kept of files that are large enough to have their row groups fetched one by one.
+fn kept_row_groups(files: &[Candidate], are_fetched_ahead: bool) -> HashMap<Path, Arc<[bool]>> {
+    let large = files.iter().filter(|candidate| are_fetched_ahead && candidate.file.meta.size > SMALL_FILE_BYTES);
+    large
+        .filter_map(|candidate| Some((candidate.file.meta.location.clone(), candidate.kept_row_groups.clone()?)))
+        .collect()
 }
 
 /// The error for `"$partition"` of a table that has no partitions.

@@ -19,7 +19,7 @@ use parquet::arrow::async_reader::MetadataFetch;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
-use super::reader::SmallFiles;
+use super::small_files::SmallFiles;
 use crate::cache::{CacheUsage, NamedCache};
 use crate::scan::facts::{KnownFiles, facts_of, file_version};
 use crate::scan::store::{file_changed, range_of_version, read_error};
@@ -29,13 +29,22 @@ use crate::{Error, ErrorCode, Result};
 const FOOTER_GUESS_BYTES: u64 = 64 << 10;
 
 /// Files up to this size are read whole, in one request.
-pub(super) const SMALL_FILE_BYTES: u64 = 256 << 10;
+pub(crate) const SMALL_FILE_BYTES: u64 = 256 << 10;
 
 /// A footer beyond this is refused: it takes many times its size when decoded.
 const FOOTER_BYTES_MAX: u64 = 64 << 20;
 
 /// `PAR1` at both ends, four bytes of footer length.
 const SHORTEST_FILE_BYTES: u64 = 12;
+
+/// What a file of `size` bytes whose footer isn't known is asked for first when it is opened.
+pub(crate) fn first_range(size: u64) -> Option<Range<u64>> {
+    match size {
+        ..SHORTEST_FILE_BYTES => None,
+        SHORTEST_FILE_BYTES..=SMALL_FILE_BYTES => Some(0..size),
+        _ => Some(size - FOOTER_GUESS_BYTES..size),
+    }
+}
 
 /// One exact version of one object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -101,6 +110,11 @@ impl Footers {
     pub fn hits_and_misses(&self) -> (u64, u64) {
         let misses = self.misses.load(Ordering::Relaxed);
         (self.lookups.load(Ordering::Relaxed).saturating_sub(misses), misses)
+    }
+
+    /// A footer, if it is at hand. Not counted as a lookup.
+    pub(super) async fn at_hand(&self, key: &FileKey) -> Option<Arc<ParquetMetaData>> {
+        self.cache.get(key).await.map(|footer| footer.metadata)
     }
 
     /// Whether the footer is at hand.
@@ -172,9 +186,9 @@ async fn read_footer(
     if size < SHORTEST_FILE_BYTES {
         return Err(corrupt(url, format_args!("It has {size} bytes, fewer than the shortest one")));
     }
-    let tail_start = if size <= SMALL_FILE_BYTES { 0 } else { size - FOOTER_GUESS_BYTES };
+    let tail_start = if small_files.wants(&meta.location, size) { 0 } else { size.saturating_sub(FOOTER_GUESS_BYTES) };
     let mut tail = fetch(store, meta, tail_start..size, url).await?;
-    if tail_start == 0 {
+    if tail_start == 0 && size <= SMALL_FILE_BYTES {
         small_files.put(&meta.location, &tail);
     }
     let footer_bytes = footer_length(&tail, size, url)?;
@@ -252,6 +266,19 @@ pub(super) async fn fetch(
         return Err(file_changed(url));
     }
     result.bytes().await.map_err(|error| read_error(url, &error))
+}
+
+/// What makes one request for a part of a file.
+pub(super) fn fetching(
+    store: &Arc<dyn ObjectStore>,
+    meta: &ObjectMeta,
+    url: &str,
+) -> impl Fn(Range<u64>) -> BoxFuture<'static, Result<Bytes>> + Clone + Send + use<> {
+    let (store, meta, url) = (Arc::clone(store), meta.clone(), url.to_owned());
+    move |range| {
+        let (store, meta, url) = (Arc::clone(&store), meta.clone(), url.clone());
+        async move { fetch(&store, &meta, range, &url).await }.boxed()
+    }
 }
 
 /// Serves what the page index reader asks for from the tail that is at hand, else from the store.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use datafusion::datasource::listing::PartitionedFile;
@@ -14,44 +14,18 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, StreamExt};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, coalesce_ranges};
-use parking_lot::Mutex;
+use object_store::{ObjectMeta, ObjectStore};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
-use super::footer::{FileKey, Footers, SMALL_FILE_BYTES, fetch};
-
-/// Two ranges closer than this are read in one request: on a network a request costs more than these bytes.
-const REMOTE_GAP_BYTES: u64 = 1 << 20;
-
-/// The same on local disk, where only a system call is saved.
-const LOCAL_GAP_BYTES: u64 = 32 << 10;
-
-/// What one scan may hold of small files between reading their footers and their rows.
-const SMALL_FILES_BYTES_MAX: usize = 32 << 20;
-
-/// The small files of one scan, read whole together with their footers.
-#[derive(Debug, Default)]
-pub struct SmallFiles {
-    files: Mutex<(HashMap<Path, Bytes>, usize)>,
-}
-
-impl SmallFiles {
-    /// Keeps a file, if there is room.
-    pub(super) fn put(&self, path: &Path, bytes: &Bytes) {
-        let mut files = self.files.lock();
-        if files.1 + bytes.len() <= SMALL_FILES_BYTES_MAX {
-            files.1 += bytes.len();
-            files.0.insert(path.clone(), bytes.clone());
-        }
-    }
-
-    fn get(&self, path: &Path) -> Option<Bytes> {
-        self.files.lock().0.get(path).cloned()
-    }
-}
+use super::footer::{FileKey, Footers, SMALL_FILE_BYTES, fetch, fetching};
+use super::requests::{Link, Pieces, requests};
+use super::row_groups::RowGroupsAhead;
+use super::small_files::{SmallFiles, Whole};
+use crate::scan::ahead::{Ahead, Follows};
+use crate::{Error, ErrorCode};
 
 /// Footers read at the same time.
 pub(crate) const FOOTER_CONCURRENCY: usize = 32;
@@ -93,7 +67,7 @@ impl FootersAhead {
 /// Makes the readers of one scan.
 #[derive(Debug)]
 pub struct ReaderFactory {
-    /// The scan's metered store.
+    /// The scan's metered store, or what is ahead of it.
     pub store: Arc<dyn ObjectStore>,
     /// The real store's URL, for cache keys and messages.
     pub store_url: Arc<str>,
@@ -105,13 +79,13 @@ pub struct ReaderFactory {
     pub small_files: Arc<SmallFiles>,
     /// The footers that planning did without.
     pub ahead: Arc<FootersAhead>,
+    /// Where the scan fetches ahead.
+    pub(crate) read_ahead: Option<Arc<Ahead>>,
+    /// Which row groups planning kept, of the files whose footers it read.
+    pub(crate) kept_row_groups: Arc<HashMap<Path, Arc<[bool]>>>,
 }
 
 impl ReaderFactory {
-    fn gap_bytes(&self) -> u64 {
-        if self.is_remote { REMOTE_GAP_BYTES } else { LOCAL_GAP_BYTES }
-    }
-
     /// The footer of `meta`.
     ///
     /// # Errors
@@ -121,20 +95,9 @@ impl ReaderFactory {
         Ok(self.footers.get(&key, &self.store, meta, &self.small_files).await?.metadata)
     }
 
-    /// The requests that a call for `ranges` is: those that lie close together are one, as [`coalesce_ranges`] does.
+    /// The requests that a call for `ranges` is.
     pub(super) fn merged(&self, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
-        let mut ranges = ranges.to_vec();
-        ranges.sort_unstable_by_key(|range| range.start);
-        let mut merged: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            match merged.last_mut() {
-                Some(last) if range.start.saturating_sub(last.end) <= self.gap_bytes() => {
-                    last.end = last.end.max(range.end);
-                }
-                _ => merged.push(range),
-            }
-        }
-        merged
+        requests(ranges, Link::new(self.is_remote))
     }
 
     /// The bytes of a file that is read whole, however little of it is asked for.
@@ -144,7 +107,7 @@ impl ReaderFactory {
 
     /// Whether the file came whole with its footer.
     pub(super) fn is_at_hand(&self, meta: &ObjectMeta) -> bool {
-        self.small_files.get(&meta.location).is_some()
+        self.small_files.contains(&meta.location)
     }
 }
 
@@ -157,13 +120,20 @@ impl ParquetFileReaderFactory for ReaderFactory {
         metrics: &ExecutionPlanMetricsSet,
     ) -> DataFusionResult<Box<dyn AsyncFileReader + Send>> {
         let meta = file.object_meta;
+        let row_groups = self.read_ahead.as_ref().filter(|_| meta.size > SMALL_FILE_BYTES).map(|ahead| {
+            let kept = self.kept_row_groups.get(&meta.location).cloned();
+            let row_groups = RowGroupsAhead::new(file.range, kept, Arc::clone(ahead.room()));
+            (Arc::clone(ahead), row_groups)
+        });
         Ok(Box::new(Reader {
             metrics: ParquetFileMetrics::new(partition_index, meta.location.as_ref(), metrics),
             key: FileKey::new(&self.store_url, &meta),
             url: format!("{}/{}", self.store_url, meta.location),
             store: Arc::clone(&self.store),
-            gap_bytes: self.gap_bytes(),
+            link: Link::new(self.is_remote),
+            row_groups,
             footers: Arc::clone(&self.footers),
+            whole: OnceLock::new(),
             small_files: Arc::clone(&self.small_files),
             ahead: Arc::clone(&self.ahead),
             store_url: Arc::clone(&self.store_url),
@@ -178,31 +148,48 @@ struct Reader {
     url: String,
     meta: ObjectMeta,
     store: Arc<dyn ObjectStore>,
-    gap_bytes: u64,
+    link: Link,
+    row_groups: Option<(Arc<Ahead>, RowGroupsAhead)>,
     footers: Arc<Footers>,
+    /// A small file, opened when its rows are asked for: who only looks takes nothing from those who read.
+    whole: OnceLock<Arc<Whole>>,
     small_files: Arc<SmallFiles>,
     ahead: Arc<FootersAhead>,
     store_url: Arc<str>,
 }
 
-fn external(error: crate::Error) -> ParquetError {
+fn external(error: Error) -> ParquetError {
     ParquetError::External(Box::new(error))
 }
 
 impl Reader {
-    /// The whole file, if it is small: from the scan's small files, else in one request.
+    /// The whole file, if it is small: what is at hand, else in one request.
     async fn whole(&self) -> Option<parquet::errors::Result<Bytes>> {
         if self.meta.size > SMALL_FILE_BYTES {
             return None;
         }
-        if let Some(bytes) = self.small_files.get(&self.meta.location) {
-            return Some(Ok(bytes));
+        let fetch = || fetch(&self.store, &self.meta, 0..self.meta.size, &self.url);
+        let whole = self.whole.get_or_init(|| self.small_files.open(&self.meta.location));
+        let bytes = whole.get_or_try_init(fetch).await;
+        Some(bytes.cloned().map_err(external))
+    }
+
+    /// What makes one request.
+    fn fetching(&self) -> impl Fn(Range<u64>) -> BoxFuture<'static, crate::Result<Bytes>> + Clone + Send + use<> {
+        fetching(&self.store, &self.meta, &self.url)
+    }
+
+    /// Begins to fetch the row group that follows the one of `ranges`.
+    async fn begin_next(&mut self, ranges: &[Range<u64>]) {
+        let fetching = self.fetching();
+        let Some((ahead, row_groups)) = &mut self.row_groups else { return };
+        let follows = ahead.follows();
+        if follows == Follows::Unknown {
+            return;
         }
-        let bytes = fetch(&self.store, &self.meta, 0..self.meta.size, &self.url).await;
-        if let Ok(bytes) = &bytes {
-            self.small_files.put(&self.meta.location, bytes);
+        if let Some(metadata) = self.footers.at_hand(&self.key).await {
+            row_groups.begin(ranges, &metadata, follows, self.link, fetching);
         }
-        Some(bytes.map_err(external))
     }
 
     fn check(&self, range: &Range<u64>) -> parquet::errors::Result<()> {
@@ -212,7 +199,7 @@ impl Reader {
         let detail =
             format!("Its footer claims bytes {} to {} in a file of {}.", range.start, range.end, self.meta.size);
         let message = format!("file \"{}\" is not a valid Parquet file", self.url);
-        Err(external(crate::Error::new(crate::ErrorCode::DataCorrupted, message).with_detail(detail)))
+        Err(external(Error::new(ErrorCode::DataCorrupted, message).with_detail(detail)))
     }
 }
 
@@ -240,9 +227,20 @@ impl AsyncFileReader for Reader {
                 let whole = whole?;
                 return Ok(ranges.iter().map(|range| slice(&whole, range)).collect());
             }
-            coalesce_ranges(&ranges, |range| fetch(&self.store, &self.meta, range, &self.url), self.gap_bytes)
-                .await
-                .map_err(external)
+            let begun = match &mut self.row_groups {
+                Some((ahead, row_groups)) => {
+                    row_groups.take_over(ahead, &self.meta.location).await;
+                    row_groups.take(&ranges)
+                }
+                None => None,
+            };
+            self.begin_next(&ranges).await;
+            let pieces = match begun {
+                Some(mut begun) => (&mut begun.0).await.unwrap_or_else(|error| Err(Error::internal(error.to_string()))),
+                None => Pieces::fetch(requests(&ranges, self.link), self.fetching()).await,
+            };
+            let pieces = pieces.map_err(external)?;
+            Ok(ranges.iter().map(|range| pieces.slice(range)).collect())
         }
         .boxed()
     }

@@ -10,7 +10,7 @@ use arrow::array::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource, ParquetSource};
+use datafusion::datasource::physical_plan::{FileGroup, FileOpener, FileScanConfig, FileSource, ParquetSource};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::projection::ProjectionExprs;
@@ -23,6 +23,8 @@ use futures::stream::{BoxStream, StreamExt};
 use object_store::ObjectStore;
 
 use super::dry_run::{Reads, dry_run};
+use super::footer::SMALL_FILE_BYTES;
+use super::late::{Late, LateRule};
 use super::reader::ReaderFactory;
 use crate::error::to_datafusion;
 use crate::prune::decidable;
@@ -35,21 +37,48 @@ pub struct NamedFileSource {
     store_url: Arc<str>,
     /// What makes the inner source's readers.
     readers: Arc<ReaderFactory>,
+    /// Decides in which order columns are read.
+    rule: Arc<LateRule>,
 }
 
 impl NamedFileSource {
     /// `inner`, whose readers `readers` makes.
-    pub fn new(inner: ParquetSource, readers: Arc<ReaderFactory>) -> Self {
+    pub(crate) fn new(inner: ParquetSource, readers: Arc<ReaderFactory>, rule: LateRule) -> Self {
         let store_url = Arc::clone(&readers.store_url);
         let inner = Arc::new(inner.with_parquet_file_reader_factory(Arc::clone(&readers) as _));
-        Self { inner, store_url, readers }
+        Self { inner, store_url, readers, rule: Arc::new(rule) }
+    }
+
+    /// Whether the filter's columns are read first; `None` where there is no filter.
+    fn late(&self) -> Option<Late> {
+        let filter = self.inner.filter()?;
+        Some(self.rule.decide(&filter, self.inner.projection(), self.inner.table_schema().table_schema()))
+    }
+
+    /// Whether the filter's columns are read before others are.
+    pub(crate) fn is_late(&self) -> bool {
+        self.late().is_some_and(|late| late.is_on())
+    }
+
+    /// The inner source as it is to read.
+    fn reading(&self) -> Arc<dyn FileSource> {
+        match self.inner.downcast_ref::<ParquetSource>().filter(|_| self.is_late()) {
+            Some(source) => Arc::new(source.clone().with_pushdown_filters(true)),
+            None => Arc::clone(&self.inner),
+        }
     }
 
     fn wrap(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        Arc::new(Self { inner, store_url: Arc::clone(&self.store_url), readers: Arc::clone(&self.readers) })
+        Arc::new(Self {
+            inner,
+            store_url: Arc::clone(&self.store_url),
+            readers: Arc::clone(&self.readers),
+            rule: Arc::clone(&self.rule),
+        })
     }
 
-    /// What reading the rows of `config`, whose source this is, takes. See [`dry_run`].
+    /// What reading the rows of `config`, whose source this is, takes. See [`dry_run`]. Where the filter's columns are read
+    /// first, it is the most.
     ///
     /// # Errors
     /// A footer that can't be read, a file that doesn't fit its table.
@@ -58,10 +87,12 @@ impl NamedFileSource {
         config: &FileScanConfig,
         enough_bytes: Option<u64>,
     ) -> crate::Result<Option<Reads>> {
-        match self.inner.downcast_ref::<ParquetSource>() {
-            Some(source) => Ok(Some(dry_run(config, source, &self.readers, enough_bytes).await?)),
-            None => Ok(None),
+        let Some(source) = self.inner.downcast_ref::<ParquetSource>() else { return Ok(None) };
+        let mut reads = dry_run(config, source, &self.readers, enough_bytes).await?;
+        if self.is_late() {
+            reads.at_most = reads.at_most.or(Some("rows that the filter excludes may not be read"));
         }
+        Ok(Some(reads))
     }
 }
 
@@ -72,7 +103,7 @@ impl FileSource for NamedFileSource {
         config: &FileScanConfig,
         partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
-        self.inner.create_file_opener(store, config, partition)
+        self.reading().create_file_opener(store, config, partition)
     }
 
     fn create_morselizer(
@@ -81,7 +112,7 @@ impl FileSource for NamedFileSource {
         config: &FileScanConfig,
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
-        let inner = self.inner.create_morselizer(store, config, partition)?;
+        let inner = self.reading().create_morselizer(store, config, partition)?;
         Ok(Box::new(NamedMorselizer { inner, store_url: Arc::clone(&self.store_url) }))
     }
 
@@ -110,7 +141,13 @@ impl FileSource for NamedFileSource {
     }
 
     fn fmt_extra(&self, display: DisplayFormatType, f: &mut Formatter<'_>) -> fmt::Result {
-        self.inner.fmt_extra(display, f)
+        self.inner.fmt_extra(display, f)?;
+        match self.late() {
+            Some(late) if !matches!(display, DisplayFormatType::TreeRender) => {
+                write!(f, ", late_materialization={late}")
+            }
+            _ => Ok(()),
+        }
     }
 
     fn supports_repartitioning(&self) -> bool {
@@ -124,7 +161,16 @@ impl FileSource for NamedFileSource {
         ordering: Option<LexOrdering>,
         config: &FileScanConfig,
     ) -> Result<Option<FileScanConfig>> {
-        self.inner.repartitioned(target_partitions, file_size_min, ordering, config)
+        let repartitioned = self.inner.repartitioned(target_partitions, file_size_min, ordering, config)?;
+        Ok(repartitioned.map(|mut config| {
+            // Groups are made of equal bytes, wherever that cuts. A small file is read whole, by one partition.
+            for group in &mut config.file_groups {
+                let whole = group.iter().filter_map(unsplit_if_small).collect();
+                *group = FileGroup::new(whole);
+            }
+            config.file_groups.retain(|group| !group.is_empty());
+            config
+        }))
     }
 
     fn try_pushdown_filters(
@@ -174,6 +220,16 @@ impl FileSource for NamedFileSource {
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
         self.inner.apply_expressions(f)
+    }
+}
+
+/// `file`, or, of parts of a small one, the first as the whole.
+fn unsplit_if_small(file: &PartitionedFile) -> Option<PartitionedFile> {
+    match &file.range {
+        Some(range) if file.object_meta.size <= SMALL_FILE_BYTES => {
+            (range.start == 0).then(|| PartitionedFile { range: None, ..file.clone() })
+        }
+        _ => Some(file.clone()),
     }
 }
 

@@ -142,12 +142,24 @@ const DEFINITIONS: &[Definition] = &[
     ),
     fixed("is_superuser", "off", "Shows whether the current user is a superuser."),
     setting("jit", "off", Kind::Boolean, "Accepted for clients that switch it off; there is no JIT compiler."),
+    setting(
+        "late_materialization",
+        "auto",
+        Kind::Choice(&["auto", "on", "off"]),
+        "Decides whether a scan reads the columns of its filter first and others only for the rows that pass.",
+    ),
     fixed("lc_collate", "C", "Shows the collation order locale."),
     fixed("lc_ctype", "C.UTF-8", "Shows the character classification and case conversion locale."),
     setting("lock_timeout", "0", Kind::Milliseconds, "Accepted for clients that set it; nothing waits for a lock."),
     fixed("max_identifier_length", "255", "Shows the maximum identifier length."),
     fixed("max_index_keys", "32", "Shows the maximum number of index keys."),
     setting("result_cache", "on", Kind::Boolean, "Answers queries from the results of equal ones over the same files."),
+    setting(
+        "read_ahead",
+        "on",
+        Kind::Boolean,
+        "Fetches the next files of a scan over a network before it asks for them.",
+    ),
     setting("row_security", "on", Kind::Boolean, "Accepted for clients that set it; row filters always hold."),
     setting(
         "scan_limit",
@@ -189,6 +201,16 @@ pub enum DateOrder {
     Mdy,
     Dmy,
     Ymd,
+}
+
+/// Whether a scan reads the columns of its filter first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LateMaterialization {
+    /// Where it is expected to pay.
+    Auto,
+    /// Wherever it can be done.
+    On,
+    Off,
 }
 
 /// How `bytea` is shown.
@@ -414,6 +436,20 @@ impl Settings {
     /// Whose SQL is spoken.
     pub fn dialect(&self) -> Dialect {
         if self.value("dialect") == "athena" { Dialect::Athena } else { Dialect::Postgres }
+    }
+
+    /// Whether scans read the columns of their filters first.
+    pub fn late_materialization(&self) -> LateMaterialization {
+        match self.value("late_materialization") {
+            "on" => LateMaterialization::On,
+            "off" => LateMaterialization::Off,
+            _ => LateMaterialization::Auto,
+        }
+    }
+
+    /// Whether scans fetch ahead.
+    pub fn read_ahead(&self) -> bool {
+        self.value("read_ahead") == "on"
     }
 
     /// The names of the search path, unquoted.
