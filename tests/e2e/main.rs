@@ -17,6 +17,7 @@ mod paths;
 mod projection;
 mod protocol;
 mod pruning;
+mod rejects;
 mod s3_faults;
 mod shared_catalog;
 mod slt;

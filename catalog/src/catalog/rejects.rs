@@ -77,7 +77,7 @@ mod tests {
             file: FileVersion { location: format!("s3://b/{file}"), version: version.to_owned() },
             offset,
             line: (offset > 0).then_some(offset / 10 + 1),
-            column: (offset % 20 == 0).then(|| "größe".to_owned()),
+            column: offset.is_multiple_of(20).then(|| "größe".to_owned()),
             sqlstate: "22P02".to_owned(),
             reason: "invalid input syntax for type integer: \"x\"".to_owned(),
             raw: "x,'y'\u{fffd}".to_owned(),
