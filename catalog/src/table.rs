@@ -65,7 +65,9 @@ pub struct StorageDescriptor {
     /// SerDe and reader properties by their Hive names. Those that are read:
     /// `field.delim`, `quoteChar`, `escapeChar` / `escape.delim`, `serialization.null.format`,
     /// `input.regex`, `input.regex.case.insensitive`, `input.format`, `input.grokCustomPatterns`,
-    /// `limnos.comment` (what begins a line that isn't data), `limnos.on_error` (`fail` | `null`),
+    /// `escapeChar`, `collection.delim`, `mapkey.delim`, `timestamp.formats`, the properties of the JSON SerDes,
+    /// `limnos.comment` (what begins a line that isn't data), `limnos.on_error` (`fail` | `null` | `skip` | `quarantine`),
+    /// `limnos.on_error.max_rejects`, `limnos.on_error.max_reject_rate`, `limnos.csv.missing_fields` (`null` | `error`),
     /// `limnos.json.layout` (`lines` | `array` | `document`), `limnos.json.path` (key of the array inside a document, or a path
     /// to the records such as `$.Records[*]`),
     /// `limnos.timestamp_format` and `limnos.date_format` (strftime patterns for text files),

@@ -22,6 +22,7 @@ mod paths;
 mod projection;
 mod protocol;
 mod pruning;
+mod rejects;
 mod results;
 mod s3_faults;
 mod shared_catalog;

@@ -11,6 +11,7 @@ use limnos_catalog::DataType;
 
 use super::datetime::DateTimeFormat;
 use super::json::cursor::{Cursor, Kind, SyntaxError};
+use super::json::options::KeyRules;
 use super::scalar::{ScalarBuilder, invalid_syntax};
 use crate::scan::schema::{arrow_field, arrow_type};
 use crate::{Error, ErrorCode};
@@ -77,10 +78,15 @@ pub enum ColumnBuilder {
 impl ColumnBuilder {
     /// A builder for `data_type`; `format` is for dates and timestamps.
     pub fn new(data_type: &DataType, format: Option<&DateTimeFormat>) -> Self {
+        Self::with_keys(data_type, format, &KeyRules::default())
+    }
+
+    /// As [`Self::new`]; `rules` say which key is which field of a struct.
+    pub fn with_keys(data_type: &DataType, format: Option<&DateTimeFormat>, rules: &KeyRules) -> Self {
         match data_type {
             DataType::Json => Self::Json(StringViewBuilder::new()),
             DataType::Array(item) => Self::Array {
-                item: Box::new(Self::new(item, format)),
+                item: Box::new(Self::with_keys(item, format, rules)),
                 field: Arc::new(arrow_field(Field::LIST_FIELD_DEFAULT_NAME, item)),
                 offsets: vec![0],
                 validity: Vec::new(),
@@ -90,17 +96,21 @@ impl ColumnBuilder {
                     unreachable!("a map is a map in Arrow");
                 };
                 Self::Map {
-                    key: Box::new(Self::new(key, format)),
-                    value: Box::new(Self::new(value, format)),
+                    key: Box::new(Self::with_keys(key, format, rules)),
+                    value: Box::new(Self::with_keys(value, format, rules)),
                     entries,
                     offsets: vec![0],
                     validity: Vec::new(),
                 }
             }
             DataType::Struct(struct_fields) => Self::Struct {
-                members: Members::new(
-                    struct_fields.iter().map(|field| (vec![field.name.clone()], Self::new(&field.data_type, format))),
-                ),
+                members: Members::new(struct_fields.iter().map(|field| {
+                    let mut keys: Vec<String> =
+                        rules.mapping.get(&field.name.to_lowercase()).cloned().into_iter().collect();
+                    keys.push(field.name.clone());
+                    (keys, Self::with_keys(&field.data_type, format, rules))
+                }))
+                .with_rules(rules),
                 fields: struct_fields
                     .iter()
                     .map(|field| Arc::new(arrow_field(&field.name, &field.data_type)))
@@ -254,6 +264,16 @@ impl ColumnBuilder {
         })
     }
 
+    /// Whether `cell` has nothing, and isn't text.
+    pub fn is_blank(&self, cell: &str) -> bool {
+        !self.is_text() && cell.trim().is_empty()
+    }
+
+    /// Whether its values have parts.
+    pub fn is_nested(&self) -> bool {
+        matches!(self, Self::Array { .. } | Self::Map { .. } | Self::Struct { .. })
+    }
+
     /// Whether an empty cell is an empty value and not a NULL.
     pub fn is_text(&self) -> bool {
         matches!(self, Self::Scalar(values) if values.is_text())
@@ -306,6 +326,8 @@ pub struct Members {
     /// In which object, counted from 1, a column last got a value.
     filled: Vec<u64>,
     objects: u64,
+    case_sensitive: bool,
+    dots_are_underscores: bool,
     /// Where the key at each position went last time: objects of one file mostly have their keys in one order.
     guesses: Vec<(String, Option<usize>)>,
 }
@@ -321,6 +343,8 @@ impl Members {
             lower: HashMap::new(),
             filled: Vec::new(),
             objects: 0,
+            case_sensitive: false,
+            dots_are_underscores: false,
             guesses: Vec::new(),
         };
         let columns: Vec<_> = columns.into_iter().collect();
@@ -340,6 +364,14 @@ impl Members {
             members.filled.push(0);
         }
         members
+    }
+
+    /// The same, with other rules for keys than that their case doesn't matter where no key fits exactly.
+    #[must_use]
+    pub fn with_rules(mut self, rules: &KeyRules) -> Self {
+        self.case_sensitive = rules.case_sensitive;
+        self.dots_are_underscores = rules.dots_are_underscores;
+        self
     }
 
     /// Reads the next value, an object, into the columns. A column without a key gets a NULL; of two keys that fit one
@@ -378,13 +410,21 @@ impl Members {
         Ok(())
     }
 
+    /// The columns, in order.
+    pub fn columns_mut(&mut self) -> &mut [ColumnBuilder] {
+        &mut self.columns
+    }
+
     fn target(&mut self, position: usize, key: &str) -> Option<usize> {
         if let Some((guess, target)) = self.guesses.get(position)
             && guess == key
         {
             return *target;
         }
-        let target = self.exact.get(key).or_else(|| self.lower.get(&key.to_lowercase())).copied();
+        let mut target = self.look_up(key);
+        if target.is_none() && self.dots_are_underscores && key.contains('.') {
+            target = self.look_up(&key.replace('.', "_"));
+        }
         // Bounded: an object with more keys than a table may have columns is looked up key by key.
         if position < crate::limits::INFERRED_COLUMNS_MAX {
             let guess = (key.to_owned(), target);
@@ -396,6 +436,11 @@ impl Members {
             }
         }
         target
+    }
+
+    fn look_up(&self, key: &str) -> Option<usize> {
+        let exact = self.exact.get(key).copied();
+        exact.or_else(|| if self.case_sensitive { None } else { self.lower.get(&key.to_lowercase()).copied() })
     }
 
     /// Appends a NULL to each.

@@ -11,14 +11,13 @@
 //!   has none. Crawled tables set it to the empty string, as `COPY ... CSV` and DuckDB read: `a,,c` has a NULL and
 //!   `a,"",c` an empty string. Declared without it, an empty text cell is an empty string, as in Hive and Athena.
 //!
-//! A row with too few cells ends in NULLs, as in Hive. One with too many is an error, but for a single empty one, which
-//! a delimiter at the line's end makes. A line without a character is skipped where the table has several columns and
+//! What a row may have too few or too many of, and what becomes of one that is wrong, is in [`super::on_error`]. A single empty
+//! cell more is none: a delimiter at the line's end makes it. A line without a character is skipped where the table has several columns and
 //! is a row where it has one.
-//!
-//! `limnos.on_error` = `null` reads as Hive does: spare cells are left out, and a scalar that isn't one is NULL.
 
 use limnos_catalog::TableDefinition;
 
+use super::hive_text::HiveText;
 use super::on_error::said;
 use super::position::Position;
 use super::{OnError, utf16_refused};
@@ -51,6 +50,35 @@ pub struct CsvOptions {
     pub on_error: Option<OnError>,
     /// Whether columns that a row has no cells for are NULL.
     pub missing_is_null: bool,
+    /// Whose rules hold.
+    pub dialect: Dialect,
+}
+
+/// Whose rules hold where delimited text has several.
+///
+/// | | LazySimpleSerDe without `quoteChar` | OpenCSVSerde | STORED AS CSV, crawled, or with `quoteChar` |
+/// |---|---|---|---|
+/// | delimiter | `field.delim`, `\001` | `separatorChar`, `,` | `field.delim`, `,` |
+/// | quotes | none: a quote is a character | `quoteChar`, `"`; blanks before one are dropped | `quoteChar`, `"`; only at a cell's begin |
+/// | line breaks in quotes | - | belong to the cell (Hive ends the row) | belong to the cell |
+/// | escape | `escape.delim`, none; what it stands before is itself | `escapeChar`, `\`; only in quotes, before a quote or itself; else it is dropped | `escapeChar`, none; only before a delimiter, quote, escape or line end; else it stays |
+/// | NULL | `serialization.null.format`, `\N` | nothing, unless it is said | nothing, unless it is said (crawled: the empty cell) |
+/// | empty cell | an empty string; NULL in other types; an empty array or map | an empty string; NULL in other types | the same |
+/// | a lone `-` | NULL but in text | text, or wrong | text, or wrong |
+/// | arrays, maps, structs | by delimiters ([`super::hive_text`]) | as JSON | as JSON |
+/// | dates, timestamps | ISO | days, milliseconds since 1970, or ISO | ISO |
+///
+/// Alike in all: one character for each delimiter (others are refused, Hive takes the first); lines end with `\n`, `\r\n` or `\r`,
+/// nothing else can be asked for; blanks around numbers, booleans and dates don't count (Hive has NULL for ` 1` as an integer);
+/// booleans are PostgreSQL's (`t`, `yes`, `on`, `1`, ...), in any case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dialect {
+    /// Hive's own text.
+    Lazy(HiveText),
+    /// OpenCSVSerde's.
+    OpenCsv,
+    /// As PostgreSQL and others read it.
+    Plain,
 }
 
 impl CsvOptions {
@@ -75,14 +103,36 @@ impl CsvOptions {
             None if is_open_csv => Ok(Some(byte)),
             _ => character(names),
         };
+        if let Some((_, end)) = property(&["line.delim"])
+            && !["\n", "\\n", "\r\n", "\\r\\n", "\r", "\\r", "10", "\\012", "\\u000A", ""].contains(&end)
+        {
+            return Err(Error::unsupported(format!("lines that end with \"{end}\" are not supported"))
+                .with_hint("Lines end with \\n, \\r\\n or \\r, whichever a file has."));
+        }
         let delimiter = character(&["field.delim", "separatorChar", "serialization.format"])?;
+        let delimiter = delimiter.unwrap_or(if is_open_csv { b',' } else { 1 });
         let null = storage.properties.get("serialization.null.format").cloned();
+        let null = null.or_else(|| (!is_open_csv).then(|| "\\N".to_owned()));
         let quote = default(&["quoteChar"], b'"')?;
+        let escape = match default(&["escapeChar", "escape.delim"], b'\\')? {
+            // A quote that is doubled is one anyway. OpenCSVSerde then goes back to its own.
+            escape if escape.is_some() && escape == quote => is_open_csv.then_some(b'\\'),
+            escape => escape,
+        };
+        let dialect = match quote {
+            _ if is_open_csv => Dialect::OpenCsv,
+            None => {
+                HiveText::check(&definition.columns)?;
+                Dialect::Lazy(HiveText::new(storage, delimiter, null.clone(), escape, character)?)
+            }
+            Some(_) => Dialect::Plain,
+        };
         Ok(Self {
-            delimiter: delimiter.unwrap_or(if is_open_csv { b',' } else { 1 }),
+            delimiter,
             quote,
-            escape: default(&["escapeChar", "escape.delim"], b'\\')?,
-            null: null.or_else(|| (!is_open_csv).then(|| "\\N".to_owned())),
+            escape,
+            null,
+            dialect,
             header_rows: super::header_rows(definition)?,
             serial_dates: is_open_csv,
             dash_is_null: !is_open_csv && quote.is_none(),
@@ -152,6 +202,17 @@ enum State {
     Discard,
 }
 
+/// What an escape does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Escapes {
+    /// It counts before what would mean something else; `\N` and `C:\new` stay as they are.
+    BeforeSpecial,
+    /// It hides what follows and stays, for whoever reads the cell.
+    Kept,
+    /// It counts in quotes, before a quote or an escape; else it is dropped.
+    OpenCsv,
+}
+
 /// Cuts a stream of bytes into records and their cells.
 #[derive(Debug)]
 pub struct CsvSplitter {
@@ -178,6 +239,7 @@ pub struct CsvSplitter {
     /// The record as the file has it, if that is wanted.
     raw: Vec<u8>,
     keeps_raw: bool,
+    escapes: Escapes,
     /// Where in the bytes at hand the record begins, and how many of them were used.
     begin: usize,
     used: usize,
@@ -218,11 +280,28 @@ impl CsvSplitter {
             record: Position::START,
             raw: Vec::new(),
             keeps_raw: false,
+            escapes: Escapes::BeforeSpecial,
             begin: 0,
             used: 0,
             after_return: false,
             at_start: true,
         }
+    }
+
+    /// The splitter of a table's text.
+    pub fn of(options: &CsvOptions) -> Self {
+        let mut splitter = Self::new(options.delimiter, options.quote, options.escape);
+        match options.dialect {
+            Dialect::Lazy(_) => splitter.escapes = Escapes::Kept,
+            Dialect::OpenCsv => {
+                splitter.escapes = Escapes::OpenCsv;
+                if let Some(quote) = options.quote {
+                    splitter.plain_stops[usize::from(quote)] = true;
+                }
+            }
+            Dialect::Plain => {}
+        }
+        splitter
     }
 
     /// The same, keeping each record as the file has it, so that a broken one can be given up ([`Self::give_up_line`]).
@@ -388,6 +467,8 @@ impl CsvSplitter {
                         self.after_return = byte == b'\r';
                         self.state = State::RecordStart;
                         return Ok(true);
+                    } else if self.escapes == Escapes::OpenCsv {
+                        self.open_csv_special(byte);
                     } else {
                         self.state = State::EscapeInPlain;
                     }
@@ -434,15 +515,22 @@ impl CsvSplitter {
                     self.after_return = rest[end] == b'\r';
                     self.state = State::RecordStart;
                 }
+                State::EscapeInQuoted if self.escapes == Escapes::OpenCsv => {
+                    if Some(byte) == self.quote || Some(byte) == self.escape {
+                        self.data.push(byte);
+                        self.used += 1;
+                    }
+                    self.state = State::Quoted;
+                }
                 State::EscapeInPlain | State::EscapeInQuoted => {
                     let quoted = self.state == State::EscapeInQuoted;
-                    // An escape is one only before what would mean something else; `\N` and `C:\new` stay as they are.
-                    let escapes = byte == self.delimiter
+                    let is_special = byte == self.delimiter
                         || Some(byte) == self.quote
                         || Some(byte) == self.escape
                         || byte == b'\n'
                         || byte == b'\r';
-                    if !escapes && let Some(escape) = self.escape {
+                    let stays = self.escapes == Escapes::Kept || !is_special;
+                    if stays && let Some(escape) = self.escape {
                         self.data.push(escape);
                     }
                     if byte == b'\n' {
@@ -505,6 +593,21 @@ impl CsvSplitter {
         Ok(length)
     }
 
+    /// Outside quotes OpenCSVSerde has no escapes, and a quote begins quotes where nothing but blanks is before it.
+    fn open_csv_special(&mut self, byte: u8) {
+        if Some(byte) != self.quote {
+            return;
+        }
+        let start = self.cells.last().map_or(0, |(end, _)| *end);
+        if !self.cell_quoted && self.data[start..].iter().all(u8::is_ascii_whitespace) {
+            self.data.truncate(start);
+            self.cell_quoted = true;
+            self.state = State::Quoted;
+        } else {
+            self.data.push(byte);
+        }
+    }
+
     fn end_cell(&mut self) {
         self.cells.push((self.data.len(), self.cell_quoted));
         self.cell_quoted = false;
@@ -518,7 +621,10 @@ mod tests {
     use super::*;
 
     fn split(quote: Option<u8>, escape: Option<u8>, text: &str, size: usize) -> Result<String> {
-        let mut splitter = CsvSplitter::new(b',', quote, escape);
+        split_with(CsvSplitter::new(b',', quote, escape), text, size)
+    }
+
+    fn split_with(mut splitter: CsvSplitter, text: &str, size: usize) -> Result<String> {
         let mut rows = Vec::new();
         let mut take = |splitter: &CsvSplitter| {
             let cells: Vec<String> = (0..splitter.cell_count())
@@ -570,6 +676,24 @@ mod tests {
         }
         assert_eq!(split(quote, None, "\u{feff}a,b", 100).unwrap(), "1:a|b");
         assert_eq!(split(quote, None, "a\nb,\"c\nd", 1).unwrap_err().message, "unterminated quoted field");
+    }
+
+    #[test]
+    fn open_csv_has_rules_of_its_own() {
+        for (text, expected) in [
+            ("a\\,b,C:\\new,\\N\n", "1:a|b|C:new|N"),
+            ("\"a\\\"b\",\"c\\\\d\",\"e\\,f\",\"\\N\"\n", "1:<a\"b>|<c\\d>|<e,f>|<N>"),
+            ("1,  \"a, b\",x \"y\"\n", "1:1|<a, b>|x \"y\""),
+            ("\"a\"\"b\",\"\"\n", "1:<a\"b>|<>"),
+            ("a\\\nb", "1:a 2:b"),
+        ] {
+            for size in [1, 2, 3, 1000] {
+                let mut splitter = CsvSplitter::new(b',', Some(b'"'), Some(b'\\'));
+                splitter.escapes = Escapes::OpenCsv;
+                splitter.plain_stops[usize::from(b'"')] = true;
+                assert_eq!(split_with(splitter, text, size).unwrap(), expected, "{text:?} by {size}");
+            }
+        }
     }
 
     #[test]

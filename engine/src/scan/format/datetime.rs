@@ -3,6 +3,7 @@
 use chrono::format::{Item, Parsed, StrftimeItems, parse};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 
+use super::java_time::{self, TimestampPattern};
 use super::scalar::shorten;
 use crate::{Error, ErrorCode, Result};
 
@@ -16,6 +17,8 @@ pub struct DateTimeFormat {
     items: Vec<Item<'static>>,
     /// Serial dates of OpenCSVSerDe: days for a date, milliseconds for a timestamp, since 1970.
     is_serial: bool,
+    /// The formats of `timestamp.formats`, of which the first that fits counts, and ISO 8601 behind them.
+    any: Vec<DateTimeFormat>,
 }
 
 impl DateTimeFormat {
@@ -28,12 +31,31 @@ impl DateTimeFormat {
             Error::new(ErrorCode::InvalidParameterValue, format!("invalid date and time format \"{pattern}\""))
                 .with_hint("A format is a strftime pattern such as \"%Y/%m/%d %H:%M\".")
         })?;
-        Ok(Self { pattern: pattern.to_owned(), items, is_serial: false })
+        Ok(Self { pattern: pattern.to_owned(), items, is_serial: false, any: Vec::new() })
     }
 
     /// The numbers that OpenCSVSerDe takes for dates (days) and timestamps (milliseconds); ISO texts are read too.
     pub fn serial() -> Self {
-        Self { pattern: "serial number".to_owned(), items: Vec::new(), is_serial: true }
+        Self { pattern: "serial number".to_owned(), items: Vec::new(), is_serial: true, any: Vec::new() }
+    }
+
+    /// Compiles Hive's `timestamp.formats`, patterns of Java's.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidParameterValue`] if they aren't.
+    pub fn of_java(formats: &str) -> Result<Self> {
+        let mut any = Vec::new();
+        for pattern in java_time::patterns(formats)? {
+            match pattern {
+                TimestampPattern::Strftime(pattern) => any.push(Self::new(&pattern)?),
+                TimestampPattern::Millis => any.push(Self::serial()),
+                TimestampPattern::Iso => {}
+            }
+        }
+        if any.is_empty() {
+            any.push(Self::serial());
+        }
+        Ok(Self { pattern: formats.to_owned(), items: Vec::new(), is_serial: false, any })
     }
 
     /// The pattern as it was given.
@@ -59,6 +81,10 @@ impl DateTimeFormat {
     /// # Errors
     /// As [`Self::date`].
     pub fn timestamp(&self, text: &str) -> Result<i64> {
+        if !self.any.is_empty() {
+            let read = self.any.iter().find_map(|format| format.timestamp(text).ok());
+            return read.or_else(|| timestamp(text).ok()).ok_or_else(|| self.mismatch(text, "timestamp"));
+        }
         if self.is_serial {
             return match text.trim().parse::<i64>() {
                 Ok(millis) => millis.checked_mul(1000).ok_or_else(|| self.mismatch(text, "timestamp")),

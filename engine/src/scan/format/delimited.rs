@@ -6,8 +6,9 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use super::column::ColumnBuilder;
-use super::csv::{CsvOptions, CsvSplitter};
+use super::column::{ColumnBuilder, OnValue};
+use super::csv::{CsvOptions, CsvSplitter, Dialect};
+use super::hive_text::HiveText;
 use super::on_error::{BadRow, OnError, RowPolicy};
 use super::replay::Replay;
 use super::slots::Slots;
@@ -22,6 +23,8 @@ pub struct CsvDecoder {
     file: String,
     splitter: CsvSplitter,
     null: Option<String>,
+    /// How cells are read in tables of LazySimpleSerDe.
+    hive: Option<HiveText>,
     header_rows: u64,
     dash_is_null: bool,
     comment: Option<u8>,
@@ -55,13 +58,18 @@ impl CsvDecoder {
         schema: SchemaRef,
         rows_max: usize,
     ) -> Self {
-        let splitter = CsvSplitter::new(options.delimiter, options.quote, options.escape);
+        let splitter = CsvSplitter::of(options);
+        let hive = match &options.dialect {
+            Dialect::Lazy(hive) => Some(hive.clone()),
+            Dialect::OpenCsv | Dialect::Plain => None,
+        };
         let drops = options.on_error.is_some_and(OnError::drops);
         let policy = RowPolicy { on_error: options.on_error, ..RowPolicy::default() };
         Self {
             file: file.to_owned(),
             splitter: if drops { splitter.keeping_raw() } else { splitter },
             null: options.null.clone(),
+            hive,
             header_rows: options.header_rows,
             dash_is_null: options.dash_is_null,
             comment: options.comment,
@@ -211,6 +219,7 @@ impl CsvDecoder {
             Err(_) if is_lenient => None,
             Err(error) => return Err(BadRow::new(invalid_utf8(&data[error.valid_up_to()..]), position)),
         };
+        let on_value = if is_lenient { OnValue::Null } else { OnValue::Fail };
         let mut bad = None;
         for CellColumn { name, index, values } in &mut self.columns {
             let cell = match splitter.cell(*index) {
@@ -225,9 +234,11 @@ impl CsvDecoder {
             match cell {
                 None => values.append_null(),
                 Some((cell, false)) if self.null.as_deref() == Some(cell) => values.append_null(),
-                Some((cell, _)) if !values.is_text() && cell.trim().is_empty() => values.append_null(),
-                Some(("-", _)) if self.dash_is_null && !values.is_text() => values.append_null(),
-                Some((cell, _)) => match values.append_text(cell) {
+                Some((cell, _)) if values.is_blank(cell) && !(self.hive.is_some() && values.is_nested()) => {
+                    values.append_null();
+                }
+                Some(("-", _)) if self.dash_is_null && !values.is_text() && !values.is_nested() => values.append_null(),
+                Some((cell, _)) => match append(values, cell, self.hive.as_ref(), on_value) {
                     // What can't be read leaves a NULL.
                     Err(error) if !is_lenient => {
                         bad = Some(BadRow {
@@ -242,6 +253,14 @@ impl CsvDecoder {
             }
         }
         bad.map_or(Ok(()), Err)
+    }
+}
+
+/// Reads a cell into a column. What can't be read leaves a NULL, or something in its place.
+fn append(values: &mut ColumnBuilder, cell: &str, hive: Option<&HiveText>, on_value: OnValue) -> Result<()> {
+    match hive {
+        Some(hive) => hive.append(values, cell, on_value),
+        None => values.append_text(cell),
     }
 }
 

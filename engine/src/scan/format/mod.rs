@@ -10,7 +10,9 @@ pub mod column;
 pub mod csv;
 pub mod datetime;
 pub mod delimited;
+pub mod hive_text;
 pub mod input;
+mod java_time;
 pub mod json;
 pub mod on_error;
 pub mod pattern;
@@ -46,7 +48,7 @@ use self::datetime::DateTimeFormat;
 use self::delimited::CsvDecoder;
 use self::input::Chunks;
 use self::json::decode::JsonDecoder;
-use self::json::records::Layout;
+use self::json::options::JsonOptions;
 pub use self::on_error::OnError;
 use self::on_error::RowPolicy;
 use self::pattern::PatternOptions;
@@ -150,7 +152,8 @@ pub fn check(definition: &TableDefinition) -> Result<()> {
     let policy = RowPolicy::of(definition)?;
     match storage.format {
         FileFormat::Regex => PatternOptions::new(definition).map(drop),
-        FileFormat::Csv | FileFormat::Json => Ok(()),
+        FileFormat::Csv => CsvOptions::new(definition).map(drop),
+        FileFormat::Json => JsonOptions::new(storage).map(drop),
         _ if policy.on_error.is_none() => Ok(()),
         _ => Err(Error::unsupported("property \"limnos.on_error\" is for text formats only")),
     }
@@ -160,7 +163,7 @@ pub fn check(definition: &TableDefinition) -> Result<()> {
 #[derive(Debug, Clone)]
 enum Reader {
     Csv(CsvOptions),
-    Json(Layout),
+    Json(JsonOptions),
     Pattern(Arc<PatternOptions>),
     Arrow,
 }
@@ -201,7 +204,7 @@ pub(crate) fn counted_text_source(
     let storage = storage(definition)?;
     let reader = match storage.format {
         FileFormat::Csv => Reader::Csv(CsvOptions::new(definition)?),
-        FileFormat::Json => Reader::Json(json::layout(storage)?),
+        FileFormat::Json => Reader::Json(JsonOptions::new(storage)?),
         FileFormat::Regex => Reader::Pattern(Arc::new(PatternOptions::new(definition)?)),
         FileFormat::Arrow => Reader::Arrow,
         FileFormat::Orc => return Err(Error::unsupported("reading ORC files is not supported")),
@@ -249,8 +252,11 @@ fn column_format(storage: &StorageDescriptor, column: &Column, serial_dates: boo
         DataType::Timestamp | DataType::TimestampTz => storage.properties.get("limnos.timestamp_format"),
         _ => None,
     });
+    let is_instant = matches!(column.data_type, DataType::Timestamp | DataType::TimestampTz);
+    let java = storage.properties.get("timestamp.formats").filter(|_| is_instant);
     match pattern {
         Some(pattern) => DateTimeFormat::new(pattern).map(Some),
+        None if java.is_some() => java.map(|formats| DateTimeFormat::of_java(formats)).transpose(),
         None if serial_dates => Ok(Some(DateTimeFormat::serial())),
         None => Ok(None),
     }
@@ -408,8 +414,8 @@ impl FileOpener for TextOpener {
                 let decoder = CsvDecoder::new(&name, options, &self.wanted, self.width, schema, self.batch_rows);
                 Box::new(decoder.with_tally(tally))
             }
-            Reader::Json(layout) => {
-                let decoder = JsonDecoder::new(&name, layout.clone(), &self.wanted, schema, self.batch_rows);
+            Reader::Json(options) => {
+                let decoder = JsonDecoder::new(&name, options.clone(), &self.wanted, schema, self.batch_rows);
                 Box::new(decoder.with_tally(tally))
             }
             Reader::Pattern(options) => {

@@ -263,13 +263,11 @@ fn rows_beyond_all_bounds_are_left_out() {
         (&pattern, b"1 ", b" 2024-01-01\n", b"2 b 2024-01-01\n"),
     ] {
         let bytes = [good, begin, &long, end, good].concat();
-        for size in [1 << 20, usize::MAX] {
-            let read = runtime.block_on(read(definition, &bytes, size, Some(vec![0])));
-            let begin = String::from_utf8_lossy(begin);
-            assert!(read.rows.as_ref().is_ok_and(|rows| rows.len() >= 2), "{begin} {size}: {:?}", read.rows);
-            assert_eq!(read.counts.0 + read.counts.1, 3 + begin.matches('\n').count() as u64, "{begin} {size}");
-            assert_eq!(read.rejects[0].0, good.len() as u64, "{begin} {size}");
-        }
+        let read = runtime.block_on(read(definition, &bytes, 1 << 20, Some(vec![0])));
+        let begin = String::from_utf8_lossy(begin);
+        assert!(read.rows.as_ref().is_ok_and(|rows| rows.len() >= 2), "{begin}: {:?}", read.rows);
+        assert_eq!(read.counts.0 + read.counts.1, 3 + begin.matches('\n').count() as u64, "{begin}");
+        assert_eq!(read.rejects[0].0, good.len() as u64, "{begin}");
     }
     let commas = vec![b','; 3 << 20];
     let read = runtime.block_on(read(&csv, &[&commas[..], b"\n2,b,,\n"].concat(), 1 << 18, None));

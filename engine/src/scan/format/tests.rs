@@ -296,6 +296,65 @@ async fn json_errors_name_file_line_and_path() {
     }
 }
 
+#[tokio::test]
+async fn json_keys_follow_the_properties() {
+    let read = async |properties: &[(&str, &str)], text: &str| {
+        let inner = StructField { name: "ts".to_owned(), data_type: DataType::Int };
+        let columns = vec![
+            Column::new("a_b", DataType::Int),
+            Column::new("s", DataType::Struct(vec![inner])),
+            Column::new("name", DataType::String),
+        ];
+        let definition = table(FileFormat::Json, columns, properties);
+        if let Err(error) = super::check(&definition) {
+            return error.message;
+        }
+        match scan(&definition, text.as_bytes().to_vec(), None).await {
+            Ok(batches) => {
+                let text = pretty_format_batches(&batches).unwrap().to_string();
+                let rows = text.lines().filter(|line| line.starts_with('|')).skip(1);
+                rows.map(|row| row.split_whitespace().collect::<String>()).collect::<Vec<_>>().join(" ")
+            }
+            Err(error) => describe(&error),
+        }
+    };
+    let text = "{\"a.b\":1,\"S\":{\"@t\":2},\"Name\":\"x\"}";
+    assert_eq!(read(&[], text).await, "||{ts:}|x|");
+    assert_eq!(read(&[("dots.in.keys", "TRUE")], text).await, "|1|{ts:}|x|");
+    assert_eq!(read(&[("ConvertDotsInJsonKeysToUnderscores", "true")], text).await, "|1|{ts:}|x|");
+    assert_eq!(read(&[("mapping.ts", "@t")], text).await, "||{ts:2}|x|");
+    assert_eq!(read(&[("case.insensitive", "false"), ("dots.in.keys", "true")], text).await, "|1|||");
+    assert_eq!(
+        read(&[("case.insensitive", "no")], text).await,
+        "invalid value for property \"case.insensitive\": \"no\""
+    );
+    // What is malformed, and what is no value.
+    let broken = "{\"a_b\":1}\nwhat is this\n{\"a_b\":\"x\",\"name\":\"y\"}\n";
+    assert!(read(&[], broken).await.starts_with("22000 malformed JSON"));
+    let ignore = ("ignore.malformed.json", "true");
+    assert!(read(&[ignore], broken).await.starts_with("22P02 invalid input syntax for type integer: \"x\""));
+    assert_eq!(read(&[ignore, ("use.null.for.invalid.data", "true")], broken).await, "|1||| |||| |||y|");
+    assert!(read(&[ignore, ("limnos.on_error", "fail")], broken).await.starts_with("22000 malformed JSON"));
+    assert_eq!(read(&[ignore, ("limnos.on_error", "skip")], broken).await, "|1|||");
+    // Arrays, one after the other.
+    assert_eq!(read(&[], "[{\"a_b\":1},{\"a_b\":2}]\n[{\"a_b\":3}]\n[]").await, "|1||| |2||| |3|||");
+    assert!(
+        read(&[("strip.outer.array", "false")], "[{}]")
+            .await
+            .starts_with("22000 malformed JSON: an object was expected")
+    );
+    // The first of two keys counts; what no number holds is told.
+    assert_eq!(read(&[], "{\"a_b\":1,\"a_b\":\"x\",\"name\":1e400}").await, "|1||1e400|");
+    for (number, expected) in [
+        ("2147483648", "22003 value \"2147483648\" is out of range for type integer"),
+        ("1e99", "22P02 invalid input syntax for type integer: \"1e99\""),
+        ("1.5", "22P02 invalid input syntax for type integer: \"1.5\""),
+    ] {
+        let told = read(&[], &format!("{{\"a_b\":{number}}}")).await;
+        assert!(told.starts_with(expected), "{told}");
+    }
+}
+
 fn arrow_file() -> Vec<u8> {
     use arrow::array::{Float32Array, Int16Array, StringArray, UInt16Array};
     let batch = RecordBatch::try_from_iter([

@@ -7,8 +7,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::cursor::{Cursor, Kind, SyntaxError};
-use super::records::{Layout, RecordSplitter, malformed};
-use crate::scan::format::column::{Members, OnValue, ValueError};
+use super::options::JsonOptions;
+use super::records::{RecordSplitter, malformed};
+use crate::scan::format::column::{ColumnBuilder, Members, OnValue, ValueError};
 use crate::scan::format::on_error::{BadRow, OnError, RowPolicy};
 use crate::scan::format::replay::Replay;
 use crate::scan::format::slots::Slots;
@@ -26,8 +27,9 @@ pub struct JsonDecoder {
     slots: Slots,
     rows_max: usize,
     on_error: Option<OnError>,
-    /// Whether what isn't an object is a row of NULLs.
+    /// Whether what isn't an object is a row of NULLs, and what isn't of its type a NULL.
     malformed_is_null: bool,
+    invalid_is_null: bool,
     tally: FileTally,
     replay: Replay,
 }
@@ -35,12 +37,20 @@ pub struct JsonDecoder {
 impl JsonDecoder {
     /// A decoder for `columns`, whose batches have `schema` and up to `rows_max` rows. Columns behind those of `schema` are
     /// looked at and not handed over.
-    pub fn new(file: &str, layout: Layout, columns: &[WantedColumn], schema: SchemaRef, rows_max: usize) -> Self {
-        let members = Members::new(columns.iter().map(|wanted| {
+    pub fn new(
+        file: &str,
+        options: impl Into<JsonOptions>,
+        columns: &[WantedColumn],
+        schema: SchemaRef,
+        rows_max: usize,
+    ) -> Self {
+        let JsonOptions { layout, keys: rules, malformed_is_null, invalid_is_null } = options.into();
+        let columns = columns.iter().map(|wanted| {
             let mut keys: Vec<String> = wanted.column.source_name.iter().cloned().collect();
             keys.push(wanted.column.name.clone());
-            (keys, wanted.builder())
-        }));
+            (keys, ColumnBuilder::with_keys(&wanted.column.data_type, wanted.format.as_ref(), &rules))
+        });
+        let members = Members::new(columns).with_rules(&rules);
         Self {
             file: file.to_owned(),
             splitter: RecordSplitter::new(layout),
@@ -48,7 +58,8 @@ impl JsonDecoder {
             slots: Slots::new(schema),
             rows_max,
             on_error: None,
-            malformed_is_null: false,
+            malformed_is_null,
+            invalid_is_null,
             tally: FileTally::detached(file, RowPolicy::default()),
             replay: Replay::default(),
         }
@@ -58,7 +69,10 @@ impl JsonDecoder {
     #[must_use]
     pub fn with_tally(mut self, tally: FileTally) -> Self {
         self.on_error = tally.policy().on_error;
-        self.malformed_is_null |= self.on_error == Some(OnError::Null);
+        if let Some(on_error) = self.on_error {
+            self.malformed_is_null = on_error == OnError::Null;
+            self.invalid_is_null = on_error == OnError::Null;
+        }
         if self.drops() || self.malformed_is_null {
             self.splitter = self.splitter.recovering();
         }
@@ -152,11 +166,11 @@ impl JsonDecoder {
                 return Err(BadRow::new(invalid_utf8(wrong), self.splitter.record_position().behind(before)));
             }
         };
-        if self.malformed_is_null && !self.drops() {
+        if self.malformed_is_null {
             // What is in the columns can't be taken out again.
             check(text).map_err(|error| self.bad_row(ValueError::Syntax(error), false))?;
         }
-        let on_value = if self.on_error == Some(OnError::Null) { OnValue::Null } else { OnValue::Fail };
+        let on_value = if self.invalid_is_null { OnValue::Null } else { OnValue::Fail };
         let mut cursor = Cursor::new(text);
         let read = self.members.append_object(&mut cursor, on_value).and_then(|()| Ok(cursor.end()?));
         read.map_err(|error| self.bad_row(error, true))

@@ -2,6 +2,7 @@
 
 pub mod cursor;
 pub mod decode;
+pub mod options;
 pub mod path;
 pub mod records;
 

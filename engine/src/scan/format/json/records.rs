@@ -475,6 +475,8 @@ impl RecordSplitter {
                 self.state = State::Skip;
                 Ok(false)
             }
+            // One array after the other, each on its line, as some write them.
+            (State::Done, b'[') if self.layout == Layout::Array => self.enter(byte),
             (State::Done, _) => Err(malformed("there is text behind the end of the document")),
             (State::CommaOrEnd, _) => Err(malformed("a comma or a closing bracket was expected")),
             _ => Err(malformed(&format!("\"{}\" was not expected", char::from(byte).escape_default()))),
