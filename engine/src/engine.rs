@@ -34,6 +34,7 @@ use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
 use crate::prune::projection::Projection;
 use crate::prune::{PartitionIndex, Partitions};
 use crate::scan::facts::KnownFiles;
+use crate::scan::format::orc::OrcTails;
 use crate::scan::parquet::Footers;
 use crate::scan::schema::catalog_field_type;
 use crate::scan::store::{StoreOptions, Stores};
@@ -197,6 +198,7 @@ impl Engine {
             scan: Arc::new(ScanContext {
                 stores,
                 footers: Arc::new(Footers::new(config.footer_cache_bytes, Some(Arc::clone(&known)))),
+                tails: Arc::new(OrcTails::new(Some(Arc::clone(&known)))),
                 known,
             }),
             memory: GlobalMemory::new(to_usize(config.memory_limit_bytes)),

@@ -8,8 +8,10 @@ mod partition;
 pub mod projection;
 mod row_group;
 mod source;
+mod stripe;
 
 pub(crate) use nan::decidable;
 pub use partition::{PartitionIndex, is_partition_only};
 pub(crate) use row_group::{prune_files, prune_row_groups};
 pub use source::{KeptPartitions, Partitions};
+pub(crate) use stripe::StripePruner;

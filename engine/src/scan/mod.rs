@@ -1,5 +1,7 @@
 //! Files -> record batches: stores, listings, formats, tables.
 
+#[cfg(test)]
+mod broken;
 pub(crate) mod drift;
 pub mod facts;
 pub mod format;

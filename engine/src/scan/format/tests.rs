@@ -44,6 +44,18 @@ pub(super) async fn scan(
     bytes: Vec<u8>,
     projection: Option<Vec<usize>>,
 ) -> Result<Vec<RecordBatch>> {
+    let (file_schema, keys) = schema::table_schema(definition);
+    let source = text_source(definition, TableSchema::builder(file_schema).with_table_partition_cols(keys).build())?;
+    scan_source(source, definition, bytes, projection).await
+}
+
+/// The same with a source of another kind.
+pub(super) async fn scan_source(
+    source: Arc<dyn FileSource>,
+    definition: &TableDefinition,
+    bytes: Vec<u8>,
+    projection: Option<Vec<usize>>,
+) -> Result<Vec<RecordBatch>> {
     let store = Arc::new(InMemory::new());
     let path = Path::from("t/f");
     store.put(&path, PutPayload::from(bytes)).await.unwrap();
@@ -52,9 +64,7 @@ pub(super) async fn scan(
     let runtime = Arc::new(RuntimeEnvBuilder::new().build().unwrap());
     runtime.register_object_store(url.as_ref(), store);
     let ctx = SessionContext::new_with_config_rt(SessionConfig::new().with_batch_size(3), runtime);
-    let (file_schema, keys) = schema::table_schema(definition);
-    let key_count = keys.len();
-    let source = text_source(definition, TableSchema::builder(file_schema).with_table_partition_cols(keys).build())?;
+    let key_count = definition.partition_keys.len();
     let mut file = PartitionedFile::from(object);
     file.partition_values = vec![ScalarValue::Utf8View(Some("key".into())); key_count];
     let config =
