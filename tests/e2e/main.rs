@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "tests are steered by the environment, not by a configuration")]
 
+mod columnar;
 mod concurrency;
 mod crawlers;
 mod drift;
