@@ -39,6 +39,7 @@ use crate::prune::{PartitionIndex, PartitionIndexes, Partitions};
 use crate::result_cache::{Answer, Asker, Decision, ResultCache};
 use crate::scan::estimate::estimate;
 use crate::scan::facts::KnownFiles;
+use crate::scan::format::orc::OrcTails;
 use crate::scan::limit::ScanLimit;
 use crate::scan::parquet::Footers;
 use crate::scan::rejects::{RejectLog, RejectTable};
@@ -217,6 +218,7 @@ impl Engine {
         let footers = Arc::new(Footers::new(config.footer_cache_bytes, Some(Arc::clone(&known))));
         let partition_indexes = Arc::new(PartitionIndexes::new(Arc::clone(&catalog), config.partition_cache_bytes));
         let caches = Arc::new(Caches::default());
+        let tails = Arc::new(OrcTails::new(Some(Arc::clone(&known))));
         caches.add(Arc::clone(&footers) as _);
         caches.add(Arc::clone(&partition_indexes) as _);
         caches.add(Arc::clone(&known) as _);
@@ -232,7 +234,7 @@ impl Engine {
             sweeper: Arc::clone(&sweeper),
             started_at_us: clock.now().timestamp_micros(),
             clock,
-            scan: Arc::new(ScanContext { stores, footers, known, rejects: Arc::clone(&rejects) }),
+            scan: Arc::new(ScanContext { stores, footers, tails, known, rejects: Arc::clone(&rejects) }),
             memory,
             session_config: session_config(config.threads),
             template: template()?,

@@ -5,6 +5,7 @@
 
 mod ahead;
 mod block_cache;
+mod columnar;
 mod concurrency;
 mod cost;
 mod counts;

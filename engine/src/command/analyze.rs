@@ -56,7 +56,7 @@ pub(super) async fn analyze(
     let is_wanted = |partition: usize| wanted.iter().all(|(key, value)| values[*key][partition].as_deref() == *value);
     let mut files = opened.files(is_wanted).await?;
     opened.read_footers(&mut files).await?;
-    if storage.format != FileFormat::Parquet || !columns.is_empty() {
+    if !matches!(storage.format, FileFormat::Parquet | FileFormat::Orc) || !columns.is_empty() {
         opened.read_rows(&mut files, &columns).await?;
     }
     let rows: u64 = files.iter().filter_map(|file| file.facts.as_ref()).map(|facts| facts.row_count).sum();

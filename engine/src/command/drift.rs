@@ -57,7 +57,9 @@ pub(super) async fn show_drift(
         add_file(table, file, &mut found);
     }
     let mut notices = unreadable(&files);
-    if !matches!(storage.format, FileFormat::Parquet | FileFormat::Arrow) && !files.is_empty() {
+    let says_types =
+        matches!(storage.format, FileFormat::Parquet | FileFormat::Orc | FileFormat::Avro | FileFormat::Arrow);
+    if !says_types && !files.is_empty() {
         notices.push(Notice::notice("files of this format have no types: each value is read as the table declares it"));
     }
     Ok(CommandAnswer::rows(rows(found)?, "SHOW").with_notices(notices))

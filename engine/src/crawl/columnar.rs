@@ -1,4 +1,4 @@
-//! Parquet and Arrow files: their footers say what their columns are; several files' are merged by name.
+//! Parquet, ORC, Avro and Arrow files: they say what their columns are; several files' are merged by name.
 //!
 //! A Parquet footer is checked for its magic and length before the reader sees it: eight hostile bytes would panic it.
 
@@ -16,6 +16,7 @@ use super::name::column_names;
 use super::{Schema, too_many_columns};
 use crate::scan::format::arrow_ipc::{guarded, read_footer};
 use crate::scan::format::input::{corrupted, read_range};
+use crate::scan::format::{avro, orc};
 use crate::scan::schema::catalog_field_type;
 use crate::{Result, limits};
 
@@ -63,6 +64,8 @@ pub(super) async fn see(
 ) -> Result<Seen> {
     let file_schema = match format {
         FileFormat::Parquet => parquet_schema(store, object, name).await?,
+        FileFormat::Orc => orc::read_schema(store, object, name).await?,
+        FileFormat::Avro => avro::read_schema(store, object, name).await?,
         _ => read_footer(store, object, name).await?.schema,
     };
     if file_schema.fields().len() > limits::INFERRED_COLUMNS_MAX {

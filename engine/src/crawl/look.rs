@@ -171,7 +171,7 @@ impl Looker {
         let seen = all.iter().map(|facts| facts.seen_as(&sniffed)).collect::<Result<Vec<&Seen>>>()?;
         let (mut rows, mut is_partial) = (0, false);
         let schema = match &sniffed {
-            Sniffed::Parquet | Sniffed::Arrow => {
+            Sniffed::Parquet | Sniffed::Orc | Sniffed::Avro | Sniffed::Arrow => {
                 let seen: Vec<&columnar::Seen> = seen.iter().filter_map(|seen| seen.columnar()).collect();
                 columnar::merge(&seen)?
             }
@@ -276,6 +276,8 @@ impl Looker {
     async fn see(&self, object: &ObjectMeta, name: &str, sniffed: &Sniffed) -> Result<Result<Seen, Refused>> {
         let seen = match sniffed {
             Sniffed::Parquet => columnar::see(&self.store, object, name, FileFormat::Parquet).await.map(Seen::Columnar),
+            Sniffed::Orc => columnar::see(&self.store, object, name, FileFormat::Orc).await.map(Seen::Columnar),
+            Sniffed::Avro => columnar::see(&self.store, object, name, FileFormat::Avro).await.map(Seen::Columnar),
             Sniffed::Arrow => columnar::see(&self.store, object, name, FileFormat::Arrow).await.map(Seen::Columnar),
             Sniffed::Json(layout) => json::see(&self.store, object, name, layout).await.map(Seen::Json),
             Sniffed::Csv(choice) => csv::see(&self.store, object, name, choice.dialect).await.map(Seen::Csv),

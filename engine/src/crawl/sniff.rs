@@ -24,6 +24,8 @@ const HEAD_BYTES: usize = 256 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Sniffed {
     Parquet,
+    Orc,
+    Avro,
     Arrow,
     Json(Layout),
     Csv(CsvChoice),
@@ -100,6 +102,8 @@ impl Sniffed {
     pub(super) fn format(&self) -> Option<FileFormat> {
         match self {
             Self::Parquet => Some(FileFormat::Parquet),
+            Self::Orc => Some(FileFormat::Orc),
+            Self::Avro => Some(FileFormat::Avro),
             Self::Arrow => Some(FileFormat::Arrow),
             Self::Json(_) => Some(FileFormat::Json),
             Self::Csv(_) => Some(FileFormat::Csv),
@@ -151,8 +155,8 @@ struct Classifier {
 /// delimited by spaces, and CloudTrail's documents before other JSON.
 const BUILT_IN: [Classifier; 12] = [
     Classifier { name: "parquet", verdict: |head| head.bytes.starts_with(b"PAR1").then_some(Sniffed::Parquet) },
-    Classifier { name: "orc", verdict: |head| refused(head, b"ORC", "reading ORC files is not supported") },
-    Classifier { name: "avro", verdict: |head| refused(head, b"Obj\x01", "reading Avro files is not supported") },
+    Classifier { name: "orc", verdict: orc },
+    Classifier { name: "avro", verdict: |head| head.bytes.starts_with(b"Obj\x01").then_some(Sniffed::Avro) },
     Classifier { name: "arrow", verdict: |head| head.bytes.starts_with(b"ARROW1").then_some(Sniffed::Arrow) },
     Classifier { name: "binary", verdict: no_text },
     Classifier { name: "cloudtrail", verdict: |head| known(log::cloudtrail(head)) },
@@ -227,9 +231,11 @@ fn packed(name: &str, error: &Error) -> String {
     if error.message.contains("packed with zip,") { "it is a zip archive".to_owned() } else { error.message.clone() }
 }
 
-/// A file that is recognised and can't be read.
-fn refused(head: &Head<'_>, magic: &[u8], reason: &str) -> Option<Sniffed> {
-    head.bytes.starts_with(magic).then(|| nothing(reason))
+/// A text may begin with `ORC`, too, and has no control characters.
+fn orc(head: &Head<'_>) -> Option<Sniffed> {
+    let is_text =
+        head.text.is_some_and(|text| !text.contains(|c: char| c.is_ascii_control() && !c.is_ascii_whitespace()));
+    (head.bytes.starts_with(b"ORC") && !is_text).then_some(Sniffed::Orc)
 }
 
 /// What isn't text, and what is an empty one.
@@ -332,6 +338,8 @@ mod tests {
         let document = |key: &str| Sniffed::Json(Layout::Document(Some(key.to_owned())));
         for (text, expected) in [
             ("PAR1....", Sniffed::Parquet),
+            ("ORC\u{8}\u{1}..", Sniffed::Orc),
+            ("Obj\u{1}..", Sniffed::Avro),
             ("ARROW1..", Sniffed::Arrow),
             ("{\"a\":1}\n{\"a\":2}\n", Sniffed::Json(Layout::Lines)),
             ("{\"a\":1}\n", Sniffed::Json(Layout::Lines)),

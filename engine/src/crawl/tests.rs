@@ -327,8 +327,8 @@ async fn logs_are_told_by_their_lines() {
         (trail, "cloudtrail Json 25 eventversion,useridentity,eventtime"),
         ("{\"Records\":[{\"a\":1}]}", "- Json 1 a"),
         ("id,name\n1,a\n", "- Csv 2 id,name"),
-        ("ORC\0\0", "\"file:///l/f\" was skipped: reading ORC files is not supported"),
-        ("Obj\u{1}\0", "\"file:///l/f\" was skipped: reading Avro files is not supported"),
+        ("ORC\0\0", "\"file:///l/f\" was skipped: file \"/l/f\" is corrupt (It is too short for an ORC file)"),
+        ("Obj\u{1}\0", "\"file:///l/f\" was skipped: file \"/l/f\" is corrupt (Its header is cut off)"),
     ] {
         assert_eq!(classify(text, &[]).await, expected, "{text}");
     }

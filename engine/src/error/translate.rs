@@ -82,14 +82,22 @@ fn translate(error: &DataFusionError) -> Error {
             .with_detail(full_sentence(text))
             .with_hint("The query needs more memory than one query may have; reduce what it joins or groups, or raise the server's --memory-limit."),
         DataFusionError::ArrowError(arrow, _) => arrow_error(arrow),
-        DataFusionError::ParquetError(parquet) => {
-            Error::new(ErrorCode::DataCorrupted, "a Parquet file cannot be decoded").with_detail(full_sentence(&parquet.to_string()))
-        }
+        DataFusionError::ParquetError(parquet) => parquet_error(&parquet.to_string()),
         DataFusionError::ObjectStore(store) => store_error(&path_of(store), store),
         DataFusionError::IoError(io) => io_error(io),
         DataFusionError::Execution(text) => execution_error(text),
         DataFusionError::External(other) => external_error(other.as_ref()),
         other => Error::internal(other.to_string()),
+    }
+}
+
+/// What the decoder doesn't know, or can't make sense of.
+fn parquet_error(text: &str) -> Error {
+    match text.strip_prefix("NYI: ") {
+        Some(text) => Error::unsupported("a Parquet file cannot be decoded").with_detail(full_sentence(text)),
+        None => {
+            Error::new(ErrorCode::DataCorrupted, "a Parquet file cannot be decoded").with_detail(full_sentence(text))
+        }
     }
 }
 
@@ -272,8 +280,7 @@ fn arrow_error(error: &ArrowError) -> Error {
         ArrowError::MemoryError(text) => {
             Error::new(ErrorCode::OutOfMemory, "out of memory").with_detail(full_sentence(text))
         }
-        ArrowError::ParquetError(text) => Error::new(ErrorCode::DataCorrupted, "a Parquet file cannot be decoded")
-            .with_detail(full_sentence(text.strip_prefix("Parquet error: ").unwrap_or(text))),
+        ArrowError::ParquetError(text) => parquet_error(text.strip_prefix("Parquet error: ").unwrap_or(text)),
         ArrowError::ComputeError(text) | ArrowError::InvalidArgumentError(text) => execution_error(text),
         other => execution_error(&other.to_string()),
     }

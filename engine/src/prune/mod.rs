@@ -9,6 +9,7 @@ mod partition;
 pub mod projection;
 mod row_group;
 mod source;
+mod stripe;
 
 pub(crate) use index_cache::PartitionIndexes;
 pub(crate) use nan::decidable;
@@ -16,3 +17,4 @@ pub(crate) use partition::matching;
 pub use partition::{PartitionIndex, is_partition_only};
 pub(crate) use row_group::{prune_files, prune_row_groups};
 pub use source::{KeptPartitions, Partitions};
+pub(crate) use stripe::StripePruner;

@@ -1,6 +1,8 @@
 //! Files -> record batches: stores, listings, formats, tables.
 
 pub(crate) mod ahead;
+#[cfg(test)]
+mod broken;
 pub(crate) mod drift;
 pub(crate) mod estimate;
 pub mod facts;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::execute_stream;
@@ -18,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::facts::statistics::place_of_field;
 use super::facts::{Sketch, file_version, read_as};
-use super::format::arrow_ipc;
+use super::format::{arrow_ipc, avro};
 use super::listing::File;
 use super::parquet::{FOOTER_CONCURRENCY, FileKey, SmallFiles};
 use super::schema::catalog_field_type;
@@ -105,7 +106,8 @@ impl OpenTable {
         let reads = files.iter().enumerate().filter(|(_, file)| file.columns.is_none()).map(|(index, file)| {
             let (store, footers) = (Arc::clone(&store), Arc::clone(&table.context.footers));
             let (meta, key) = (file.file.meta.clone(), FileKey::new(&store_url, &file.file.meta));
-            let name = file.version.location.clone();
+            let (name, tails) = (file.version.location.clone(), Arc::clone(&table.context.tails));
+            let file_schema = Arc::clone(&table.file_schema);
             async move {
                 // Small files are not wanted whole here: each look has a place of its own, gone with it.
                 let read = match format {
@@ -113,14 +115,16 @@ impl OpenTable {
                         .get(&key, &store, &meta, &SmallFiles::default())
                         .await
                         .map(|footer| (footer.facts.as_ref().map(|facts| facts.columns.clone()), footer.facts)),
-                    FileFormat::Arrow => arrow_ipc::read_footer(&store, &meta, &name).await.map(|footer| {
-                        let columns = footer.schema.fields().iter().map(|field| ColumnFacts {
-                            name: field.name().as_str().into(),
-                            data_type: catalog_field_type(field).ok(),
-                            ..ColumnFacts::default()
-                        });
-                        (Some(columns.collect()), None)
+                    FileFormat::Orc => tails.get(&key, &store, &meta).await.map(|(tail, facts)| {
+                        let columns = facts.as_ref().map(|facts| facts.columns.clone());
+                        (Some(columns.unwrap_or_else(|| tail.columns_of(&file_schema))), facts)
                     }),
+                    FileFormat::Avro => {
+                        avro::read_schema(&store, &meta, &name).await.map(|schema| (Some(columns_of(&schema)), None))
+                    }
+                    FileFormat::Arrow => arrow_ipc::read_footer(&store, &meta, &name)
+                        .await
+                        .map(|footer| (Some(columns_of(&footer.schema)), None)),
                     _ => Ok((None, None)),
                 };
                 (index, read)
@@ -161,13 +165,27 @@ impl OpenTable {
             match read {
                 Ok(facts) => {
                     let facts = Arc::new(facts);
-                    files[index].facts = Some(Arc::clone(&facts));
+                    let had_facts = files[index].facts.replace(Arc::clone(&facts)).is_some();
+                    // Facts of a file that should tell them itself, and doesn't, would say that it has no columns.
+                    if !had_facts && facts.read_as.is_none() {
+                        continue;
+                    }
                     self.table.context.known.put(&[(files[index].version.clone(), facts)])?;
                 }
                 Err(error) => files[index].error = Some(error),
             }
         }
     }
+}
+
+/// The columns of a file that tells no more of them.
+fn columns_of(schema: &Schema) -> Vec<ColumnFacts> {
+    let column = |field: &Arc<Field>| ColumnFacts {
+        name: field.name().as_str().into(),
+        data_type: catalog_field_type(field).ok(),
+        ..ColumnFacts::default()
+    };
+    schema.fields().iter().map(column).collect()
 }
 
 /// The facts of a file after reading its rows.

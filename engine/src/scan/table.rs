@@ -38,6 +38,7 @@ use super::facts::{KnownFiles, file_version, read_as};
 use super::files_version::{FilesVersion, may_look_the_same};
 use super::format::counted_text_source;
 use super::format::on_error::RowPolicy;
+use super::format::orc::{OrcSource, OrcTails, Tail};
 use super::format::split::split;
 use super::hidden::{HiddenColumns, HiddenKind};
 use super::known_rows::{KnownFile, KnownRows};
@@ -71,6 +72,8 @@ pub struct ScanContext {
     pub stores: Arc<Stores>,
     /// The footer cache.
     pub footers: Arc<Footers>,
+    /// The same of ORC files.
+    pub tails: Arc<OrcTails>,
     /// What is known of files without opening them.
     pub known: Arc<KnownFiles>,
     /// Where rejected lines are kept.
@@ -243,7 +246,7 @@ impl CatalogTable {
         files
             .into_iter()
             .zip(facts)
-            .map(|(file, facts)| Candidate { file, facts, footer: None, kept_row_groups: None })
+            .map(|(file, facts)| Candidate { file, facts, footer: None, kept_row_groups: None, tail: None })
             .collect()
     }
 
@@ -290,6 +293,36 @@ impl CatalogTable {
             let candidate = &mut files[index];
             candidate.facts = candidate.facts.take().or(footer.facts);
             candidate.footer = Some(footer.metadata);
+        }
+        Ok(())
+    }
+
+    /// Fills in the tails of ORC `files`, as [`Self::add_footers`] does for Parquet.
+    async fn add_tails(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        store_url: &Arc<str>,
+        files: &mut [Candidate],
+        for_rows: bool,
+    ) -> Result<()> {
+        let tails = &self.context.tails;
+        let keys: Vec<FileKey> = files.iter().map(|candidate| FileKey::new(store_url, &candidate.file.meta)).collect();
+        let is_cached: Vec<bool> = keys.iter().map(|key| tails.contains(key)).collect();
+        let is_needed = |candidate: &Candidate| for_rows || candidate.facts.is_none();
+        let uncached = files.iter().zip(&is_cached).filter(|(candidate, cached)| !**cached && is_needed(candidate));
+        let read_all = uncached.count() <= PLAN_FOOTERS_MAX;
+        let reads: Vec<_> = (files.iter().zip(keys).zip(is_cached).enumerate())
+            .filter(|(_, ((candidate, _), cached))| *cached || (read_all && is_needed(candidate)))
+            .map(|(index, ((candidate, key), _))| {
+                let (meta, store, tails) = (candidate.file.meta.clone(), Arc::clone(store), Arc::clone(tails));
+                async move { Ok::<_, Error>((index, tails.get(&key, &store, &meta).await?)) }
+            })
+            .collect();
+        let read: Vec<_> = stream::iter(reads).buffered(FOOTER_CONCURRENCY).try_collect().await?;
+        for (index, (tail, facts)) in read {
+            let candidate = &mut files[index];
+            candidate.facts = candidate.facts.take().or(facts);
+            candidate.tail = Some(tail);
         }
         Ok(())
     }
@@ -393,6 +426,12 @@ impl CatalogTable {
             self.prune_row_groups(state, &mut files, &row_filters, &mut report)?;
             let kept: HashSet<&Path> = files.iter().map(|candidate| &candidate.file.meta.location).collect();
             small_files.retain(|path| kept.contains(path));
+        }
+        if self.storage.format == FileFormat::Orc && !(limit.is_some() && filters.is_empty()) {
+            let read = self.add_tails(&store, &store_url, &mut files, !row_filters.is_empty());
+            read.await.map_err(to_datafusion)?;
+            self.prune_known(state, &mut files, &row_filters)?;
+            self.prune_stripes(state, &mut files, &row_filters, &mut report)?;
         }
         report.files_kept = files.len() as u64;
         report.bytes_kept = files.iter().map(|candidate| candidate.file.meta.size).sum();
@@ -514,6 +553,39 @@ impl CatalogTable {
         Ok(())
     }
 
+    /// Drops the ORC files whose tails exclude all their stripes, and counts stripes as row groups.
+    fn prune_stripes(
+        &self,
+        state: &dyn Session,
+        files: &mut Vec<Candidate>,
+        filters: &[Expr],
+        report: &mut ScanReport,
+    ) -> DataFusionResult<()> {
+        let tails = files.iter().filter_map(|candidate| candidate.tail.as_ref());
+        let stripes: Vec<_> = tails.flat_map(|tail| tail.stripe_facts()).collect();
+        let mut kept = prune_files(state, &stripes, &self.file_schema, &self.schema, filters)?.into_iter();
+        let mut keep = Vec::with_capacity(files.len());
+        for candidate in files.iter() {
+            let (total, left) = match (&candidate.tail, &candidate.facts) {
+                (Some(tail), _) => {
+                    let total = tail.stripe_facts().count();
+                    (total as u64, kept.by_ref().take(total).filter(|kept| *kept).count() as u64)
+                }
+                (None, Some(facts)) => (facts.row_group_count, facts.row_group_count),
+                (None, None) => {
+                    report.files_unread += 1;
+                    (0, 0)
+                }
+            };
+            report.row_groups_total += total;
+            report.row_groups_kept += left;
+            // Of a file without stripes it is known by its facts that it has no rows.
+            keep.push(left > 0 || total == 0);
+        }
+        retain(files, &keep);
+        Ok(())
+    }
+
     /// Which of the file columns a plan asks for: statistics of the others are of no use.
     fn wanted_columns(&self, projection: Option<&[usize]>, filters: &[Expr]) -> Vec<bool> {
         let named: HashSet<String> =
@@ -611,6 +683,10 @@ impl CatalogTable {
         let constants = self.keys.iter().chain(&self.hidden.fields).cloned().collect::<Vec<_>>();
         let builder = TableSchema::builder(Arc::clone(&self.file_schema)).with_table_partition_cols(constants);
         let table_schema = builder.build();
+        if self.storage.format == FileFormat::Orc {
+            let tails = Arc::clone(&self.context.tails);
+            return Ok(Arc::new(OrcSource::new(table_schema, tails, Arc::clone(&factory.store_url))));
+        }
         if let Some(tally) = tally {
             return counted_text_source(&self.table.definition, table_schema, tally).map_err(to_datafusion);
         }
@@ -695,6 +771,7 @@ struct Candidate {
     footer: Option<Arc<ParquetMetaData>>,
     /// By its row groups, whether they may hold a row that the filters let pass.
     kept_row_groups: Option<Arc<[bool]>>,
+    tail: Option<Arc<Tail>>,
 }
 
 /// Which row groups were kept of files that are large enough to have their row groups fetched one by one.

@@ -52,7 +52,7 @@ pub(crate) fn file_version(store_url: &str, meta: &ObjectMeta) -> FileVersion {
 /// For files that don't say what they hold: a mark of everything that decides how many rows they have. `None` for formats
 /// whose files say so themselves.
 pub(crate) fn read_as(definition: &TableDefinition, storage: &StorageDescriptor) -> Option<Box<str>> {
-    if storage.format == FileFormat::Parquet {
+    if matches!(storage.format, FileFormat::Parquet | FileFormat::Orc) {
         return None;
     }
     // 64 bits of FNV-1a over the definition's own frozen text, less what says nothing of rows.

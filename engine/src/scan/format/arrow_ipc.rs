@@ -9,8 +9,10 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::buffer::Buffer;
+use arrow::array::{
+    Array, ArrayRef, AsArray as _, ListArray, RecordBatch, RecordBatchOptions, StructArray, make_array, new_null_array,
+};
+use arrow::buffer::{Buffer, NullBuffer};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType as ArrowType, SchemaRef};
 use arrow::ipc::reader::FileDecoder;
@@ -30,6 +32,9 @@ const TAIL_BYTES: u64 = 10;
 
 /// Most that one record batch may unpack to.
 const BATCH_BYTES_MAX: u64 = 2 << 30;
+
+/// Between the last record batch and the footer there is a mark of the end, padded by some writers.
+const END_BYTES_MAX: u64 = 128;
 
 /// Largest footer: about 24 bytes a block, and the schema.
 const FOOTER_BYTES_MAX: u64 = 64 << 20;
@@ -63,8 +68,9 @@ pub async fn read_footer(store: &Arc<dyn ObjectStore>, object: &ObjectMeta, name
     if length == 0 || length > FOOTER_BYTES_MAX || length > size - TAIL_BYTES - MAGIC.len() as u64 {
         return Err(corrupted(name, "the length of its footer can't be true"));
     }
-    let bytes = read_range(store, object, name, size - TAIL_BYTES - length..size - TAIL_BYTES).await?;
-    guarded(name, || {
+    let footer_start = size - TAIL_BYTES - length;
+    let bytes = read_range(store, object, name, footer_start..size - TAIL_BYTES).await?;
+    let footer = guarded(name, || {
         let footer =
             root_as_footer(&bytes).map_err(|error| corrupted(name, &format!("its footer is invalid ({error})")))?;
         let schema = footer.schema().ok_or_else(|| corrupted(name, "its footer has no schema"))?;
@@ -74,7 +80,29 @@ pub async fn read_footer(store: &Arc<dyn ObjectStore>, object: &ObjectMeta, name
             dictionaries: footer.dictionaries().iter().flatten().copied().collect(),
             batches: footer.recordBatches().iter().flatten().copied().collect(),
         })
-    })
+    })?;
+    // The same messages lie one behind the other in the file: a footer that leaves some out is no shorter table.
+    let ends = footer.dictionaries.iter().chain(&footer.batches).map(|block| {
+        let parts = [block.offset(), i64::from(block.metaDataLength()), block.bodyLength()];
+        parts.iter().try_fold(0_u64, |end, part| end.checked_add(u64::try_from(*part).ok()?)).unwrap_or(u64::MAX)
+    });
+    let end = match ends.max() {
+        Some(end) => end,
+        None => {
+            // Behind the magic, padded to eight bytes: the schema's length, since version 0.15 behind a marker.
+            let head = read_range(store, object, name, 8..16.min(footer_start.max(8))).await?;
+            let length = |at: usize| head.get(at..at + 4)?.first_chunk().copied().map(u32::from_le_bytes);
+            match (length(0), length(4)) {
+                (Some(u32::MAX), Some(length)) => 16 + u64::from(length),
+                (Some(length), _) => 12 + u64::from(length),
+                (None, _) => 8,
+            }
+        }
+    };
+    if end > footer_start || footer_start - end > END_BYTES_MAX {
+        return Err(corrupted(name, "its footer doesn't say where all of its record batches are"));
+    }
+    Ok(footer)
 }
 
 /// Opens `object` and yields its batches with `columns`, which have the types of `schema`. A column the file lacks is
@@ -139,7 +167,10 @@ impl BatchReader {
         let mut arrays = Vec::with_capacity(self.columns.len());
         for ((place, column), field) in self.places.iter().zip(&self.columns).zip(self.schema.fields()) {
             arrays.push(match place {
-                Some(place) => cast(batch.column(*place), field.data_type(), name, column)?,
+                Some(place) => {
+                    let values = cast(batch.column(*place), field.data_type(), name, column)?;
+                    masked(&values, None).map_err(|error| corrupted(name, &error.to_string()))?
+                }
                 None => new_null_array(field.data_type(), batch.num_rows()),
             });
         }
@@ -148,6 +179,27 @@ impl BatchReader {
             .map(Some)
             .map_err(|error| Error::internal(error.to_string()))
     }
+}
+
+/// `array` with NULL in all fields of a struct that is NULL: writers leave there what they like, and a field is taken out of
+/// its struct without a look at the struct.
+fn masked(array: &ArrayRef, parents: Option<&NullBuffer>) -> arrow::error::Result<ArrayRef> {
+    let nulls = NullBuffer::union(parents, array.nulls());
+    Ok(match array.data_type() {
+        ArrowType::Struct(fields) => {
+            let children = array.as_struct().columns().iter().map(|child| masked(child, nulls.as_ref()));
+            let children = children.collect::<arrow::error::Result<Vec<_>>>()?;
+            Arc::new(StructArray::try_new_with_length(fields.clone(), children, nulls, array.len())?)
+        }
+        ArrowType::List(item) => {
+            let list = array.as_list::<i32>();
+            let values = masked(list.values(), None)?;
+            Arc::new(ListArray::try_new(Arc::clone(item), list.offsets().clone(), values, nulls)?)
+        }
+        ArrowType::Null => Arc::clone(array),
+        _ if parents.is_none() => Arc::clone(array),
+        _ => make_array(array.to_data().into_builder().nulls(nulls).build()?),
+    })
 }
 
 /// The file's column for the table's: by the name it has in the files or else its own, exact or without regard to case.

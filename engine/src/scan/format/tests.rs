@@ -61,6 +61,29 @@ pub(super) async fn scan_counted(
         usize::MAX => Arc::new(InMemory::new()),
         _ => Arc::new(ChunkedStore::new(Arc::new(InMemory::new()), chunk_bytes)),
     };
+    let (file_schema, keys) = schema::table_schema(definition);
+    let table_schema = TableSchema::builder(file_schema).with_table_partition_cols(keys).build();
+    let source = counted_text_source(definition, table_schema, Arc::clone(tally))?;
+    scan_from(store, source, definition, bytes, projection).await
+}
+
+/// The same with a source of another kind.
+pub(super) async fn scan_source(
+    source: Arc<dyn FileSource>,
+    definition: &TableDefinition,
+    bytes: Vec<u8>,
+    projection: Option<Vec<usize>>,
+) -> Result<Vec<RecordBatch>> {
+    scan_from(Arc::new(InMemory::new()), source, definition, bytes, projection).await
+}
+
+async fn scan_from(
+    store: Arc<dyn ObjectStore>,
+    source: Arc<dyn FileSource>,
+    definition: &TableDefinition,
+    bytes: Vec<u8>,
+    projection: Option<Vec<usize>>,
+) -> Result<Vec<RecordBatch>> {
     let path = Path::from("t/f");
     store.put(&path, PutPayload::from(bytes)).await.unwrap();
     let object = store.head(&path).await.unwrap();
@@ -68,10 +91,7 @@ pub(super) async fn scan_counted(
     let runtime = Arc::new(RuntimeEnvBuilder::new().build().unwrap());
     runtime.register_object_store(url.as_ref(), store);
     let ctx = SessionContext::new_with_config_rt(SessionConfig::new().with_batch_size(3), runtime);
-    let (file_schema, keys) = schema::table_schema(definition);
-    let key_count = keys.len();
-    let table_schema = TableSchema::builder(file_schema).with_table_partition_cols(keys).build();
-    let source = counted_text_source(definition, table_schema, Arc::clone(tally))?;
+    let key_count = definition.partition_keys.len();
     let mut file = PartitionedFile::from(object);
     file.partition_values = vec![ScalarValue::Utf8View(Some("key".into())); key_count];
     let config =

@@ -74,7 +74,7 @@ fn rename_to_table(table_schema: &Schema, file_schema: &Schema, nested: &HashMap
 
 /// Where each column of the table is in the file: under the name that it has in the files, where it was renamed, else under
 /// its own.
-pub(super) fn file_positions(table_schema: &Schema, file_schema: &Schema) -> Vec<Option<usize>> {
+pub(crate) fn file_positions(table_schema: &Schema, file_schema: &Schema) -> Vec<Option<usize>> {
     let mut by_name: HashMap<String, usize> = HashMap::with_capacity(file_schema.fields().len());
     for (position, field) in file_schema.fields().iter().enumerate() {
         by_name.entry(field.name().to_lowercase()).or_insert(position);

@@ -17,8 +17,9 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use parquet::arrow::async_reader::MetadataFetch;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 
+use super::encryption::has_encrypted_columns;
 use super::small_files::SmallFiles;
 use crate::cache::{CacheUsage, NamedCache};
 use crate::scan::facts::{KnownFiles, facts_of, file_version};
@@ -200,7 +201,13 @@ async fn read_footer(
     }
     let from = usize::try_from(footer_start - tail_offset).expect("it lies inside the tail");
     let footer = tail.slice(from..tail.len() - 8);
+    if has_encrypted_columns(&footer) {
+        return Err(Error::unsupported(format!("file \"{url}\" is encrypted"))
+            .with_detail("Parquet files with encrypted columns are not supported."));
+    }
     let metadata = guard(url, || ParquetMetaDataReader::decode_metadata(&footer))?;
+
+    check_ranges(&metadata, size, url)?;
 
     let mut reader =
         ParquetMetaDataReader::new_with_metadata(metadata).with_page_index_policy(PageIndexPolicy::Optional);
@@ -233,6 +240,18 @@ fn footer_length(tail: &[u8], size: u64, url: &str) -> Result<u64> {
             .with_detail(format!("It has {length} bytes; at most {FOOTER_BYTES_MAX} are read.")));
     }
     Ok(length)
+}
+
+/// Whether all that the file says it has lies inside it: the reader believes it.
+fn check_ranges(metadata: &ParquetMetaData, size: u64, url: &str) -> Result<()> {
+    for column in metadata.row_groups().iter().flat_map(RowGroupMetaData::columns) {
+        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+        let end = start.checked_add(column.compressed_size()).and_then(|end| u64::try_from(end).ok());
+        if start < 0 || column.compressed_size() < 0 || end.is_none_or(|end| end > size) {
+            return Err(corrupt(url, "A column lies outside the file"));
+        }
+    }
+    Ok(())
 }
 
 /// Runs a decoder, turning its panic into an error about the file.

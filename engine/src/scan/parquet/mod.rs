@@ -2,6 +2,7 @@
 
 mod adapter;
 mod dry_run;
+mod encryption;
 mod footer;
 mod late;
 mod nested;
@@ -13,6 +14,7 @@ mod source;
 mod statistics;
 
 pub use adapter::CaseInsensitiveAdapterFactory;
+pub(crate) use adapter::file_positions;
 pub(crate) use dry_run::Reads;
 pub use footer::{FileKey, Footer, Footers};
 pub(crate) use footer::{SMALL_FILE_BYTES, first_range};
@@ -22,4 +24,8 @@ pub use reader::{FootersAhead, ReaderFactory};
 pub(crate) use row_groups::{FirstRowGroup, FirstRowGroups};
 pub use small_files::SmallFiles;
 pub use source::NamedFileSource;
+pub(crate) use source::named;
 pub(crate) use statistics::RowGroupStatistics;
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,8 @@ use crate::{Error, ErrorCode};
 /// Whether a file's column must go through [`NestedCast`]: a struct is in it and it isn't the table's already, or its
 /// values may not be the table's.
 pub(super) fn needs_cast(file_type: &DataType, table_type: &DataType) -> bool {
-    (has_struct(table_type) && has_struct(file_type) && !file_type.equals_datatype(table_type))
+    // Not by `equals_datatype`, to which fields of other names are the same.
+    (has_struct(table_type) && has_struct(file_type) && file_type != table_type)
         || is_timestamp_to_text(file_type, table_type)
         || may_fail(file_type, table_type)
 }

@@ -4,6 +4,7 @@
 //! DataFusion's decoder doesn't know its name. All else is the inner source's.
 
 use std::fmt::{self, Debug, Formatter};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -19,6 +20,7 @@ use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, Push
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, SortOrderPushdownResult};
 use datafusion_datasource::morsel::{Morsel, MorselPlan, MorselPlanner, Morselizer};
+use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
 use object_store::ObjectStore;
 
@@ -242,7 +244,7 @@ struct NamedMorselizer {
 impl Morselizer for NamedMorselizer {
     fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
         let url: Arc<str> = Arc::from(format!("{}/{}", self.store_url, file.object_meta.location));
-        let planner = self.inner.plan_file(file).map_err(|error| named(error, &url))?;
+        let planner = guarded(&url, || self.inner.plan_file(file))?;
         Ok(Box::new(NamedPlanner { inner: planner, url }))
     }
 }
@@ -256,7 +258,8 @@ struct NamedPlanner {
 impl MorselPlanner for NamedPlanner {
     fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
         let url = self.url;
-        let Some(mut plan) = self.inner.plan().map_err(|error| named(error, &url))? else {
+        let inner = self.inner;
+        let Some(mut plan) = guarded(&url, || inner.plan())? else {
             return Ok(None);
         };
         let planner = |inner, url: &Arc<str>| -> Box<dyn MorselPlanner> {
@@ -271,7 +274,8 @@ impl MorselPlanner for NamedPlanner {
         named_plan = named_plan.with_planners(ready.collect());
         if let Some(pending) = plan.take_pending_planner() {
             named_plan.set_pending_planner(async move {
-                let inner = pending.into_future().await.map_err(|error| named(error, &url))?;
+                let inner = AssertUnwindSafe(pending.into_future()).catch_unwind().await;
+                let inner = inner.unwrap_or_else(|_| Err(stopped(&url))).map_err(|error| named(error, &url))?;
                 Ok(planner(inner, &url))
             });
         }
@@ -288,15 +292,29 @@ struct NamedMorsel {
 impl Morsel for NamedMorsel {
     fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<RecordBatch>> {
         let url = self.url;
-        self.inner.into_stream().map(move |batch| batch.map_err(|error| named(error, &url))).boxed()
+        let batches = AssertUnwindSafe(self.inner.into_stream()).catch_unwind();
+        batches
+            .map(move |batch| batch.unwrap_or_else(|_| Err(stopped(&url))).map_err(|error| named(error, &url)))
+            .boxed()
     }
+}
+
+/// Runs a step of the decoder, which panics at some files that lie.
+fn guarded<T>(url: &str, step: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| Err(stopped(url))).map_err(|error| named(error, url))
+}
+
+/// What is left to say after a panic, which the log has.
+fn stopped(url: &str) -> DataFusionError {
+    let error = Error::new(ErrorCode::DataCorrupted, format!("file \"{url}\" cannot be decoded"));
+    to_datafusion(error.with_detail("The decoder stopped at something that it doesn't expect."))
 }
 
 /// How the detail of an error about a column of a file begins; the file's name is put before it.
 pub(super) const COLUMN_DETAIL: &str = "Column ";
 
 /// `error`, telling the file where it doesn't.
-fn named(error: DataFusionError, url: &str) -> DataFusionError {
+pub(crate) fn named(error: DataFusionError, url: &str) -> DataFusionError {
     if let DataFusionError::External(inner) = error.find_root()
         && let Some(own) = inner.downcast_ref::<Error>()
         && let Some(detail) = own.detail.as_ref().filter(|detail| detail.starts_with(COLUMN_DETAIL))
