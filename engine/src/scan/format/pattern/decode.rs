@@ -7,7 +7,6 @@ use super::lines::LineSplitter;
 use super::{LinePattern, PatternOptions};
 use crate::scan::format::column::ColumnBuilder;
 use crate::scan::format::on_error::{BadRow, OnError, RowPolicy};
-use crate::scan::format::position::Position;
 use crate::scan::format::scalar::shorten;
 use crate::scan::format::slots::Slots;
 use crate::scan::format::split::RowStart;

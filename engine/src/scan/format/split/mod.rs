@@ -28,6 +28,7 @@ use tokio::sync::Mutex;
 use super::Reader;
 use super::csv::CsvSplitter;
 use super::input::{self, Chunks, Compression, MAGIC_BYTES};
+use super::json::options::JsonOptions;
 use super::json::records::{Layout, RecordSplitter};
 use super::on_error::{OnError, RowPolicy};
 use super::pattern::lines::LineSplitter;
@@ -169,9 +170,9 @@ fn can_split(definition: &TableDefinition) -> bool {
     match storage.format {
         FileFormat::Csv => super::csv::CsvOptions::new(definition)
             .is_ok_and(|options| options.comment.is_none() || options.header_rows == 0),
-        FileFormat::Json => {
-            super::json::layout(storage).is_ok_and(|layout| matches!(layout, Layout::Lines | Layout::Detect))
-        }
+        FileFormat::Json => JsonOptions::new(storage).is_ok_and(|options| {
+            !options.malformed_is_null && matches!(options.layout, Layout::Lines | Layout::Detect)
+        }),
         FileFormat::Regex => true,
         _ => false,
     }
@@ -192,11 +193,11 @@ impl RowFinder {
                 splitter: Box::new(CsvSplitter::new(options.delimiter, options.quote, options.escape)),
                 header_rows: options.header_rows,
             }),
-            Reader::Json(layout) => Some(Self::Json(Box::new(RecordSplitter::new(layout.clone())))),
+            Reader::Json(options) => Some(Self::Json(Box::new(RecordSplitter::new(options.layout.clone())))),
             Reader::Pattern(options) => {
                 Some(Self::Lines { splitter: LineSplitter::default(), header_rows: options.header_rows })
             }
-            Reader::Arrow => None,
+            Reader::Avro | Reader::Arrow => None,
         }
     }
 
