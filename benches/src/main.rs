@@ -135,6 +135,7 @@ fn engine(data_dir: &Path, location: &Location, lake: &Path) -> Result<(Arc<Engi
         threads: 2,
         footer_cache_bytes: 64 << 20,
         partition_cache_bytes: 256 << 20,
+        listing_cache_bytes: 16 << 20,
     };
     Ok((Engine::new(Arc::clone(&catalog), config, Arc::new(SystemClock))?, catalog))
 }

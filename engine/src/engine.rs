@@ -17,7 +17,7 @@ use futures::stream::{BoxStream, StreamExt};
 use limnos_catalog::{Catalog, Column, Snapshot, Table};
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::Caches;
+use crate::cache::{Caches, NamedCache};
 use crate::clock::Clock;
 use crate::command::{self, CacheTable, CommandContext, CrawlChanges, CrawlHistory, Crawls};
 use crate::execute::{CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, run_plan, single_batch, stoppable};
@@ -36,7 +36,7 @@ use crate::prune::{PartitionIndex, PartitionIndexes, Partitions};
 use crate::scan::facts::KnownFiles;
 use crate::scan::parquet::Footers;
 use crate::scan::schema::catalog_field_type;
-use crate::scan::store::{StoreOptions, Stores};
+use crate::scan::store::{Listings, StoreOptions, Stores};
 use crate::scan::survey::OpenTable;
 use crate::scan::table::{CatalogTable, ScanContext};
 use crate::session::Settings;
@@ -59,6 +59,8 @@ pub struct EngineConfig {
     pub footer_cache_bytes: u64,
     /// Bytes for typed partition values.
     pub partition_cache_bytes: u64,
+    /// Bytes for lists of files.
+    pub listing_cache_bytes: u64,
 }
 
 /// Spill files merged at the same time: more would use up file descriptors.
@@ -193,12 +195,14 @@ impl Engine {
         caches.add(Arc::clone(&footers) as _);
         caches.add(Arc::clone(&partition_indexes) as _);
         caches.add(Arc::clone(&known) as _);
+        let listings = Listings::new(config.listing_cache_bytes);
+        caches.add(Arc::clone(&listings) as _);
         stores.caches().for_each(|cache| caches.add(cache));
         let shared = Shared {
             catalog,
             started_at_us: clock.now().timestamp_micros(),
             clock,
-            scan: Arc::new(ScanContext { stores, footers, known }),
+            scan: Arc::new(ScanContext { stores, footers, known, listings }),
             memory: GlobalMemory::new(to_usize(config.memory_limit_bytes)),
             session_config: session_config(config.threads),
             template: template()?,
@@ -379,7 +383,12 @@ impl Engine {
                 caches: &engine.shared.caches,
                 query: &context,
             };
+            let version = engine.catalog().snapshot().version;
             let answer = Box::pin(command::run(&command, &mut own, &statement.statement)).await?;
+            // What a statement changed is seen by the next one, whatever listings a table lets be kept.
+            if engine.catalog().snapshot().version != version {
+                engine.shared.scan.listings.clear();
+            }
             Ok((own, answer))
         };
         let (changed, answer) = self.cpu.plan(&cancel, work).await?;

@@ -19,9 +19,11 @@ mod projection;
 mod protocol;
 mod pruning;
 mod s3_faults;
+mod s3_proxy;
 mod shared_catalog;
 mod slt;
 mod staleness;
+mod stores;
 mod tpch;
 mod types;
 

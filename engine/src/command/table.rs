@@ -7,6 +7,7 @@ use limnos_catalog::{
 
 use super::{CommandAnswer, CommandContext, alter, commit, projection, resolve_table_name, skipping};
 use crate::parse::{CreateTable, CreateView, Dialect, ObjectName};
+use crate::scan::freshness::freshness;
 use crate::{Error, ErrorCode, Notice, Result, Session};
 
 /// Where a view keeps whose SQL its text is, since the same text may mean other things in the other dialect.
@@ -63,6 +64,7 @@ pub(super) async fn create(
         partitions = infer(context, &mut definition, &mut storage).await?;
         definition.kind = TableKind::External(storage);
     }
+    freshness(&definition)?;
     let notices = projection::check(context.stores, &name, &definition)?;
     let mut changes = vec![Change::CreateTable { name: name.clone(), definition, mode: create.mode }];
     if !partitions.is_empty() {

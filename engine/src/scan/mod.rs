@@ -3,6 +3,7 @@
 pub(crate) mod drift;
 pub mod facts;
 pub mod format;
+pub(crate) mod freshness;
 mod known_rows;
 pub mod listing;
 pub mod parquet;

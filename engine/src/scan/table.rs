@@ -34,6 +34,7 @@ use parquet::file::metadata::ParquetMetaData;
 use super::facts::statistics::{Total, distinct_count, file_statistics, key_statistics};
 use super::facts::{KnownFiles, file_version, read_as};
 use super::format::text_source;
+use super::freshness::freshness;
 use super::known_rows::{KnownFile, KnownRows};
 use super::listing::{File, Folder, list_each, list_folders, list_location};
 use super::parquet::{
@@ -42,7 +43,7 @@ use super::parquet::{
 };
 use super::report::{ScanReport, add};
 use super::schema::table_schema;
-use super::store::{LOCAL_STORE_URL, Location, MeteredStore, StoreCounters, Stores};
+use super::store::{LOCAL_STORE_URL, ListingStore, Listings, Location, MeteredStore, StoreCounters, Stores};
 use crate::error::to_datafusion;
 use crate::execute::QueryRun;
 use crate::prune::{KeptPartitions, PartitionIndex, Partitions, is_partition_only, prune_files, prune_row_groups};
@@ -64,6 +65,8 @@ pub struct ScanContext {
     pub footers: Arc<Footers>,
     /// What is known of files without opening them.
     pub known: Arc<KnownFiles>,
+    /// Listings that queries share.
+    pub listings: Arc<Listings>,
 }
 
 /// One table in one snapshot, for one query.
@@ -149,6 +152,17 @@ impl CatalogTable {
         }
     }
 
+    /// `store`, whose listings are shared with other queries.
+    pub(super) fn with_listings(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        location: &Location,
+    ) -> Result<Arc<dyn ObjectStore>> {
+        let freshness = freshness(&self.table.definition)?;
+        let (listings, url) = (Arc::clone(&self.context.listings), Arc::from(location.store_url.as_str()));
+        Ok(Arc::new(ListingStore::new(store, listings, url, self.run.began, freshness)))
+    }
+
     /// The path of a partition's own location. One below the table's, which was checked, needs no check of its own.
     fn own_path(&self, location: &Location, own: &str) -> Result<Path> {
         let base = location.url.trim_end_matches('/');
@@ -159,7 +173,8 @@ impl CatalogTable {
             return join(&location.path, below);
         }
         let own = self.context.stores.resolve(own)?;
-        if own.store_url == location.store_url {
+        // The same bucket under another root may be reached with other keys, or elsewhere.
+        if own.store_url == location.store_url && Arc::ptr_eq(&own.store, &location.store) {
             return Ok(own.path);
         }
         Err(Error::unsupported(format!(
@@ -258,7 +273,7 @@ impl CatalogTable {
         let counters = Arc::new(StoreCounters::default());
         let metered =
             MeteredStore::new(Arc::clone(&location.store), Arc::clone(&counters), Arc::clone(&self.run.stats));
-        let store: Arc<dyn ObjectStore> = Arc::new(metered);
+        let store = self.with_listings(Arc::new(metered), &location).map_err(to_datafusion)?;
         let mut report = ScanReport {
             table: self.table.name.to_string(),
             partitions_total: if self.keys.is_empty() { 0 } else { partitions.total },
