@@ -155,6 +155,7 @@ fn engine_over(data_dir: &Path, location: &Location, stores: StoreOptions) -> Re
         result_cache_bytes: 0,
         warehouse: None,
         scan_limit_bytes: None,
+        listing_cache_bytes: 16 << 20,
     };
     Ok((Engine::new(Arc::clone(&catalog), config, Arc::new(SystemClock))?, catalog))
 }

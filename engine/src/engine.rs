@@ -17,7 +17,7 @@ use futures::stream::{BoxStream, StreamExt};
 use limnos_catalog::{Catalog, Column, Snapshot, Table};
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::Caches;
+use crate::cache::{Caches, NamedCache};
 use crate::clock::Clock;
 use crate::command::{self, CacheTable, CommandContext, CrawlChanges, CrawlHistory, Crawls};
 use crate::execute::{
@@ -45,7 +45,7 @@ use crate::scan::parquet::Footers;
 use crate::scan::rejects::{RejectLog, RejectTable};
 use crate::scan::schema::catalog_field_type;
 use crate::scan::settings::ScanSettings;
-use crate::scan::store::{StoreOptions, Stores};
+use crate::scan::store::{Listings, StoreOptions, Stores};
 use crate::scan::survey::OpenTable;
 use crate::scan::table::{CatalogTable, ScanContext};
 use crate::session::Settings;
@@ -76,6 +76,8 @@ pub struct EngineConfig {
     pub warehouse: Option<String>,
     /// Most bytes that a query may read; sessions may ask for less, not for more.
     pub scan_limit_bytes: Option<u64>,
+    /// Bytes for lists of files.
+    pub listing_cache_bytes: u64,
 }
 
 /// Spill files merged at the same time: more would use up file descriptors.
@@ -225,6 +227,8 @@ impl Engine {
         let memory = GlobalMemory::new(to_usize(config.memory_limit_bytes));
         let results = ResultCache::new(config.result_cache_bytes.min(config.memory_limit_bytes), &memory);
         caches.add(Arc::clone(&results) as _);
+        let listings = Listings::new(config.listing_cache_bytes);
+        caches.add(Arc::clone(&listings) as _);
         stores.caches().for_each(|cache| caches.add(cache));
         let rejects = RejectLog::new(Arc::clone(&catalog))?;
         let sweeper = Sweeper::new(Arc::clone(&catalog), Arc::clone(&stores));
@@ -234,7 +238,7 @@ impl Engine {
             sweeper: Arc::clone(&sweeper),
             started_at_us: clock.now().timestamp_micros(),
             clock,
-            scan: Arc::new(ScanContext { stores, footers, tails, known, rejects: Arc::clone(&rejects) }),
+            scan: Arc::new(ScanContext { stores, footers, tails, known, rejects: Arc::clone(&rejects), listings }),
             memory,
             session_config: session_config(config.threads),
             template: template()?,
@@ -389,6 +393,8 @@ impl Engine {
                 let statement = Arc::clone(&prepared.statement);
                 let written =
                     Box::pin(write::execute(&self.cpu, plan_context, session, statement, parameters.to_vec())).await;
+                // What was written is seen by the next statement, whatever listings a table lets be kept.
+                self.shared.scan.listings.clear();
                 let (tag, notices) = written?;
                 Ok(Outcome {
                     schema: None,
@@ -446,7 +452,12 @@ impl Engine {
                 scan_limit_bytes: engine.shared.scan_limit_bytes,
                 query: &context,
             };
+            let version = engine.catalog().snapshot().version;
             let answer = Box::pin(command::run(&command, &mut own, &statement.statement)).await?;
+            // What a statement changed is seen by the next one, whatever listings a table lets be kept.
+            if engine.catalog().snapshot().version != version {
+                engine.shared.scan.listings.clear();
+            }
             Ok((own, answer))
         };
         let (changed, answer) = self.cpu.plan(&cancel, work).await?;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use limnos_catalog::{Catalog, Location};
 use limnos_engine::clock::{Clock, SystemClock};
-use limnos_engine::scan::store::{BlockCacheOptions, StoreOptions};
+use limnos_engine::scan::store::{BlockCacheOptions, ProfileOptions, StoreOptions};
 use limnos_engine::{Engine, EngineConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{AuthMethod, Users};
-use crate::config::{Auth, Config};
+use crate::config::{Auth, Config, process_environment};
 use crate::http::metrics::{Metrics, Sample};
 use crate::http::{self, HttpOptions};
 use crate::pg::{self, PgOptions};
@@ -151,6 +151,7 @@ impl ServeOptions {
                 result_cache_bytes: 24 << 20,
                 warehouse: Some(data_dir.join("warehouse").to_string_lossy().into_owned()),
                 scan_limit_bytes: None,
+                listing_cache_bytes: 16 << 20,
             },
             catalog: Location::File(data_dir.join("catalog.sqlite")),
             data_dir,
@@ -173,6 +174,8 @@ pub fn engine_config(config: &Config) -> EngineConfig {
         stores: StoreOptions {
             roots: config.roots.iter().map(|root| absolute(root)).collect(),
             s3: config.s3.clone(),
+            own_roots: config.own_roots.clone(),
+            profile: aws_profile(),
             block_cache: Some(BlockCacheOptions {
                 folder: config.data_dir.join(BLOCKS_FOLDER),
                 disk_bytes: config.block_cache.map(|size| size.0),
@@ -188,6 +191,20 @@ pub fn engine_config(config: &Config) -> EngineConfig {
         result_cache_bytes: config.result_cache.0,
         warehouse: Some(absolute(&config.warehouse)),
         scan_limit_bytes: config.scan_limit.map(|limit| limit.0),
+        listing_cache_bytes: config.listing_cache.0,
+    }
+}
+
+/// Where AWS's own tools keep keys, and which are meant.
+fn aws_profile() -> ProfileOptions {
+    let file = |variable: &str, name: &str| {
+        let at_home = || Some(PathBuf::from(process_environment("HOME")?).join(".aws").join(name));
+        process_environment(variable).map(PathBuf::from).or_else(at_home)
+    };
+    ProfileOptions {
+        name: process_environment("AWS_PROFILE").and_then(|name| name.into_string().ok()),
+        credentials_file: file("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
+        config_file: file("AWS_CONFIG_FILE", "config"),
     }
 }
 

@@ -67,6 +67,87 @@ async fn changes_in_s3_are_seen() {
     server.shutdown().await;
 }
 
+/// A table that allows its list of files to be old: as old as it says, and not beyond what this server changes itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_are_as_old_as_a_table_allows() {
+    let s3 = S3Server::start("lake").await.unwrap();
+    let folder = s3.root().join("lake/t");
+    write(&folder, "a.parquet", 0, 10);
+    let server = TestServer::start_on_s3(&s3, "lake", &[]).await.unwrap();
+    let client = server.client().await.unwrap();
+    let sql = "CREATE EXTERNAL TABLE t (id bigint) STORED AS PARQUET LOCATION 's3://lake/t/' \
+               TBLPROPERTIES ('limnos.freshness' = '1 hour')";
+    client::rows(&client, sql).await.unwrap();
+    let count = async || count_and_sum(&client).await.0;
+    assert_eq!(count().await, "10");
+    write(&folder, "b.parquet", 10, 20);
+    s3.reset_counts();
+    assert_eq!(count().await, "10");
+    assert_eq!(s3.counts().list, 0);
+    client::rows(&client, "ALTER SYSTEM DROP CACHE listings").await.unwrap();
+    assert_eq!(count().await, "20");
+    write(&folder, "c.parquet", 20, 30);
+    assert_eq!(count().await, "20");
+    client::rows(&client, "ALTER TABLE t SET TBLPROPERTIES ('comment' = 'x')").await.unwrap();
+    assert_eq!(count().await, "30");
+    // What the list says is gone or another: an error, and the next query lists anew.
+    client::rows(&client, "ALTER SYSTEM DROP CACHE footers").await.unwrap();
+    write(&folder, "c.parquet", 20, 22);
+    let error =
+        client.simple_query("SELECT max(id), min(id), count(DISTINCT id) FROM t WHERE id % 2 = 0").await.unwrap_err();
+    client::check_error(&error, "55000", "c.parquet").unwrap();
+    assert_eq!(count().await, "22");
+    server.shutdown().await;
+}
+
+/// Text files that are replaced: between two queries the next one sees it, and within one it says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn text_files_are_never_mixed() {
+    const ROWS: i64 = 400_000;
+    let root = tempfile::tempdir().unwrap();
+    let text = |first: i64| (0..ROWS).map(|row| format!("{}\n", first + row % 10)).collect::<String>();
+    let json = |first: i64| (0..ROWS).map(|row| format!("{{\"id\":{}}}\n", first + row % 10)).collect::<String>();
+    let (csv_file, json_file) = (root.path().join("c/a.csv"), root.path().join("j/a.json"));
+    for file in [&csv_file, &json_file] {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    }
+    std::fs::write(&csv_file, text(10)).unwrap();
+    std::fs::write(&json_file, json(10)).unwrap();
+    let server = TestServer::start(&[root.path()]).await.unwrap();
+    let client = server.client().await.unwrap();
+    let sql = format!(
+        "CREATE EXTERNAL TABLE c (id bigint) ROW FORMAT DELIMITED LOCATION '{0}/c';
+         CREATE EXTERNAL TABLE j (id bigint) STORED AS JSON LOCATION '{0}/j'",
+        root.path().display()
+    );
+    client::rows(&client, &sql).await.unwrap();
+    let sum = |first: i64| (ROWS * first + ROWS / 10 * 45).to_string();
+    for (table, file, new) in [("c", &csv_file, text(20)), ("j", &json_file, json(20))] {
+        let query = format!("SELECT sum(id) FROM {table}");
+        assert_eq!(client::value(&client, &query).await.unwrap(), Some(sum(10)), "{table}");
+        // Another one of the same length takes its place, at every moment of a query.
+        for pause_us in [0, 300, 1000, 3000, 10_000, 30_000, 100_000] {
+            std::fs::write(file, if table == "c" { text(10) } else { json(10) }).unwrap();
+            let hidden = file.with_file_name("_new");
+            std::fs::write(&hidden, &new).unwrap();
+            let file = file.clone();
+            let replacing = tokio::task::spawn_blocking(move || {
+                std::thread::sleep(std::time::Duration::from_micros(pause_us));
+                std::fs::rename(hidden, file).unwrap();
+            });
+            match client::value(&client, &query).await {
+                Ok(answer) => {
+                    assert!(answer == Some(sum(10)) || answer == Some(sum(20)), "{table} {pause_us}: {answer:?}");
+                }
+                Err(error) => assert!(format!("{error:?}").contains("55000"), "{table} {pause_us}: {error:?}"),
+            }
+            replacing.await.unwrap();
+            assert_eq!(client::value(&client, &query).await.unwrap(), Some(sum(20)), "{table} {pause_us}");
+        }
+    }
+    server.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_deleted_in_mid_query_is_named_or_not_needed() {
     let root = tempfile::tempdir().unwrap();

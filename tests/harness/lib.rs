@@ -9,6 +9,7 @@ pub mod csv_answers;
 pub mod lake;
 pub mod paths;
 pub mod process;
+pub mod proxy;
 pub mod s3;
 pub mod server;
 pub mod slt;

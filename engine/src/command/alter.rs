@@ -15,6 +15,7 @@ use super::{CommandAnswer, CommandContext, commit, projection, resolve_table_nam
 use crate::error::translate::nearest;
 use crate::parse::statement::{ColumnPlace, TableAction};
 use crate::parse::{ObjectName, ddl};
+use crate::scan::freshness::freshness;
 use crate::scan::store::Stores;
 use crate::write::definition::MANAGED;
 use crate::{Error, ErrorCode, Notice, Result, Session};
@@ -88,6 +89,7 @@ async fn attempt(
     let mut changes = Vec::new();
     if definition != *table.definition {
         crate::scan::format::check(&definition)?;
+        freshness(&definition)?;
         notices.extend(projection::check(context.stores, &table.name, &definition)?);
         let base_version = Some(table.version);
         changes.push(Change::AlterTable { name: table.name.clone(), definition, base_version });

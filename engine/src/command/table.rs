@@ -8,6 +8,7 @@ use limnos_catalog::{
 
 use super::{CommandAnswer, CommandContext, alter, commit, projection, resolve_table_name, skipping};
 use crate::parse::{CreateTable, CreateView, Dialect, ObjectName};
+use crate::scan::freshness::freshness;
 use crate::write::definition::{MANAGED, is_managed};
 use crate::{Error, ErrorCode, Notice, Result, Session};
 
@@ -67,6 +68,7 @@ pub(super) async fn create(
         partitions = infer(context, &mut definition, &mut storage).await?;
         definition.kind = TableKind::External(storage);
     }
+    freshness(&definition)?;
     let notices = projection::check(context.stores, &name, &definition)?;
     let mut changes = vec![Change::CreateTable { name: name.clone(), definition, mode: create.mode }];
     if !partitions.is_empty() {

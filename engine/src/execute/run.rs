@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use datafusion::datasource::object_store::ObjectStoreUrl;
@@ -41,6 +42,8 @@ pub struct QueryRun {
     pub query_id: String,
     /// Stops it.
     pub cancel: CancellationToken,
+    /// When it began: what it lists is listed since.
+    pub(crate) began: Instant,
     /// What it costs.
     pub stats: Arc<QueryStats>,
     /// The stores its scans may read.
@@ -59,6 +62,7 @@ impl QueryRun {
         Arc::new(Self {
             query_id: context.query_id,
             cancel: context.cancel,
+            began: Instant::now(),
             stats: context.stats,
             stores: Arc::default(),
             ahead: Arc::default(),

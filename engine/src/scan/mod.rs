@@ -8,6 +8,7 @@ pub(crate) mod estimate;
 pub mod facts;
 pub(crate) mod files_version;
 pub mod format;
+pub(crate) mod freshness;
 pub(crate) mod hidden;
 mod known_rows;
 pub(crate) mod limit;

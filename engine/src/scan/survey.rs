@@ -95,7 +95,8 @@ impl OpenTable {
     fn store(&self) -> Result<Arc<dyn ObjectStore>> {
         let location = self.table.context.stores.resolve(&self.table.storage.location)?;
         let counters = Arc::new(StoreCounters::default());
-        Ok(Arc::new(MeteredStore::new(location.store, counters, Arc::clone(&self.table.run.stats))))
+        let metered = MeteredStore::new(Arc::clone(&location.store), counters, Arc::clone(&self.table.run.stats));
+        self.table.with_listings(Arc::new(metered), &location)
     }
 
     /// Reads the footers of those files of which nothing is known, where the format has footers.

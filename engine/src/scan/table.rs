@@ -40,6 +40,7 @@ use super::format::counted_text_source;
 use super::format::on_error::RowPolicy;
 use super::format::orc::{OrcSource, OrcTails, Tail};
 use super::format::split::split;
+use super::freshness::freshness;
 use super::hidden::{HiddenColumns, HiddenKind};
 use super::known_rows::{KnownFile, KnownRows};
 use super::listing::{File, Folder, is_visible, list_each, list_folders, list_location};
@@ -51,7 +52,7 @@ use super::rejects::{Quarantine, RejectLog, ScanTally};
 use super::report::{ScanReport, add};
 use super::schema::table_schema;
 use super::settings::ScanSettings;
-use super::store::{LOCAL_STORE_URL, Location, MeteredStore, StoreCounters, Stores};
+use super::store::{LOCAL_STORE_URL, ListingStore, Listings, Location, MeteredStore, StoreCounters, Stores};
 use crate::clock::{Clock, SystemClock};
 use crate::error::to_datafusion;
 use crate::execute::QueryRun;
@@ -78,6 +79,8 @@ pub struct ScanContext {
     pub known: Arc<KnownFiles>,
     /// Where rejected lines are kept.
     pub rejects: Arc<RejectLog>,
+    /// Listings that queries share.
+    pub listings: Arc<Listings>,
 }
 
 /// One table in one snapshot, for one query.
@@ -214,6 +217,17 @@ impl CatalogTable {
         }
     }
 
+    /// `store`, whose listings are shared with other queries.
+    pub(super) fn with_listings(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        location: &Location,
+    ) -> Result<Arc<dyn ObjectStore>> {
+        let freshness = freshness(&self.table.definition)?;
+        let (listings, url) = (Arc::clone(&self.context.listings), Arc::from(location.store_url.as_str()));
+        Ok(Arc::new(ListingStore::new(store, listings, url, self.run.began, freshness)))
+    }
+
     /// The path of a partition's own location. One below the table's, which was checked, needs no check of its own.
     fn own_path(&self, location: &Location, own: &str) -> Result<Path> {
         let base = location.url.trim_end_matches('/');
@@ -224,7 +238,8 @@ impl CatalogTable {
             return join(&location.path, below);
         }
         let own = self.context.stores.resolve(own)?;
-        if own.store_url == location.store_url {
+        // The same bucket under another root may be reached with other keys, or elsewhere.
+        if own.store_url == location.store_url && Arc::ptr_eq(&own.store, &location.store) {
             return Ok(own.path);
         }
         Err(Error::unsupported(format!(
@@ -382,7 +397,7 @@ impl CatalogTable {
         let metered =
             MeteredStore::new(Arc::clone(&location.store), Arc::clone(&counters), Arc::clone(&self.run.stats))
                 .with_limit(self.run.scan_limit(), &self.table.name.to_string());
-        let store: Arc<dyn ObjectStore> = Arc::new(metered);
+        let store = self.with_listings(Arc::new(metered), &location).map_err(to_datafusion)?;
         let mut report = ScanReport {
             table: self.table.name.to_string(),
             keys: self.keys.iter().map(|key| key.name().clone()).collect(),

@@ -14,7 +14,7 @@ impl Serve {
     pub(super) fn run(self) -> CommandResult {
         let config = self.sources.resolve()?;
         start_logs(&config)?;
-        if config.roots.is_empty() {
+        if config.roots.is_empty() && config.own_roots.is_empty() {
             tracing::warn!("no --root is given, so no table can be read");
         }
         runtime()?.block_on(async {

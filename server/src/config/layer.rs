@@ -24,7 +24,8 @@ pub struct Layer {
     #[arg(long, value_name = "URL")]
     pub catalog: Option<String>,
 
-    /// A location that SQL may read and write: a folder or s3://BUCKET/PREFIX; repeat it for more. All else is refused
+    /// A location that SQL may read and write: a folder, s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or gs://BUCKET/PREFIX;
+    /// repeat it for more. All else is refused
     #[arg(long = "root", value_name = "PATH|URL", value_delimiter = ',')]
     pub root: Option<Vec<String>>,
 
@@ -76,6 +77,10 @@ pub struct Layer {
     #[arg(long, value_name = "SIZE")]
     pub scan_limit: Option<ByteSize>,
 
+    /// Most bytes of lists of files kept between queries [default: 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub listing_cache_bytes: Option<ByteSize>,
+
     /// What PostgreSQL clients call the database [default: lake]
     #[arg(long, value_name = "NAME")]
     pub catalog_name: Option<String>,
@@ -107,6 +112,10 @@ pub struct Layer {
     /// How log lines are written [default: text]
     #[arg(long, value_enum)]
     pub log_format: Option<LogFormat>,
+
+    /// Remote locations with options of their own, in the file only: `[[roots]]`.
+    #[arg(skip)]
+    pub roots: Option<Vec<RootLayer>>,
 
     /// Users and their passwords, in the file only: a flag would show them to everyone on the machine.
     #[arg(skip)]
@@ -142,6 +151,10 @@ pub struct S3Layer {
     #[arg(skip)]
     pub session_token: Option<String>,
 
+    /// Profile in ~/.aws/credentials whose keys to use
+    #[arg(id = "s3_profile", long = "s3-profile", value_name = "NAME")]
+    pub profile: Option<String>,
+
     /// Speak http:// to the endpoint
     #[arg(id = "s3_allow_http", long = "s3-allow-http", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
@@ -156,6 +169,37 @@ pub struct S3Layer {
     #[arg(id = "s3_skip_signature", long = "s3-skip-signature", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
     pub skip_signature: Option<bool>,
+}
+
+/// A table `[[roots]]` of the file: a remote location, and the options of its store, named as the provider's environment
+/// variables without their prefix. No `Debug`: they hold secrets.
+#[derive(Clone, Deserialize)]
+pub struct RootLayer {
+    /// Where it is.
+    pub url: String,
+    #[serde(flatten)]
+    options: BTreeMap<String, OptionValue>,
+}
+
+/// What TOML makes of an option.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+enum OptionValue {
+    Text(String),
+    Truth(bool),
+    Number(i64),
+}
+
+impl RootLayer {
+    /// The URL and the options, as the engine's stores know them.
+    pub fn into_options(self) -> (String, BTreeMap<String, String>) {
+        let text = |value| match value {
+            OptionValue::Text(text) => text,
+            OptionValue::Truth(truth) => truth.to_string(),
+            OptionValue::Number(number) => number.to_string(),
+        };
+        (self.url, self.options.into_iter().map(|(name, value)| (name, text(value))).collect())
+    }
 }
 
 /// How PostgreSQL clients prove who they are.
@@ -198,6 +242,7 @@ impl Layer {
             footer_cache_bytes,
             partition_cache_bytes,
             result_cache_bytes,
+            listing_cache_bytes,
             block_cache_bytes,
             block_cache_memory_bytes,
             scan_limit,
@@ -209,6 +254,7 @@ impl Layer {
             users_file,
             log_level,
             log_format,
+            roots,
             users,
             s3,
         } = self;
@@ -225,6 +271,7 @@ impl Layer {
             footer_cache_bytes: footer_cache_bytes.or(under.footer_cache_bytes),
             partition_cache_bytes: partition_cache_bytes.or(under.partition_cache_bytes),
             result_cache_bytes: result_cache_bytes.or(under.result_cache_bytes),
+            listing_cache_bytes: listing_cache_bytes.or(under.listing_cache_bytes),
             block_cache_bytes: block_cache_bytes.or(under.block_cache_bytes),
             block_cache_memory_bytes: block_cache_memory_bytes.or(under.block_cache_memory_bytes),
             scan_limit: scan_limit.or(under.scan_limit),
@@ -236,6 +283,7 @@ impl Layer {
             users_file: users_file.or(under.users_file),
             log_level: log_level.or(under.log_level),
             log_format: log_format.or(under.log_format),
+            roots: roots.or(under.roots),
             users: users.or(under.users),
             s3: s3.over(under.s3),
         }
@@ -250,6 +298,7 @@ impl S3Layer {
             access_key_id,
             secret_access_key,
             session_token,
+            profile,
             allow_http,
             virtual_hosted_style_request,
             skip_signature,
@@ -260,6 +309,7 @@ impl S3Layer {
             access_key_id: access_key_id.or(under.access_key_id),
             secret_access_key: secret_access_key.or(under.secret_access_key),
             session_token: session_token.or(under.session_token),
+            profile: profile.or(under.profile),
             allow_http: allow_http.or(under.allow_http),
             virtual_hosted_style_request: virtual_hosted_style_request.or(under.virtual_hosted_style_request),
             skip_signature: skip_signature.or(under.skip_signature),
@@ -274,6 +324,7 @@ impl S3Layer {
             ("access_key_id", self.access_key_id),
             ("secret_access_key", self.secret_access_key),
             ("session_token", self.session_token),
+            ("profile", self.profile),
             ("allow_http", self.allow_http.map(|yes| yes.to_string())),
             ("virtual_hosted_style_request", self.virtual_hosted_style_request.map(|yes| yes.to_string())),
             ("skip_signature", self.skip_signature.map(|yes| yes.to_string())),

@@ -18,7 +18,7 @@ use std::time::Duration;
 use clap::{Args, Command, FromArgMatches};
 use limnos_catalog::Location;
 
-pub use layer::{Auth, Layer, LogFormat, S3Layer};
+pub use layer::{Auth, Layer, LogFormat, RootLayer, S3Layer};
 pub use size::{ByteSize, Span};
 
 /// The catalog's file in the data directory.
@@ -36,6 +36,9 @@ const BLOCK_CACHE_MEMORY: ByteSize = ByteSize(64 << 20);
 
 /// Least disk for the block cache: some regions of it.
 const BLOCK_CACHE_MIN: ByteSize = ByteSize(64 << 20);
+
+/// Bytes of lists of files kept between queries, unless said otherwise: some 300,000 files.
+const LISTING_CACHE: ByteSize = ByteSize(64 << 20);
 
 /// Least memory that a server can answer anything with.
 const MEMORY_LIMIT_MIN: u64 = 64 << 20;
@@ -57,6 +60,8 @@ pub struct Config {
     pub roots: Vec<String>,
     /// Where tables without a location have their files.
     pub warehouse: String,
+    /// More of them, remote ones with options of their own.
+    pub own_roots: Vec<(String, BTreeMap<String, String>)>,
     /// PostgreSQL's listen address.
     pub pg: SocketAddr,
     /// HTTP's listen address.
@@ -79,6 +84,8 @@ pub struct Config {
     pub block_cache_memory: ByteSize,
     /// Most bytes that a query may read; `None` is no limit.
     pub scan_limit: Option<ByteSize>,
+    /// Most bytes of lists of files kept between queries.
+    pub listing_cache: ByteSize,
     /// The PostgreSQL database's name.
     pub catalog_name: String,
     /// Most PostgreSQL connections.
@@ -215,6 +222,7 @@ impl Config {
             catalog,
             roots: layer.root.unwrap_or_default(),
             warehouse,
+            own_roots: layer.roots.unwrap_or_default().into_iter().map(RootLayer::into_options).collect(),
             pg: layer.pg.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5439)),
             http: layer.http.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8439)),
             memory_limit,
@@ -226,6 +234,7 @@ impl Config {
             block_cache: layer.block_cache_bytes,
             block_cache_memory: layer.block_cache_memory_bytes.unwrap_or(BLOCK_CACHE_MEMORY),
             scan_limit: layer.scan_limit.filter(|limit| limit.0 > 0),
+            listing_cache: layer.listing_cache_bytes.unwrap_or(LISTING_CACHE),
             catalog_name: layer.catalog_name.unwrap_or_else(|| "lake".to_owned()),
             max_connections: layer.max_connections.unwrap_or(500),
             statement_timeout: layer.statement_timeout.map(|span| span.0).filter(|timeout| !timeout.is_zero()),
@@ -245,7 +254,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         self.check_listeners()?;
         self.check_limits()?;
-        for root in &self.roots {
+        for root in self.roots.iter().chain(self.own_roots.iter().map(|(url, _)| url)) {
             check_root(root)?;
         }
         check_writable(&self.data_dir)
@@ -340,14 +349,17 @@ fn check_root(root: &str) -> Result<(), ConfigError> {
     let path = match root.split_once("://") {
         None => root,
         Some(("file", path)) => path,
-        Some(("s3", rest)) if !rest.is_empty() && !rest.starts_with('/') => return Ok(()),
-        Some(("s3", _)) => {
+        Some(("s3" | "az" | "abfs" | "abfss" | "gs", rest)) if !rest.is_empty() && !rest.starts_with('/') => {
+            return Ok(());
+        }
+        Some(("s3" | "az" | "abfs" | "abfss" | "gs", _)) => {
             return Err(ConfigError::new(format!("root \"{root}\" names no bucket"))
-                .with_hint("Write it as s3://BUCKET/PREFIX."));
+                .with_hint("Write it as s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or gs://BUCKET/PREFIX."));
         }
         Some((scheme, _)) => {
-            return Err(ConfigError::new(format!("root \"{root}\" has an unknown scheme \"{scheme}\""))
-                .with_hint("Roots are local folders or s3://BUCKET/PREFIX."));
+            return Err(ConfigError::new(format!("root \"{root}\" has an unknown scheme \"{scheme}\"")).with_hint(
+                "Roots are local folders, s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or gs://BUCKET/PREFIX.",
+            ));
         }
     };
     match fs::metadata(path) {
@@ -381,7 +393,7 @@ fn parse_file(text: &str) -> Result<Layer, ConfigError> {
         .into_iter()
         .chain(SECRET_VARIABLES.map(str::to_owned))
         .partition(|name| name.starts_with("s3_"));
-    keys.extend(["users".to_owned(), "s3".to_owned()]);
+    keys.extend(["users".to_owned(), "s3".to_owned(), "roots".to_owned()]);
     refuse_unknown(table.keys(), &keys, "")?;
     if let Some(toml::Value::Table(s3)) = table.get("s3") {
         let s3_keys: Vec<_> = s3_keys.iter().map(|name| name["s3_".len()..].to_owned()).collect();
@@ -531,14 +543,16 @@ mod tests {
     fn every_setting_can_be_given_in_the_file() {
         let file = "data_dir = \"/d\"\ncatalog = \"postgres://ann:hunter2@h/d\"\nroot = [\"/a\"]\nwarehouse = \"/w\"\npg = \"127.0.0.1:1\"\nhttp = \"[::1]:2\"\nmemory_limit = 1073741824\n\
             threads = 1\nspill_limit = \"1GB\"\nresult_cache_bytes = \"1MiB\"\nscan_limit = \"1TB\"\ncatalog_name = \"c\"\nmax_connections = 7\nstatement_timeout = \"5min\"\n\
+            footer_cache_bytes = \"1MiB\"\npartition_cache_bytes = \"2MiB\"\nlisting_cache_bytes = \"3MiB\"\n\
+            block_cache_bytes = 0\nblock_cache_memory_bytes = \"4MiB\"\n\
             shutdown_deadline = \"1s\"\nauth = \"scram-sha-256\"\nlog_level = \"debug\"\nlog_format = \"json\"\n\
             [users]\nann = \"secret\"\n[s3]\nendpoint = \"http://e\"\nregion = \"r\"\naccess_key_id = \"i\"\n\
-            secret_access_key = \"k\"\nsession_token = \"t\"\nallow_http = true\nvirtual_hosted_style_request = false\n\
+            secret_access_key = \"k\"\nsession_token = \"t\"\nprofile = \"p\"\nallow_http = true\nvirtual_hosted_style_request = false\n\
             skip_signature = false";
         let table: toml::Table = file.parse().unwrap();
         let config = Config::from_layer(parse_file(file).unwrap()).unwrap();
         assert_eq!(config.statement_timeout, Some(Duration::from_secs(300)));
-        assert_eq!(config.s3.len(), 8);
+        assert_eq!(config.s3.len(), 9);
         // Nothing is left out here but the path of a second file.
         let flat = setting_names().into_iter().filter(|name| !name.starts_with("s3_") && name != "users_file");
         for name in flat {
@@ -595,7 +609,24 @@ mod tests {
             let error = config(flags).check().unwrap_err();
             assert!(error.message.contains(message), "{flags:?}: {error}");
         }
-        assert!(config(&["--root", "gs://x/"]).check().unwrap_err().message.contains("unknown scheme \"gs\""));
+        assert!(config(&["--root", "ftp://x/"]).check().unwrap_err().message.contains("unknown scheme \"ftp\""));
+    }
+
+    #[test]
+    fn roots_may_have_options_of_their_own() {
+        let file = "[[roots]]\nurl = \"s3://other/\"\nendpoint = \"http://minio:9000\"\nallow_http = true\n\
+                    secret_access_key = \"CANARY\"\n[[roots]]\nurl = \"gs://x/\"\n";
+        let layer = layer(&["--data-dir", "/d"], &[], file).unwrap();
+        let config = Config::from_layer(layer.clone()).unwrap();
+        let (url, options) = &config.own_roots[0];
+        assert_eq!(
+            (url.as_str(), options["endpoint"].as_str(), options["allow_http"].as_str()),
+            ("s3://other/", "http://minio:9000", "true")
+        );
+        assert_eq!(config.own_roots[1], ("gs://x/".to_owned(), BTreeMap::new()));
+        assert!(!format!("{layer:?} {config:?}").contains("CANARY"));
+        let error = self::layer(&[], &[], "[[roots]]\nendpoint = \"CANARY\"\n").unwrap_err();
+        assert!(error.message.contains("url") && !error.message.contains("CANARY"), "{error}");
     }
 
     #[test]

@@ -343,28 +343,8 @@ pub fn store_error(error: object_store::Error, name: &str) -> Error {
                 "It was there when the query was planned. Run the query again to see the files as they are now.",
             ),
         Store::Precondition { .. } | Store::NotModified { .. } => changed(name),
-        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
-            Error::new(ErrorCode::InsufficientPrivilege, format!("permission denied for file \"{name}\""))
-        }
-        other => {
-            // An error of ours, wrapped by a store that meters or limits, keeps its code.
-            let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&other);
-            while let Some(error) = source {
-                if let Some(ours) = error.downcast_ref::<Error>() {
-                    return ours.clone();
-                }
-                if let Some(io) = error.downcast_ref::<io::Error>()
-                    && io.kind() == io::ErrorKind::PermissionDenied
-                {
-                    return Error::new(
-                        ErrorCode::InsufficientPrivilege,
-                        format!("permission denied for file \"{name}\""),
-                    );
-                }
-                source = error.source();
-            }
-            Error::new(ErrorCode::IoError, format!("could not read file \"{name}\"")).with_detail(format!("{other}."))
-        }
+        // What a store answers may hold what is not to be told.
+        other => crate::scan::store::store_error(name, &other),
     }
 }
 

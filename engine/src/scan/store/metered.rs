@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::stream::{BoxStream, StreamExt};
 use object_store::path::Path;
 use object_store::{
@@ -172,7 +173,7 @@ impl ObjectStore for MeteredStore {
         let GetResult { meta, range, attributes, .. } = &result;
         let (meta, range, attributes) = (meta.clone(), range.clone(), attributes.clone());
         let body = match result.payload {
-            GetResultPayload::File(file, _) => file_body(file, range.clone()),
+            GetResultPayload::File(file, _) => file_body(file, range.clone(), meta.clone()),
             GetResultPayload::Stream(body) => body,
         };
         let body = whole_body(body, location.clone(), range.end - range.start, self.meter.clone());
@@ -232,43 +233,58 @@ impl ObjectStore for MeteredStore {
 
 /// A local file's bytes, read on the blocking pool: on a worker thread a slow disk would hold up other queries.
 /// `object_store`'s own stream does the same in pieces of 8 KiB, and a hop between threads for each.
-fn file_body(file: std::fs::File, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+fn file_body(file: std::fs::File, range: Range<u64>, meta: ObjectMeta) -> BoxStream<'static, Result<Bytes>> {
     let state = Some((Arc::new(file), range));
-    futures::stream::unfold(state, |state| async move {
-        let (file, range) = state?;
-        if range.is_empty() {
-            return None;
-        }
-        let length =
-            usize::try_from(range.end - range.start).map_or(FILE_PIECE_BYTES, |left| left.min(FILE_PIECE_BYTES));
-        let (at, source) = (range.start, Arc::clone(&file));
-        let read = tokio::task::spawn_blocking(move || {
-            let mut piece = vec![0; length];
-            let mut filled = 0;
-            while filled < length {
-                match source.read_at(&mut piece[filled..], at + filled as u64) {
-                    Ok(0) => break,
-                    Ok(count) => filled += count,
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
+    let meta = Arc::new(meta);
+    futures::stream::unfold(state, move |state| {
+        let meta = Arc::clone(&meta);
+        async move {
+            let (file, range) = state?;
+            if range.is_empty() {
+                return None;
+            }
+            let length =
+                usize::try_from(range.end - range.start).map_or(FILE_PIECE_BYTES, |left| left.min(FILE_PIECE_BYTES));
+            let (at, source, opened) = (range.start, Arc::clone(&file), Arc::clone(&meta));
+            let read = tokio::task::spawn_blocking(move || {
+                let mut piece = vec![0; length];
+                let mut filled = 0;
+                while filled < length {
+                    match source.read_at(&mut piece[filled..], at + filled as u64) {
+                        Ok(0) => break,
+                        Ok(count) => filled += count,
+                        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                        Err(error) => return Err(error),
+                    }
                 }
+                piece.truncate(filled);
+                let is_same = is_unchanged(&source.metadata()?, &opened);
+                Ok((piece, is_same))
+            });
+            let failed = |source| object_store::Error::Generic { store: "local file", source };
+            match read.await {
+                // Shorter than it was: the check of the whole body tells.
+                Ok(Ok((_, false))) => {
+                    let (path, source) = (meta.location.to_string(), "it was written while it was read".into());
+                    Some((Err(object_store::Error::Precondition { path, source }), None))
+                }
+                Ok(Ok((piece, true))) if piece.is_empty() => None,
+                Ok(Ok((piece, true))) => {
+                    let next = range.start + piece.len() as u64..range.end;
+                    Some((Ok(Bytes::from(piece)), Some((file, next))))
+                }
+                Ok(Err(error)) => Some((Err(failed(error.into())), None)),
+                Err(error) => Some((Err(error.into()), None)),
             }
-            piece.truncate(filled);
-            Ok(piece)
-        });
-        let failed = |source| object_store::Error::Generic { store: "local file", source };
-        match read.await {
-            // Shorter than it was: the check of the whole body tells.
-            Ok(Ok(piece)) if piece.is_empty() => None,
-            Ok(Ok(piece)) => {
-                let next = range.start + piece.len() as u64..range.end;
-                Some((Ok(Bytes::from(piece)), Some((file, next))))
-            }
-            Ok(Err(error)) => Some((Err(failed(error.into())), None)),
-            Err(error) => Some((Err(error.into()), None)),
         }
     })
     .boxed()
+}
+
+/// Whether an open file is what it was when it was opened. One that is written in its place, even only at its end, may be of
+/// two versions now: nobody can tell.
+fn is_unchanged(now: &std::fs::Metadata, opened: &ObjectMeta) -> bool {
+    now.len() == opened.size && now.modified().is_ok_and(|time| DateTime::<Utc>::from(time) == opened.last_modified)
 }
 
 /// `body`, counted; an error at its end if fewer bytes than `expected` came (a chunked body that was cut ends cleanly,
@@ -318,4 +334,39 @@ fn short_body(location: &Path, expected: u64, received: u64) -> object_store::Er
 /// A GET of one range of exactly the version `e_tag` names.
 pub(crate) fn range_of_version(range: Range<u64>, e_tag: Option<String>) -> GetOptions {
     GetOptions { range: Some(GetRange::Bounded(range)), if_match: e_tag, ..GetOptions::default() }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::io::Write;
+
+    use object_store::ObjectStoreExt;
+    use object_store::local::LocalFileSystem;
+
+    use super::*;
+
+    /// A local file that is written in its place while it is read: its parts are not put together.
+    #[tokio::test]
+    async fn a_file_that_is_written_while_it_is_read_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.csv");
+        let length = FILE_PIECE_BYTES + 1000;
+        for appends in [false, true] {
+            std::fs::write(&file, vec![b'a'; length]).unwrap();
+            // Times of files are as coarse as the kernel's tick.
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            let local = Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
+            let store = MeteredStore::new(local, Arc::default(), Arc::default());
+            let whole = store.get(&Path::from("a.csv")).await.unwrap().bytes().await.unwrap();
+            assert_eq!(whole.len(), length);
+            let mut body = store.get(&Path::from("a.csv")).await.unwrap().into_stream();
+            assert_eq!(body.next().await.unwrap().unwrap().len(), FILE_PIECE_BYTES);
+            let mut writer = std::fs::File::options().write(true).append(appends).open(&file).unwrap();
+            writer.write_all(&vec![b'b'; length]).unwrap();
+            let error = body.next().await.unwrap().unwrap_err();
+            assert!(matches!(error, object_store::Error::Precondition { .. }), "{error}");
+            assert!(body.next().await.is_none());
+        }
+    }
 }

@@ -5,43 +5,56 @@
 //! A location is taken as it is spelled: `%3A` in a folder's name is those three characters, as Hive writes them, and
 //! not a URL escape.
 
+mod answer;
 mod blocks;
+mod connector;
 mod durable;
+mod listings;
 mod local;
 mod metered;
+mod profile;
 mod registry;
+mod remote;
 mod root;
+mod steady;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::client::SpawnedReqwestConnector;
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use parking_lot::Mutex;
 
+pub(crate) use answer::file_changed;
+pub use answer::{read_error, store_error};
 pub use blocks::BlockCacheOptions;
+pub use listings::{Freshness, ListingStore, Listings};
 pub(crate) use metered::range_of_version;
 pub use metered::{MeteredStore, StoreCounters};
+pub use profile::ProfileOptions;
 pub use registry::QueryStores;
+pub use remote::Options;
 
 use crate::cache::NamedCache;
 use crate::{Error, ErrorCode, Result};
 use blocks::{BlockCache, CachedStore};
 use local::RootedLocal;
+use remote::{Provider, Remote, Remotes};
 use root::Root;
 
 /// The roots and how to reach them.
 #[derive(Clone, Default)]
 pub struct StoreOptions {
-    /// Local paths or URLs (`/lake`, `file:///lake`, `s3://bucket/prefix`).
+    /// Local paths or URLs (`/lake`, `file:///lake`, `s3://bucket/prefix`, `az://container/`, `gs://bucket/`).
     pub roots: Vec<String>,
     /// `endpoint`, `region`, `access_key_id`, `secret_access_key`, `session_token`, `allow_http`,
     /// `virtual_hosted_style_request`, `skip_signature`: as `AWS_*` without the prefix; these win over the environment.
-    pub s3: BTreeMap<String, String>,
+    pub s3: Options,
+    /// More roots, remote ones, with options that are theirs and win over all others.
+    pub own_roots: Vec<(String, Options)>,
+    /// Where keys of S3 are looked for that no option and no variable gives.
+    pub profile: ProfileOptions,
     /// Where remote objects are kept on local disk; `None` is nowhere.
     pub block_cache: Option<BlockCacheOptions>,
 }
@@ -50,7 +63,12 @@ impl std::fmt::Debug for StoreOptions {
     /// Shows the names of the S3 options only: their values hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let s3: Vec<&String> = self.s3.keys().collect();
-        f.debug_struct("StoreOptions").field("roots", &self.roots).field("s3", &s3).finish_non_exhaustive()
+        let own_roots: Vec<&String> = self.own_roots.iter().map(|(url, _)| url).collect();
+        f.debug_struct("StoreOptions")
+            .field("roots", &self.roots)
+            .field("s3", &s3)
+            .field("own_roots", &own_roots)
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,16 +102,25 @@ impl Location {
 /// The store URL of the local file system.
 pub const LOCAL_STORE_URL: &str = "file://";
 
+/// Names of options are the same in any case.
+fn lower_case(options: &Options) -> Options {
+    options.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect()
+}
+
+/// Clients by the root whose options they have, if it has any, and the store's URL.
+type Clients = HashMap<(Option<usize>, String), Arc<dyn ObjectStore>>;
+
 /// All stores of an engine.
 #[derive(Debug)]
 pub struct Stores {
     roots: Vec<Root>,
     local: Arc<dyn ObjectStore>,
-    s3: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
-    s3_options: Vec<(AmazonS3ConfigKey, String)>,
+    stores: Mutex<Clients>,
+    s3_options: Options,
+    /// By the index of a root in `roots`.
+    root_options: HashMap<usize, Options>,
+    remotes: Remotes,
     blocks: Option<Arc<BlockCache>>,
-    /// The runtime that does network I/O; the one `new` was called on.
-    io: Option<tokio::runtime::Handle>,
 }
 
 impl Stores {
@@ -102,15 +129,19 @@ impl Stores {
     /// # Errors
     /// A root that is not a folder or not a URL we know; an S3 option that doesn't exist.
     pub fn new(options: &StoreOptions) -> Result<Self> {
-        let roots = options.roots.iter().map(|root| Root::open(root)).collect::<Result<Vec<_>>>()?;
-        let mut s3_options = Vec::new();
-        for (name, value) in &options.s3 {
-            let key = name.to_lowercase().parse::<AmazonS3ConfigKey>().map_err(|_| {
-                Error::new(ErrorCode::UndefinedParameter, format!("unrecognized S3 option \"{name}\""))
-                    .with_hint("Options are named as the AWS_* environment variables, without the prefix.")
-            })?;
-            s3_options.push((key, value.clone()));
+        let mut roots = options.roots.iter().map(|root| Root::open(root)).collect::<Result<Vec<_>>>()?;
+        let mut root_options = HashMap::new();
+        for (url, own) in &options.own_roots {
+            let root = Root::open(url)?;
+            let Some(provider) = root.provider() else {
+                let message = format!("root \"{url}\" is local and has no options");
+                return Err(Error::new(ErrorCode::UndefinedParameter, message));
+            };
+            provider.check(own)?;
+            root_options.insert(roots.len(), lower_case(own));
+            roots.push(root);
         }
+        Provider::S3.check(&options.s3)?;
         let local_roots = roots.iter().filter_map(Root::local_folder).map(PathBuf::from).collect();
         let io = tokio::runtime::Handle::try_current().ok();
         // With local roots alone there is nothing to keep.
@@ -119,7 +150,15 @@ impl Stores {
             (Some(options), Some(io)) if has_remote => BlockCache::open(options, io),
             _ => None,
         };
-        Ok(Self { local: Arc::new(RootedLocal::new(local_roots)), roots, s3: Mutex::default(), s3_options, blocks, io })
+        Ok(Self {
+            local: Arc::new(RootedLocal::new(local_roots)),
+            roots,
+            stores: Mutex::default(),
+            s3_options: lower_case(&options.s3),
+            root_options,
+            remotes: Remotes { io, profile: options.profile.clone() },
+            blocks,
+        })
     }
 
     /// The caches to be seen and dropped.
@@ -145,9 +184,11 @@ impl Stores {
     /// [`ErrorCode::LocationNotAllowed`] when outside every root.
     pub fn resolve(&self, location: &str) -> Result<Location> {
         let target = root::Target::parse(location)?;
-        if !self.roots.iter().any(|root| root.contains(&target)) {
+        // Of several roots the one that says most about the location is meant, and the last one of those.
+        let roots = self.roots.iter().enumerate().filter(|(_, root)| root.contains(&target));
+        let Some((index, _)) = roots.max_by_key(|(index, root)| (root.depth(), *index)) else {
             return Err(self.not_allowed(location));
-        }
+        };
         match target {
             root::Target::Local { path, is_folder } => {
                 let text = path.to_str().ok_or_else(|| root::not_a_location(location, "it is not valid UTF-8"))?;
@@ -162,12 +203,12 @@ impl Stores {
                     is_folder,
                 })
             }
-            root::Target::S3 { bucket, key, is_folder } => {
+            root::Target::Remote { provider, store_url, key, is_folder } => {
                 let slash = if is_folder && !key.is_empty() { "/" } else { "" };
                 Ok(Location {
-                    url: format!("s3://{bucket}/{key}{slash}"),
-                    store_url: format!("s3://{bucket}"),
-                    store: self.s3_store(&bucket)?,
+                    url: format!("{store_url}/{key}{slash}"),
+                    store: self.remote_store(index, provider, &store_url)?,
+                    store_url,
                     path: Path::parse(&key).map_err(|error| root::not_a_location(location, &error.to_string()))?,
                     is_folder,
                 })
@@ -183,113 +224,32 @@ impl Stores {
             .with_hint("Start the server with --root for that location, or use one inside a root.")
     }
 
-    /// The client of one bucket, made on first use.
-    fn s3_store(&self, bucket: &str) -> Result<Arc<dyn ObjectStore>> {
-        let mut stores = self.s3.lock();
-        if let Some(store) = stores.get(bucket) {
+    /// The client of one bucket as the root `index` reaches it, made on first use.
+    fn remote_store(&self, index: usize, provider: Provider, store_url: &str) -> Result<Arc<dyn ObjectStore>> {
+        let own = self.root_options.get(&index);
+        // Roots without options of their own share a client of each bucket.
+        let key = (own.map(|_| index), store_url.to_owned());
+        let mut stores = self.stores.lock();
+        if let Some(store) = stores.get(&key) {
             return Ok(Arc::clone(store));
         }
-        let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
-        let mut allow_http = false;
-        for (key, value) in &self.s3_options {
-            if matches!(key, AmazonS3ConfigKey::Client(object_store::ClientConfigKey::AllowHttp)) {
-                allow_http = value == "true";
+        let mut options = if provider == Provider::S3 { self.s3_options.clone() } else { Options::new() };
+        if let Some(own) = own {
+            // Keys of one's own are not completed by the session of somebody else.
+            if ["access_key_id", "profile", "skip_signature"].iter().any(|name| own.contains_key(*name)) {
+                let others = ["access_key_id", "secret_access_key", "session_token", "profile", "skip_signature"];
+                others.iter().for_each(|name| drop(options.remove(*name)));
             }
-            builder = builder.with_config(*key, value);
+            options.extend(own.clone());
         }
-        if std::env::var_os("AWS_ALLOW_HTTP").is_some_and(|value| value == "true") {
-            allow_http = true;
-        }
-        // The whole-request timeout of 30 s would cut long bodies on slow links; a body that stalls is cut by
-        // `MeteredStore` instead.
-        let client = ClientOptions::new()
-            .with_allow_http(allow_http)
-            .with_timeout_disabled()
-            .with_connect_timeout(Duration::from_secs(5));
-        builder = builder.with_client_options(client).with_retry(RetryConfig {
-            backoff: BackoffConfig::default(),
-            max_retries: 5,
-            retry_timeout: Duration::from_secs(60),
-        });
-        if let Some(io) = &self.io {
-            builder = builder.with_http_connector(SpawnedReqwestConnector::new(io.clone()));
-        }
-        let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint).unwrap_or_default();
-        let mut store: Arc<dyn ObjectStore> = Arc::new(builder.build().map_err(|error| {
-            Error::new(ErrorCode::IoError, format!("bucket \"{bucket}\" cannot be opened"))
-                .with_detail(error.to_string())
-        })?);
+        let Remote { mut store, endpoint } = self.remotes.open(provider, store_url, &options)?;
         if let Some(blocks) = &self.blocks {
-            let identity = format!("{endpoint}\0s3://{bucket}");
+            let identity = format!("{endpoint}\0{store_url}");
             store = Arc::new(CachedStore::new(store, Arc::clone(blocks), identity));
         }
-        stores.insert(bucket.to_owned(), Arc::clone(&store));
+        stores.insert(key, Arc::clone(&store));
         Ok(store)
     }
-}
-
-/// Says in a user's words what a store answered about `url`.
-pub fn store_error(url: &str, error: &object_store::Error) -> Error {
-    use object_store::Error as Store;
-    if let Some(own) = find_own(error) {
-        return own.clone();
-    }
-    match error {
-        Store::NotFound { .. } => Error::new(ErrorCode::UndefinedFile, format!("file \"{url}\" does not exist")),
-        Store::Precondition { .. } => file_changed(url),
-        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
-            Error::new(ErrorCode::InsufficientPrivilege, format!("permission denied for \"{url}\""))
-                .with_detail("The operating system or the object store refused access.")
-        }
-        // object_store tells a refused LIST only by the status in its text.
-        Store::Generic { .. } if error.to_string().contains("status code: 403") => {
-            Error::new(ErrorCode::InsufficientPrivilege, format!("permission denied for \"{url}\""))
-                .with_detail("The object store refused access.")
-        }
-        other => {
-            let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(other);
-            let mut permission_denied = false;
-            while let Some(error) = cause {
-                if let Some(io) = error.downcast_ref::<std::io::Error>() {
-                    permission_denied |= io.kind() == std::io::ErrorKind::PermissionDenied;
-                }
-                cause = error.source();
-            }
-            if permission_denied {
-                return Error::new(ErrorCode::InsufficientPrivilege, format!("permission denied for \"{url}\""));
-            }
-            Error::new(ErrorCode::IoError, format!("could not read \"{url}\"")).with_detail(other.to_string())
-        }
-    }
-}
-
-/// The error of reading a file that a listing said is there: one that is gone now was removed meanwhile.
-pub fn read_error(url: &str, error: &object_store::Error) -> Error {
-    match error {
-        object_store::Error::NotFound { .. } => {
-            Error::new(ErrorCode::FileChanged, format!("file \"{url}\" was removed while the query ran"))
-                .with_hint("Run the query again.")
-        }
-        other => store_error(url, other),
-    }
-}
-
-/// The file is another one than when the query was planned: its parts must not be mixed.
-pub(crate) fn file_changed(url: &str) -> Error {
-    Error::new(ErrorCode::FileChanged, format!("file \"{url}\" was replaced while the query ran"))
-        .with_hint("Run the query again.")
-}
-
-/// One of our own errors inside another's chain of sources.
-fn find_own<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(own) = error.downcast_ref::<Error>() {
-            return Some(own);
-        }
-        cause = error.source();
-    }
-    None
 }
 
 #[cfg(test)]
@@ -300,7 +260,7 @@ mod tests {
     fn stores(roots: &[&str]) -> Stores {
         Stores::new(&StoreOptions {
             roots: roots.iter().map(|&root| root.to_owned()).collect(),
-            s3: BTreeMap::from([("access_key_id".into(), "k".into()), ("secret_access_key".into(), "s".into())]),
+            s3: Options::from([("access_key_id".into(), "k".into()), ("secret_access_key".into(), "s".into())]),
             ..StoreOptions::default()
         })
         .unwrap()
@@ -353,12 +313,73 @@ mod tests {
             "s3://other/raw/x".to_owned(),
             "http://169.254.169.254/latest/meta-data".to_owned(),
             "gs://lake/raw/".to_owned(),
+            "az://lake/raw/".to_owned(),
+            "abfss://lake@a.dfs.core.windows.net/raw/".to_owned(),
+            "s3://key:secret@lake/raw/".to_owned(),
             String::new(),
             "s3://".to_owned(),
             "lake\0x".to_owned(),
         ] {
             let error = stores.resolve(&location).unwrap_err();
             assert_eq!(error.code, ErrorCode::LocationNotAllowed, "{location}: {error}");
+        }
+    }
+
+    #[test]
+    fn roots_of_every_provider_hold_what_is_inside_them() {
+        let azure = Options::from([("account_name".into(), "a".into()), ("access_key".into(), "a2V5".into())]);
+        let open = Options::from([("skip_signature".into(), "true".into())]);
+        let stores = Stores::new(&StoreOptions {
+            roots: vec!["s3://lake/raw".into()],
+            own_roots: vec![
+                ("az://lake/raw".into(), azure.clone()),
+                ("abfs://lake@a.dfs.core.windows.net".into(), azure),
+                ("gs://lake/raw/".into(), open.clone()),
+                ("s3://lake/raw/partner/".into(), open),
+            ],
+            s3: Options::from([("access_key_id".into(), "k".into()), ("secret_access_key".into(), "s".into())]),
+            ..StoreOptions::default()
+        })
+        .unwrap();
+        for (location, url) in [
+            ("az://lake/raw/x/", "az://lake/raw/x/"),
+            ("abfss://lake@a.dfs.core.windows.net/any/x.csv", "abfss://lake@a.dfs.core.windows.net/any/x.csv"),
+            ("abfs://lake@a.dfs.core.windows.net/", "abfss://lake@a.dfs.core.windows.net/"),
+            ("gs://lake/raw/a%20b", "gs://lake/raw/a%20b"),
+        ] {
+            assert_eq!(stores.resolve(location).unwrap().url, url);
+        }
+        for location in [
+            "az://lake/rawest/x",
+            "az://lake/raw/../x",
+            "az://lake@a.dfs.core.windows.net/raw/x",
+            "abfss://lake@b.dfs.core.windows.net/raw/x",
+            "abfss://other@a.dfs.core.windows.net/raw/x",
+            "gs://lake/raw/%2e%2e/x",
+            "gs://lake/ra",
+            "gs:///raw/x",
+        ] {
+            let error = stores.resolve(location).unwrap_err();
+            assert_eq!(error.code, ErrorCode::LocationNotAllowed, "{location}: {error}");
+        }
+        // Of two roots the longer one's options count; without options of its own, a root shares its bucket's client.
+        let store = |location: &str| stores.resolve(location).unwrap().store;
+        assert!(Arc::ptr_eq(&store("s3://lake/raw/a"), &store("s3://lake/raw/b")));
+        assert!(Arc::ptr_eq(&store("s3://lake/raw/partner/a"), &store("s3://lake/raw/partner/b")));
+        assert!(!Arc::ptr_eq(&store("s3://lake/raw/partner"), &store("s3://lake/raw/partners")));
+    }
+
+    #[test]
+    fn options_of_roots_are_checked_and_not_shown() {
+        let with = |url: &str, name: &str| StoreOptions {
+            own_roots: vec![(url.to_owned(), Options::from([(name.to_owned(), "CANARY".to_owned())]))],
+            ..StoreOptions::default()
+        };
+        for (url, name) in [("s3://lake/", "secret"), ("gs://lake/", "endpoint"), ("/tmp", "endpoint")] {
+            let options = with(url, name);
+            let error = Stores::new(&options).unwrap_err();
+            assert_eq!(error.code, ErrorCode::UndefinedParameter, "{error}");
+            assert!(!format!("{error:?} {options:?}").contains("CANARY"), "{error:?}");
         }
     }
 

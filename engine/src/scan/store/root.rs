@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::remote::Provider;
 use crate::{Error, ErrorCode, Result};
 
 /// A configured root.
@@ -9,8 +10,8 @@ use crate::{Error, ErrorCode, Result};
 pub(super) enum Root {
     /// A folder, canonical.
     Local(PathBuf),
-    /// A bucket and a key prefix that is empty or ends at a `/`.
-    S3 { bucket: String, prefix: String },
+    /// A remote store (`s3://bucket`) and a key prefix that is empty or ends at a `/`.
+    Remote { provider: Provider, store_url: String, prefix: String },
 }
 
 /// What a location text says, before it is checked.
@@ -18,19 +19,20 @@ pub(super) enum Root {
 pub(super) enum Target {
     /// An absolute path without `.` and `..`.
     Local { path: PathBuf, is_folder: bool },
-    /// A key without leading or trailing `/`.
-    S3 { bucket: String, key: String, is_folder: bool },
+    /// A remote store and a key without leading or trailing `/`.
+    Remote { provider: Provider, store_url: String, key: String, is_folder: bool },
 }
 
 /// The error of a text that names nothing we can reach. It has the code of a location outside the roots: what can't be
 /// understood can't be allowed.
 pub(super) fn not_a_location(location: &str, reason: &str) -> Error {
-    Error::new(ErrorCode::LocationNotAllowed, format!("location \"{location}\" is not valid: {reason}"))
-        .with_hint("A location is a local path, file:///path or s3://bucket/prefix.")
+    Error::new(ErrorCode::LocationNotAllowed, format!("location \"{location}\" is not valid: {reason}")).with_hint(
+        "A location is a local path, file:///path, s3://bucket/prefix, az://container/prefix or gs://bucket/prefix.",
+    )
 }
 
 impl Target {
-    /// Reads `s3://`, `s3a://`, `s3n://`, `file:` and plain paths.
+    /// Reads `s3://`, `s3a://`, `s3n://`, `az://`, `abfs[s]://`, `gs://`, `file:` and plain paths.
     pub(super) fn parse(location: &str) -> Result<Self> {
         if location.is_empty() {
             return Err(not_a_location(location, "it is empty"));
@@ -59,26 +61,41 @@ impl Target {
                 Self::local(location, path)
             }
             // `s3a` and `s3n` are Hadoop's names for the same thing and stand in Hive DDL.
-            "s3" | "s3a" | "s3n" => {
-                let rest =
-                    rest.strip_prefix("//").ok_or_else(|| not_a_location(location, "write s3://bucket/prefix"))?;
-                let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-                let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-                if bucket.is_empty() || !bucket.bytes().all(valid) {
-                    return Err(not_a_location(location, "its bucket name is not valid"));
-                }
-                let is_folder = key.is_empty() || key.ends_with('/');
-                let key = key.trim_matches('/');
-                if key
-                    .split('/')
-                    .any(|segment| matches!(segment, "." | "..") || (segment.is_empty() && !key.is_empty()))
-                {
-                    return Err(not_a_location(location, "its key has an empty, \".\" or \"..\" segment"));
-                }
-                Ok(Self::S3 { bucket: bucket.to_owned(), key: key.to_owned(), is_folder })
-            }
+            "s3" | "s3a" | "s3n" => Self::remote(location, rest, Provider::S3, "s3"),
+            "az" => Self::remote(location, rest, Provider::Azure, "az"),
+            "abfs" | "abfss" => Self::remote(location, rest, Provider::Azure, "abfss"),
+            "gs" => Self::remote(location, rest, Provider::Google, "gs"),
             other => Err(not_a_location(location, &format!("the scheme \"{other}\" is not supported"))),
         }
+    }
+
+    /// A remote location, whose store has the URL `scheme` and what stands before the key.
+    fn remote(location: &str, rest: &str, provider: Provider, scheme: &str) -> Result<Self> {
+        let rest = rest
+            .strip_prefix("//")
+            .ok_or_else(|| not_a_location(location, &format!("write {scheme}://bucket/prefix")))?;
+        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+        let valid = |name: &str| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+        };
+        let is_valid = match bucket.split_once('@') {
+            // Hadoop's abfs://container@account.dfs.core.windows.net/; containers of the system begin with a dollar sign.
+            Some((container, host)) if scheme == "abfss" => {
+                valid(container.strip_prefix('$').unwrap_or(container)) && valid(host) && host.contains('.')
+            }
+            Some(_) => false,
+            None => valid(bucket),
+        };
+        if !is_valid {
+            return Err(not_a_location(location, "its bucket name is not valid"));
+        }
+        let is_folder = key.is_empty() || key.ends_with('/');
+        let key = key.trim_matches('/');
+        if key.split('/').any(|segment| matches!(segment, "." | "..") || (segment.is_empty() && !key.is_empty())) {
+            return Err(not_a_location(location, "its key has an empty, \".\" or \"..\" segment"));
+        }
+        // Names of hosts are the same in any case; those of buckets are lower case, as far as providers make them.
+        Ok(Self::Remote { provider, store_url: format!("{scheme}://{bucket}"), key: key.to_owned(), is_folder })
     }
 
     fn local(location: &str, path: &str) -> Result<Self> {
@@ -103,13 +120,13 @@ impl Root {
             Target::Local { path, .. } => {
                 let canonical = path.canonicalize().map_err(|error| {
                     Error::new(ErrorCode::UndefinedFile, format!("root \"{root}\" cannot be opened: {error}"))
-                        .with_hint("A root must be a folder that is there, or s3://bucket/prefix.")
+                        .with_hint("A root must be a folder that is there, or a URL such as s3://bucket/prefix.")
                 })?;
                 Ok(Self::Local(canonical))
             }
-            Target::S3 { bucket, key, .. } => {
+            Target::Remote { provider, store_url, key, .. } => {
                 let prefix = if key.is_empty() { key } else { format!("{key}/") };
-                Ok(Self::S3 { bucket, prefix })
+                Ok(Self::Remote { provider, store_url, prefix })
             }
         }
     }
@@ -118,7 +135,23 @@ impl Root {
     pub(super) fn url(&self) -> String {
         match self {
             Self::Local(path) => format!("file://{}", path.display()),
-            Self::S3 { bucket, prefix } => format!("s3://{bucket}/{prefix}"),
+            Self::Remote { store_url, prefix, .. } => format!("{store_url}/{prefix}"),
+        }
+    }
+
+    /// Who it is with, if it is remote.
+    pub(super) fn provider(&self) -> Option<Provider> {
+        match self {
+            Self::Local(_) => None,
+            Self::Remote { provider, .. } => Some(*provider),
+        }
+    }
+
+    /// How much of a location it covers: of two roots that contain it, the longer one is meant.
+    pub(super) fn depth(&self) -> usize {
+        match self {
+            Self::Local(path) => path.as_os_str().len(),
+            Self::Remote { prefix, .. } => prefix.len(),
         }
     }
 
@@ -126,7 +159,7 @@ impl Root {
     pub(super) fn local_folder(&self) -> Option<&Path> {
         match self {
             Self::Local(path) => Some(path),
-            Self::S3 { .. } => None,
+            Self::Remote { .. } => None,
         }
     }
 
@@ -136,8 +169,8 @@ impl Root {
             (Self::Local(root), Target::Local { path, .. }) => {
                 canonical_ancestor(path).is_some_and(|path| path.starts_with(root))
             }
-            (Self::S3 { bucket, prefix }, Target::S3 { bucket: target_bucket, key, .. }) => {
-                bucket == target_bucket && format!("{key}/").starts_with(prefix.as_str())
+            (Self::Remote { store_url, prefix, .. }, Target::Remote { store_url: target_url, key, .. }) => {
+                store_url == target_url && format!("{key}/").starts_with(prefix.as_str())
             }
             _ => false,
         }

@@ -99,10 +99,11 @@ impl ObjectStore for CachedStore {
             ready: Vec::new(),
             fetch: None,
         };
-        read.step().await?;
-        let Some(meta) = read.meta.clone() else {
-            let source = "a read ended before it began".into();
-            return Err(object_store::Error::Generic { store: "block cache", source });
+        let meta = loop {
+            read.step().await?;
+            if let Some(meta) = &read.meta {
+                break meta.clone();
+            }
         };
         let range = read.wanted.clone();
         let body = stream::unfold(Some(read), |read| async move {
@@ -216,18 +217,15 @@ impl Read {
             return self.receive().await;
         }
         let number = self.position / BLOCK_BYTES;
+        // In this order: a block is in the cache before it is no longer on its way.
+        if !self.is_alone
+            && let Some(awaited) = self.cache.flights.find(&self.key(number))
+            && !awaited.has_landed().await
+        {
+            self.is_alone = true;
+        }
         if self.take_cached(number).await {
             return Ok(());
-        }
-        let key = self.key(number);
-        if !self.is_alone
-            && let Some(awaited) = self.cache.flights.find(&key)
-        {
-            let has_landed = awaited.has_landed().await;
-            if has_landed && self.take_cached(number).await {
-                return Ok(());
-            }
-            self.is_alone = true;
         }
         self.request(number).await
     }
@@ -280,7 +278,7 @@ impl Read {
         self.meta = Some(meta);
     }
 
-    /// Asks the store for block `number`, and those behind it that are missing.
+    /// Asks the store for block `number`, and those behind it that are missing, unless somebody else does.
     async fn request(&mut self, number: u64) -> Result<()> {
         let is_whole = self.meta.is_none() && self.wanted == (0..u64::MAX);
         let mut end = number + 1;
@@ -296,9 +294,12 @@ impl Read {
                 }
             }
         }
-        let flight = if self.is_alone { None } else { self.cache.flights.start(&self.object, number, end) };
-        if let Some(flight) = &flight {
-            end = end.min(flight.end());
+        let mut flight = None;
+        if !self.is_alone {
+            // Somebody else may have been quicker by a moment: then we wait for that.
+            let Some(own) = self.cache.flights.start(&self.object, number, end) else { return Ok(()) };
+            end = end.min(own.end());
+            flight = Some(own);
         }
         let mut range = number * BLOCK_BYTES..end * BLOCK_BYTES;
         if let Some(meta) = &self.meta {
@@ -323,7 +324,6 @@ impl Read {
         if self.meta.is_none() {
             self.begin(result.meta.clone());
         }
-        let mut flight = flight;
         if let Some(flight) = &mut flight
             && is_whole
         {

@@ -340,3 +340,7 @@ impl NamedCache for BlockCache {
         });
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;
