@@ -10,6 +10,7 @@ mod durability;
 mod errors;
 mod facts;
 mod hostile;
+mod maintenance;
 mod memory;
 mod monitoring;
 mod partitions;

@@ -26,6 +26,7 @@ use crate::engine::Shared;
 use crate::error::{nearest, to_datafusion};
 use crate::execute::QueryRun;
 use crate::parse::{Dialect, FILE_TABLE_DATABASE};
+use crate::scan::bookmark::BookmarkRun;
 use crate::scan::table::CatalogTable;
 use crate::{Error, ErrorCode, Result};
 
@@ -48,6 +49,8 @@ pub(crate) struct PlanContext {
     pub(crate) now: DateTime<Utc>,
     /// The database that unqualified names are looked up in.
     pub(crate) database: String,
+    /// Of an INSERT that reads only new files.
+    pub(crate) bookmark: Option<Arc<BookmarkRun>>,
     pub(crate) view_depth: usize,
     /// The views that the query's planning has put in so far, those inside views included.
     pub(crate) views: Arc<AtomicUsize>,
@@ -194,7 +197,11 @@ impl DatabaseSchema {
                 let scan = Arc::clone(&context.shared.scan);
                 let snapshot = Arc::clone(&context.snapshot);
                 let run = Arc::clone(&context.run);
-                Ok(Arc::new(CatalogTable::new(snapshot, Arc::clone(table), partitions, scan, run)?))
+                let provider = CatalogTable::new(snapshot, Arc::clone(table), partitions, scan, run)?;
+                Ok(Arc::new(match &context.bookmark {
+                    Some(bookmark) if bookmark.names(&full_name) => provider.with_bookmark(Arc::clone(bookmark)),
+                    _ => provider,
+                }))
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Files -> record batches: stores, listings, formats, tables.
 
+pub(crate) mod bookmark;
 pub(crate) mod drift;
 pub mod facts;
 pub mod format;

@@ -32,6 +32,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use parquet::file::metadata::ParquetMetaData;
 
+use super::bookmark::BookmarkRun;
 use super::facts::statistics::{Total, distinct_count, file_statistics, key_statistics};
 use super::facts::{KnownFiles, file_version, read_as};
 use super::format::text_source;
@@ -81,6 +82,8 @@ pub struct CatalogTable {
     schema: SchemaRef,
     pub(crate) file_schema: SchemaRef,
     pub(crate) keys: Vec<FieldRef>,
+    /// Reads only files that a job has not processed.
+    bookmark: Option<Arc<BookmarkRun>>,
     /// Files given by name instead of a location, for file paths used as tables.
     files: Option<Vec<File>>,
 }
@@ -105,7 +108,26 @@ impl CatalogTable {
         let mut fields: Vec<FieldRef> = file_schema.fields().iter().cloned().collect();
         fields.extend(keys.iter().cloned());
         let schema = Arc::new(Schema::new(fields));
-        Ok(Self { table, snapshot, storage, partitions, context, run, schema, file_schema, keys, files: None })
+        Ok(Self {
+            table,
+            snapshot,
+            storage,
+            partitions,
+            context,
+            run,
+            schema,
+            file_schema,
+            keys,
+            bookmark: None,
+            files: None,
+        })
+    }
+
+    /// The same over the files that `bookmark` doesn't know.
+    #[must_use]
+    pub(crate) fn with_bookmark(mut self, bookmark: Arc<BookmarkRun>) -> Self {
+        self.bookmark = Some(bookmark);
+        self
     }
 
     /// The same over exactly `files`, which lie in the table's location's store.
@@ -120,18 +142,23 @@ impl CatalogTable {
     }
 
     /// The files of the partitions that were kept.
-    pub(super) async fn list(
+    pub(crate) async fn list(
         &self,
         store: &dyn ObjectStore,
         location: &Location,
         KeptPartitions { index, kept, is_projected, .. }: &KeptPartitions,
     ) -> Result<Vec<File>> {
         if let Some(files) = &self.files {
-            return Ok(files.clone());
+            // Groups of partitions that are written otherwise each ask for theirs.
+            let is_kept = |file: &&File| file.partition.is_none_or(|number| kept.binary_search(&number).is_ok());
+            return Ok(files.iter().filter(is_kept).cloned().collect());
         }
         let mut files = self.list_all(store, location, kept, *is_projected, &index.list).await?;
         files.retain(|file| is_visible(&self.snapshot, &location.store_url, &file.meta));
-        Ok(files)
+        Ok(match &self.bookmark {
+            Some(bookmark) => bookmark.take(&location.store_url, files),
+            None => files,
+        })
     }
 
     /// All files that are there, half-written ones among them.
@@ -234,6 +261,9 @@ impl CatalogTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        if let Some(bookmark) = &self.bookmark {
+            bookmark.begin_scan().map_err(to_datafusion)?;
+        }
         let partitions = self.partitions.prune(state, &self.schema, filters)?;
         self.run.notify(&partitions.notices);
         let mut plans = Vec::new();
