@@ -345,7 +345,7 @@ impl Engine {
                     parameters: parameters.to_vec(),
                     run: Arc::clone(&run),
                 };
-                let started = self.cpu.plan(&cancel, work.start(context)).await?;
+                let started = self.cpu.plan(&cancel, Box::pin(work.start(context))).await?;
                 let tag = if matches!(prepared.statement.statement, Statement::Query(_)) {
                     CommandTag::Rows("SELECT")
                 } else {

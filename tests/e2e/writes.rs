@@ -47,6 +47,7 @@ fn kills() -> u64 {
 /// Each statement replaces `n` rows of the sum `n * round` by others: the sum tells whether rows of two rounds are mixed, or
 /// some are missing.
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::print_stdout, reason = "figures for whoever asks for them with --nocapture")]
 async fn kill_at_any_moment_leaves_old_or_new_rows() {
     let data_dir = tempfile::tempdir().unwrap();
     let lake = tempfile::tempdir().unwrap();
@@ -115,6 +116,8 @@ async fn kill_at_any_moment_leaves_old_or_new_rows() {
         }
         killer.await.unwrap();
     }
+    assert!(round > kills() / 2 && inserted > 0, "too few statements between the kills: {round} and {inserted}");
+    println!("{} kills, {round} times rows were replaced, {inserted} INSERTs", kills());
     // All that was left behind is swept: five partitions have a file each.
     let server = ServerProcess::start(data_dir.path(), lake.path(), None).unwrap();
     let connection = server.client().await.unwrap();
@@ -297,4 +300,72 @@ async fn ten_thousand_partitions_in_bounded_memory() {
     // One file a partition, but for those that were open when it was found that there are many.
     let count = files(&root.path().join("many")).len();
     assert!((10_000..=10_064).contains(&count), "{count}");
+}
+
+/// Files that are being written are nobody's: not the scan's, not MSCK's, not those of a path used as a table.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_written_files_are_nobodys() {
+    let root = tempfile::tempdir().unwrap();
+    let server = TestServer::start(&[root.path()]).await.unwrap();
+    let client = server.client().await.unwrap();
+    let folder = root.path().join("t");
+    let create = format!(
+        "CREATE TABLE t WITH (external_location = '{}', partitioned_by = ARRAY['k'], target_file_size = 20000)
+         AS SELECT 1::bigint AS x, 0::bigint AS k",
+        folder.display()
+    );
+    client.simple_query(&create).await.unwrap();
+    let writer = server.client().await.unwrap();
+    let cancel = writer.cancel_token();
+    let slow = tokio::spawn(async move {
+        let sql = "INSERT INTO t SELECT a.x * b.x, 7
+                   FROM generate_series(1, 1000000) AS a(x), generate_series(1, 1000) AS b(x)";
+        writer.simple_query(sql).await.map(|_| ())
+    });
+    // Its first files are ended long before it is.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !files(&folder).iter().any(|file| file.contains("k=7/limnos-")) {
+        assert!(Instant::now() < deadline && !slow.is_finished(), "{:?}", files(&folder));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(value(&client, "SELECT count(*) FROM t").await, "1");
+    client.simple_query("MSCK REPAIR TABLE t").await.unwrap();
+    assert_eq!(client::rows(&client, "SHOW PARTITIONS t").await.unwrap(), [[Some("k=0".to_owned())]]);
+    let path = folder.display();
+    assert_eq!(value(&client, &format!("SELECT count(*) FROM '{path}'")).await, "1");
+    let crawled = client::rows(&client, &format!("CRAWL '{path}' INTO DATABASE default")).await;
+    assert!(crawled.is_ok(), "{crawled:?}");
+    assert!(!slow.is_finished());
+    cancel.cancel_query(tokio_postgres::NoTls).await.unwrap();
+    assert_eq!(slow.await.unwrap().unwrap_err().code().unwrap().code(), "57014");
+    eventually_files(&folder, 1).await;
+    // Nor is the folder left for MSCK to find.
+    client.simple_query("MSCK REPAIR TABLE t").await.unwrap();
+    assert_eq!(client::rows(&client, "SHOW PARTITIONS t").await.unwrap(), [[Some("k=0".to_owned())]]);
+    server.shutdown().await;
+}
+
+/// A transaction reads the rows that it began with, while others replace them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_keeps_its_rows() {
+    let root = tempfile::tempdir().unwrap();
+    let server = TestServer::start(&[root.path()]).await.unwrap();
+    let (client, reader) = (server.client().await.unwrap(), server.client().await.unwrap());
+    let folder = root.path().join("t");
+    let create = format!("CREATE TABLE t WITH (external_location = '{}') AS SELECT 1 AS x", folder.display());
+    client.simple_query(&create).await.unwrap();
+    reader.simple_query("BEGIN").await.unwrap();
+    assert_eq!(value(&reader, "SELECT sum(x) FROM t").await, "1");
+    client.simple_query("INSERT OVERWRITE TABLE t SELECT 10").await.unwrap();
+    client.simple_query("INSERT INTO t VALUES (100)").await.unwrap();
+    assert_eq!(value(&client, "SELECT sum(x) FROM t").await, "110");
+    assert_eq!(value(&reader, "SELECT sum(x) || ' ' || count(*) FROM t").await, "1 1");
+    assert_eq!(files(&folder).len(), 3, "kept for the reader");
+    reader.simple_query("COMMIT").await.unwrap();
+    assert_eq!(value(&reader, "SELECT sum(x) FROM t").await, "110");
+    // The next statement that replaces rows has the old ones deleted.
+    client.simple_query("INSERT OVERWRITE TABLE t SELECT 7").await.unwrap();
+    eventually_files(&folder, 1).await;
+    assert_eq!(value(&client, "SELECT sum(x) FROM t").await, "7");
+    server.shutdown().await;
 }
