@@ -259,6 +259,7 @@ impl Engine {
         shared.system.register(Arc::new(CacheTable(Arc::clone(&shared.caches))));
         shared.system.register(Arc::new(CrawlHistory { catalog: Arc::clone(&catalog), crawls }));
         shared.system.register(Arc::new(RejectTable { catalog, log: rejects }));
+        shared.system.register(Arc::new(command::Bookmarks { catalog: Arc::clone(&catalog) }));
         let cpu = CpuRuntime::new(config.threads)?;
         sweeper.start(&cpu);
         Ok(Arc::new(Self { shared: Arc::new(shared), cpu }))
@@ -405,8 +406,54 @@ impl Engine {
                     run: Some(run),
                 })
             }
+            Statement::Unload(_)
+            | Statement::Copy(_)
+            | Statement::Delete(_)
+            | Statement::Truncate(_)
+            | Statement::Optimize(_) => self.execute_files(session, prepared, context).await,
             _ => self.execute_command(session, prepared, context).await,
         }
+    }
+
+    /// Carries out statements that write or take away files, other than INSERT and CREATE TABLE AS.
+    async fn execute_files(
+        self: &Arc<Self>,
+        session: &mut Session,
+        prepared: &Prepared,
+        context: QueryContext,
+    ) -> Result<Outcome> {
+        let stats = Arc::clone(&context.stats);
+        let context = self.plan_context(session, QueryRun::new(context));
+        let (mut batch, mut after) = (None, None);
+        let (tag, mut notices) = match &prepared.statement.statement {
+            Statement::Unload(unload) => Box::pin(write::unload(&self.cpu, context, unload)).await?,
+            Statement::Copy(copy) => Box::pin(write::copy(&self.cpu, context, copy)).await?,
+            Statement::Delete(rows) => {
+                write::refuse_read_only(session, "DELETE")?;
+                let (tag, notices, snapshot) = Box::pin(write::remove(&self.cpu, context, rows, false)).await?;
+                after = snapshot;
+                (tag, notices)
+            }
+            Statement::Truncate(rows) => {
+                write::refuse_read_only(session, "TRUNCATE TABLE")?;
+                let (tag, notices, snapshot) = Box::pin(write::remove(&self.cpu, context, rows, true)).await?;
+                after = snapshot;
+                (tag, notices)
+            }
+            Statement::Optimize(rows) => {
+                write::refuse_read_only(session, "OPTIMIZE")?;
+                let (done, notices, snapshot) = Box::pin(write::optimize(&self.cpu, context, rows)).await?;
+                (batch, after) = (Some(done), snapshot);
+                (CommandTag::Rows("OPTIMIZE"), notices)
+            }
+            other => return Err(Error::internal(format!("not about files: {other:?}"))),
+        };
+        if let Some(snapshot) = after {
+            notices.extend(write::seen_by(session, snapshot));
+        }
+        let schema = batch.as_ref().map(RecordBatch::schema);
+        let stream = batch.map_or_else(|| futures::stream::empty().boxed(), single_batch);
+        Ok(Outcome { schema, stream, tag, notices, stats })
     }
 
     /// Carries out one of our own statements. It runs on the CPU runtime with a copy of the session, which replaces the
@@ -481,6 +528,7 @@ impl Engine {
             database: session.database.clone(),
             shared: Arc::clone(&self.shared),
             run,
+            bookmark: None,
             view_depth: 0,
             views: Arc::default(),
         }

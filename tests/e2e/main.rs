@@ -16,6 +16,7 @@ mod errors;
 mod facts;
 mod hostile;
 mod late;
+mod maintenance;
 mod memory;
 mod monitoring;
 mod partitions;

@@ -23,6 +23,7 @@ use crate::{CommandTag, Error, ErrorCode, Notice, Result, Session};
 mod alter;
 mod analyze;
 mod answer;
+mod bookmark;
 mod cache;
 mod comment;
 mod crawl;
@@ -41,6 +42,7 @@ mod show_stats;
 mod table;
 mod version;
 
+pub use bookmark::Bookmarks;
 pub(crate) use cache::CacheTable;
 pub use crawler::{CrawlChanges, CrawlHistory, Crawls};
 pub use show_create::create_statement;
@@ -133,6 +135,8 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
         }
         Statement::Comment { target, text } => comment::comment(context, session, target, text.as_deref()).await,
         Statement::ShowVersions { table } => version::show(context, session, table),
+        Statement::ShowBookmarks => bookmark::show(context),
+        Statement::ResetBookmark { name, if_exists } => bookmark::reset(context, session, name, *if_exists).await,
         Statement::AddPartitions { table, partitions, if_not_exists } => {
             partition::add(context, session, table, partitions, *if_not_exists).await
         }
@@ -200,6 +204,11 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
         | Statement::Query(_)
         | Statement::CreateTableAs(_)
         | Statement::Insert(_)
+        | Statement::Unload(_)
+        | Statement::Copy(_)
+        | Statement::Delete(_)
+        | Statement::Truncate(_)
+        | Statement::Optimize(_)
         | Statement::Explain(_)
         | Statement::Prepare { .. }
         | Statement::Execute { .. }
@@ -213,6 +222,8 @@ pub fn schema(statement: &Statement) -> Option<SchemaRef> {
     let names: &[&str] = match statement {
         Statement::Crawl { .. } => return Some(answer::crawl_schema()),
         Statement::ShowVersions { .. } => return Some(version::schema()),
+        Statement::Optimize(_) => return Some(crate::write::optimize::schema()),
+        Statement::ShowBookmarks => return Some(bookmark::schema()),
         Statement::ShowTableProperties { property: Some(_), .. } => answer::SHOW_PROPERTY,
         Statement::ShowStats { .. } => return Some(show_stats::schema()),
         Statement::ShowDrift { .. } => return Some(drift::schema()),

@@ -3,11 +3,11 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::parse::cursor::Cursor;
-use crate::parse::ddl::constant;
+use crate::parse::ddl::{constant, property};
 use crate::parse::{Insert, Statement, query};
 use crate::{Error, Result};
 
-/// `INSERT INTO [TABLE] t [PARTITION (k [= v], ...)] [(a, b)] query` and `INSERT OVERWRITE [TABLE] ...`.
+/// `INSERT INTO [TABLE] t [PARTITION (k [= v], ...)] [(a, b)] [WITH (bookmark = 'name')] query` and `INSERT OVERWRITE [TABLE] ...`.
 pub(crate) fn insert(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect_words("INSERT")?;
     let overwrite = if cursor.take_words("OVERWRITE") {
@@ -52,6 +52,12 @@ pub(crate) fn insert(cursor: &mut Cursor<'_>) -> Result<Statement> {
             Ok((cursor.identifier()?, position))
         })?;
     }
+    let mut properties = Vec::new();
+    // WITH before a query names it first.
+    if cursor.peek_words("WITH") && cursor.peek_nth(1).is_some_and(|next| next.token.token == Token::LParen) {
+        cursor.advance();
+        properties = cursor.parenthesized(property)?;
+    }
     if cursor.peek_words("DEFAULT VALUES") {
         return Err(Error::unsupported("INSERT ... DEFAULT VALUES is not supported")
             .with_hint("Columns have no defaults here; name the values."));
@@ -65,7 +71,7 @@ pub(crate) fn insert(cursor: &mut Cursor<'_>) -> Result<Statement> {
         }
     }
     let query = query::parse_query(cursor)?;
-    Ok(Statement::Insert(Box::new(Insert { table, columns, overwrite, partition, query })))
+    Ok(Statement::Insert(Box::new(Insert { table, columns, overwrite, partition, properties, query })))
 }
 
 /// The position of `RETURNING` or `ON CONFLICT` outside all brackets.

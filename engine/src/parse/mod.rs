@@ -13,9 +13,11 @@ pub mod complexity;
 pub mod cursor;
 pub mod ddl;
 pub mod dialect;
+mod export;
 mod insert;
 pub mod lexer;
 pub(crate) mod locate;
+mod maintain;
 pub mod query;
 pub mod rewrite;
 pub mod session;
@@ -23,8 +25,9 @@ pub mod statement;
 mod unsupported;
 
 pub use statement::{
-    CrawlerClauses, CreateTable, CreateTableAs, CreateView, Dialect, Explain, ExplainFormat, Insert, NamePattern,
-    ObjectName, ParsedStatement, PartitionSpec, Statement, TableProperty, TransactionModes,
+    Copy, CopyOption, CrawlerClauses, CreateTable, CreateTableAs, CreateView, Dialect, Explain, ExplainFormat, Insert,
+    NamePattern, ObjectName, ParsedStatement, PartitionRows, PartitionSpec, Statement, TableProperty, TransactionModes,
+    Unload,
 };
 
 use crate::limits;
@@ -70,6 +73,11 @@ pub(crate) fn parse_one(cursor: &mut Cursor<'_>) -> Result<Statement> {
         Some("EXPLAIN") => query::explain(cursor)?,
         Some("CREATE") => ddl::create(cursor)?,
         Some("INSERT") => insert::insert(cursor)?,
+        Some("UNLOAD") => export::unload(cursor)?,
+        Some("COPY") => export::copy(cursor)?,
+        Some("DELETE") => maintain::delete(cursor)?,
+        Some("TRUNCATE") => maintain::truncate(cursor)?,
+        Some("OPTIMIZE") => maintain::optimize(cursor)?,
         Some("DROP") => ddl::drop(cursor)?,
         Some("ALTER") => ddl::alter(cursor)?,
         Some("COMMENT") => ddl::comment(cursor)?,
@@ -78,6 +86,10 @@ pub(crate) fn parse_one(cursor: &mut Cursor<'_>) -> Result<Statement> {
         Some("ANALYZE" | "ANALYSE") => ddl::analyze(cursor)?,
         Some("RUN") => ddl::run(cursor)?,
         Some("DESCRIBE" | "DESC") => ddl::describe(cursor)?,
+        Some("SHOW") if cursor.peek_words("SHOW BOOKMARKS") => maintain::show_bookmarks(cursor)?,
+        Some("RESET") if cursor.peek_words("RESET BOOKMARK") && cursor.peek_nth(2).is_some() => {
+            maintain::reset_bookmark(cursor)?
+        }
         Some("SHOW") => ddl::show(cursor)?,
         Some(word) => match session::statement(word, cursor)? {
             Some(statement) => statement,

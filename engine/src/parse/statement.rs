@@ -52,6 +52,18 @@ pub enum Statement {
     CreateTableAs(Box<CreateTableAs>),
     /// INSERT INTO, INSERT OVERWRITE.
     Insert(Box<Insert>),
+    /// UNLOAD (query) TO 'location'.
+    Unload(Box<Unload>),
+    /// COPY ... TO 'file'.
+    Copy(Box<Copy>),
+    Delete(Box<PartitionRows>),
+    Truncate(Box<PartitionRows>),
+    Optimize(Box<PartitionRows>),
+    ShowBookmarks,
+    ResetBookmark {
+        name: String,
+        if_exists: bool,
+    },
     CreateView(CreateView),
     /// DROP TABLE or DROP VIEW, of one or several.
     Drop {
@@ -472,6 +484,43 @@ pub struct Insert {
     pub overwrite: bool,
     /// Hive's PARTITION (...): keys, lower case, with their values; `None`: the query's last columns.
     pub partition: Vec<(String, Option<Option<String>>)>,
+    /// WITH (...), names in lower case.
+    pub properties: Vec<(String, TableProperty)>,
+    pub query: Box<Query>,
+}
+
+/// UNLOAD.
+#[derive(Debug, Clone)]
+pub struct Unload {
+    pub query: Box<Query>,
+    pub location: String,
+    /// WITH (...), names in lower case.
+    pub properties: Vec<(String, TableProperty)>,
+}
+
+/// COPY ... TO 'file'.
+#[derive(Debug, Clone)]
+pub struct Copy {
+    pub query: Box<Query>,
+    pub file: String,
+    pub options: Vec<CopyOption>,
+}
+
+/// An option of COPY.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyOption {
+    /// Lower case.
+    pub name: String,
+    pub value: Option<String>,
+    /// Of its name, in the text.
+    pub position: usize,
+}
+
+/// The rows of a table that DELETE, TRUNCATE and OPTIMIZE mean.
+#[derive(Debug, Clone)]
+pub struct PartitionRows {
+    pub table: ObjectName,
+    /// `SELECT * FROM table [WHERE condition]`.
     pub query: Box<Query>,
 }
 

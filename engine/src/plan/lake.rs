@@ -27,6 +27,7 @@ use crate::engine::Shared;
 use crate::error::{nearest, to_datafusion};
 use crate::execute::QueryRun;
 use crate::parse::{Dialect, FILE_TABLE_DATABASE};
+use crate::scan::bookmark::BookmarkRun;
 use crate::scan::hidden::HiddenColumns;
 use crate::scan::settings::ScanSettings;
 use crate::scan::table::CatalogTable;
@@ -52,6 +53,8 @@ pub(crate) struct PlanContext {
     pub(crate) now: DateTime<Utc>,
     /// The database that unqualified names are looked up in.
     pub(crate) database: String,
+    /// Of an INSERT that reads only new files.
+    pub(crate) bookmark: Option<Arc<BookmarkRun>>,
     pub(crate) view_depth: usize,
     /// The views that the query's planning has put in so far, those inside views included.
     pub(crate) views: Arc<AtomicUsize>,
@@ -199,8 +202,12 @@ impl DatabaseSchema {
                 let scan = Arc::clone(&context.shared.scan);
                 let snapshot = Arc::clone(&context.snapshot);
                 let run = Arc::clone(&context.run);
-                let opened = CatalogTable::new(snapshot, Arc::clone(table), partitions, scan, run)?;
-                Ok(Arc::new(opened.with_hidden(hidden)?))
+                let provider = CatalogTable::new(snapshot, Arc::clone(table), partitions, scan, run)?;
+                let provider = provider.with_hidden(hidden)?;
+                Ok(Arc::new(match &context.bookmark {
+                    Some(bookmark) if bookmark.names(&full_name) => provider.with_bookmark(Arc::clone(bookmark)),
+                    _ => provider,
+                }))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Files -> record batches: stores, listings, formats, tables.
 
 pub(crate) mod ahead;
+pub(crate) mod bookmark;
 #[cfg(test)]
 mod broken;
 pub(crate) mod drift;

@@ -33,6 +33,7 @@ use object_store::path::Path;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::ahead::{Ahead, AheadSource, AheadStore, Opening, Room};
+use super::bookmark::BookmarkRun;
 use super::facts::statistics::{Total, distinct_count, file_statistics, key_statistics};
 use super::facts::{KnownFiles, file_version, read_as};
 use super::files_version::{FilesVersion, may_look_the_same};
@@ -99,6 +100,8 @@ pub struct CatalogTable {
     pub(crate) keys: Vec<FieldRef>,
     /// Columns of the files themselves that the query names, behind the keys.
     hidden: HiddenColumns,
+    /// Reads only files that a job has not processed.
+    bookmark: Option<Arc<BookmarkRun>>,
     /// Files given by name instead of a location, for file paths used as tables.
     files: Option<Vec<File>>,
 }
@@ -134,6 +137,7 @@ impl CatalogTable {
             file_schema,
             keys,
             hidden: HiddenColumns::default(),
+            bookmark: None,
             files: None,
         })
     }
@@ -150,6 +154,13 @@ impl CatalogTable {
         self.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         self.hidden = hidden;
         Ok(self)
+    }
+
+    /// The same over the files that `bookmark` doesn't know.
+    #[must_use]
+    pub(crate) fn with_bookmark(mut self, bookmark: Arc<BookmarkRun>) -> Self {
+        self.bookmark = Some(bookmark);
+        self
     }
 
     /// The same over exactly `files`, which lie in the table's location's store.
@@ -170,14 +181,16 @@ impl CatalogTable {
     }
 
     /// The files of the partitions that were kept.
-    pub(super) async fn list(
+    pub(crate) async fn list(
         &self,
         store: &dyn ObjectStore,
         location: &Location,
         KeptPartitions { index, kept, is_projected, .. }: &KeptPartitions,
     ) -> Result<Vec<File>> {
         if let Some(files) = &self.files {
-            return Ok(files.clone());
+            // Groups of partitions that are written otherwise each ask for theirs.
+            let is_kept = |file: &&File| file.partition.is_none_or(|number| kept.binary_search(&number).is_ok());
+            return Ok(files.iter().filter(is_kept).cloned().collect());
         }
         let mut files = self.list_all(store, location, kept, *is_projected, &index.list).await?;
         files.retain(|file| is_visible(&self.snapshot, &location.store_url, &file.meta));
@@ -349,6 +362,9 @@ impl CatalogTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        if let Some(bookmark) = &self.bookmark {
+            bookmark.begin_scan().map_err(to_datafusion)?;
+        }
         let implied = self.hidden.implied(&self.keys, filters);
         let mut partitions = match implied.is_empty() {
             true => self.partitions.prune(state, &self.schema, filters)?,
@@ -412,6 +428,10 @@ impl CatalogTable {
         let mut files = self.list(store.as_ref(), &location, &partitions).await.map_err(to_datafusion)?;
         report.files_total = files.len() as u64;
         self.hidden.keep_files(state, &mut files, &location, &partitions.index, filters)?;
+        if let Some(bookmark) = &self.bookmark {
+            // What the conditions on keys and hidden columns leave out is not processed.
+            files = bookmark.take(&location.store_url, files);
+        }
         let version = FilesVersion::of_files(&location.store_url, &partitions.index, &files);
         report.version = FilesVersion::of(&(version, projection, filters, limit));
         // The file system's clock is the machine's, whatever time the statement is told.

@@ -81,13 +81,13 @@ async fn write(
 }
 
 /// A block sees what it did itself, and is told that it can't be taken back.
-fn seen_by(session: &mut Session, snapshot: Arc<Snapshot>) -> Option<Notice> {
+pub(crate) fn seen_by(session: &mut Session, snapshot: Arc<Snapshot>) -> Option<Notice> {
     let pinned = session.pinned.as_mut()?;
     *pinned = snapshot;
     Some(Notice::warning("changes to the catalog take effect at once; ROLLBACK does not take them back"))
 }
 
-fn refuse_read_only(session: &Session, word: &str) -> Result<()> {
+pub(crate) fn refuse_read_only(session: &Session, word: &str) -> Result<()> {
     if session.settings.show("transaction_read_only").is_ok_and(|value| value == "on") {
         let message = format!("cannot execute {word} in a read-only transaction");
         return Err(Error::new(ErrorCode::ReadOnlyTransaction, message));

@@ -7,18 +7,30 @@
 //! 3. [`rows`]: batches go into files, in the [`folder`]s of their partitions, through [`file`].
 //! 4. [`run`]: one commit makes the table, its partitions and all files visible, and those that they replace not.
 //! 5. [`sweep`]: files that nobody sees any more are deleted, and those of writes whose process died.
+//!
+//! [`remove`] (DELETE, TRUNCATE) and [`optimize`] work on the partitions that a condition has [`chosen`]; [`unload`] and
+//! [`copy`](mod@copy) write files of no table.
 
 mod assign;
+mod chosen;
+mod copy;
 pub(crate) mod definition;
 mod execute;
 pub mod file;
 pub(crate) mod folder;
 pub(crate) mod open;
+pub(crate) mod optimize;
 mod order;
 pub(crate) mod plan;
+mod remove;
 pub(crate) mod rows;
 pub(crate) mod run;
 pub(crate) mod sweep;
+mod unload;
 
-pub(crate) use execute::{execute, physical_plan};
+pub(crate) use copy::copy;
+pub(crate) use execute::{execute, physical_plan, refuse_read_only, seen_by};
+pub(crate) use optimize::optimize;
 pub(crate) use plan::plan_write;
+pub(crate) use remove::remove;
+pub(crate) use unload::unload;

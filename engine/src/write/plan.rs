@@ -16,6 +16,7 @@ use crate::error::nearest;
 use crate::parse::{Dialect, Insert, ObjectName, Statement};
 use crate::plan::lake::PlanContext;
 use crate::plan::query::{PlannedQuery, plan_query};
+use crate::scan::bookmark::BookmarkRun;
 use crate::scan::schema::{arrow_type, table_schema};
 use crate::{Error, ErrorCode, Result};
 
@@ -42,6 +43,8 @@ pub(crate) struct InsertTarget {
     pub(crate) overwrite: bool,
     /// The values of PARTITION (...), if all keys have one.
     pub(crate) partition: Option<Vec<Option<String>>>,
+    /// What the rows are read by, where only new files are to be.
+    pub(crate) bookmark: Option<Arc<BookmarkRun>>,
 }
 
 impl PlannedWrite {
@@ -91,6 +94,45 @@ pub(crate) async fn plan_write(context: PlanContext, statement: &Statement) -> R
     }
 }
 
+/// The run of the bookmark that the statement names.
+fn bookmark(context: &PlanContext, insert: &Insert) -> Result<Option<Arc<BookmarkRun>>> {
+    let mut name = None;
+    let mut source = None;
+    for (property, value) in &insert.properties {
+        let text = value.values.first().cloned().unwrap_or_default();
+        match property.as_str() {
+            "bookmark" => name = Some(text),
+            "bookmark_source" => {
+                let (database, table) = match text.split_once('.') {
+                    Some((database, table)) => (Some(database.to_lowercase()), table),
+                    None => (None, text.as_str()),
+                };
+                source = Some(resolve_name(context, &ObjectName { database, name: table.to_lowercase() }));
+            }
+            other => {
+                return Err(Error::new(
+                    ErrorCode::InvalidParameterValue,
+                    format!("property \"{other}\" of INSERT does not exist"),
+                )
+                .with_hint("Properties are bookmark and bookmark_source.")
+                .at(value.position));
+            }
+        }
+    }
+    let Some(name) = name.filter(|name| !name.is_empty()) else {
+        if insert.properties.is_empty() {
+            return Ok(None);
+        }
+        return Err(Error::syntax("the property bookmark needs a name"));
+    };
+    if insert.overwrite {
+        return Err(Error::unsupported("INSERT OVERWRITE with a bookmark is not supported")
+            .with_detail("It would replace the rows of earlier runs by those of new files."));
+    }
+    let known = context.shared.catalog.bookmark_files(&name)?;
+    Ok(Some(Arc::new(BookmarkRun::new(&name, source, known))))
+}
+
 async fn plan_insert(context: PlanContext, insert: &Insert) -> Result<PlannedWrite> {
     let (table, storage) = writable(&context, &insert.table)?;
     let fixed = fixed_values(&table, insert)?;
@@ -98,7 +140,11 @@ async fn plan_insert(context: PlanContext, insert: &Insert) -> Result<PlannedWri
     let mut query = insert.query.clone();
     type_constants(&mut query, &targets);
     let dialect = context.dialect;
-    let planned = plan_query(context, &query).await?;
+    let bookmark = bookmark(&context, insert)?;
+    let planned = plan_query(PlanContext { bookmark: bookmark.clone(), ..context }, &query).await?;
+    if let Some(bookmark) = &bookmark {
+        bookmark.source()?;
+    }
     let count = planned.plan.schema().fields().len();
     if count > targets.len() {
         return Err(Error::syntax("INSERT has more expressions than target columns").with_detail(counts(
@@ -133,7 +179,7 @@ async fn plan_insert(context: PlanContext, insert: &Insert) -> Result<PlannedWri
     let is_whole = !fixed.is_empty() && fixed.len() == table.partition_keys.len();
     let values = |key: &Column| fixed.iter().find(|(name, _)| *name == key.name).and_then(|(_, value)| value.clone());
     let partition = is_whole.then(|| table.partition_keys.iter().map(values).collect());
-    let target = InsertTarget { table, storage, overwrite: insert.overwrite, partition };
+    let target = InsertTarget { table, storage, overwrite: insert.overwrite, partition, bookmark };
     Ok(PlannedWrite { plan, state, target: WriteKind::Insert(Box::new(target)) })
 }
 

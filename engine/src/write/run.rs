@@ -110,6 +110,12 @@ impl ReadyWrite {
     /// # Errors
     /// Those of the query, of the rows, and of writing. Nothing of it is seen then, and what was written is deleted.
     pub(crate) async fn run(self, batches: BatchStream) -> Result<Written> {
+        if let WriteKind::Insert(insert) = &self.kind
+            && insert.bookmark.as_ref().is_some_and(|bookmark| bookmark.is_idle())
+        {
+            // No file is new: there is nothing to write, nor to write down.
+            return Ok(Written { row_count: 0, snapshot: self.shared.catalog.snapshot(), is_skipped: false });
+        }
         let write = OpenWrite::begin(&self.shared.catalog, &self.target.table, vec![self.target.location.url.clone()]);
         let mut write = write.await?;
         let written = tokio::select! {
@@ -200,7 +206,8 @@ impl ReadyWrite {
                 let partitions = found(partitions);
                 changes.push(Change::AddPartitions { table: name.clone(), partitions, if_not_exists: true });
             }
-            changes.push(Change::CommitWrite { write: write.id(), target: Some(target), bookmark: None });
+            let bookmark = insert.bookmark.as_ref().map(|bookmark| bookmark.update()).transpose()?;
+            changes.push(Change::CommitWrite { write: write.id(), target: Some(target), bookmark });
             match write.commit(changes).await {
                 Ok(snapshot) => return Ok(snapshot),
                 // Another statement replaced rows; unless the table itself has changed, it is as if it came before this one.
@@ -271,7 +278,7 @@ impl ReadyWrite {
 
     /// Tells the catalog what is in the files, so that the next query need not open them. A help: where it can't be, the
     /// files are read.
-    async fn note_facts(&self, partitions: &[WrittenPartition]) {
+    pub(super) async fn note_facts(&self, partitions: &[WrittenPartition]) {
         let (definition, storage) = match &self.kind {
             WriteKind::New(new) => (&new.definition, storage(&new.definition).ok()),
             WriteKind::Insert(insert) => (&*insert.table.definition, Some(&insert.storage)),
@@ -323,13 +330,13 @@ fn storage(definition: &TableDefinition) -> Result<&StorageDescriptor> {
     }
 }
 
-fn changed(name: &limnos_catalog::TableName) -> Error {
+pub(super) fn changed(name: &limnos_catalog::TableName) -> Error {
     Error::new(ErrorCode::SerializationFailure, format!("table \"{name}\" was changed by another statement"))
         .with_hint("Run the statement again.")
 }
 
 /// The size at which files are ended.
-fn target_bytes(definition: &TableDefinition) -> Result<u64> {
+pub(super) fn target_bytes(definition: &TableDefinition) -> Result<u64> {
     let Some(text) = definition.parameters.get(TARGET_FILE_SIZE) else { return Ok(TARGET_FILE_BYTES) };
     match text.trim().parse() {
         Ok(bytes) if bytes > 0 => Ok(bytes),

@@ -98,7 +98,7 @@ fn query_and_data(cursor: &mut Cursor<'_>) -> Result<(Box<Query>, bool)> {
 }
 
 /// `name = value`: a text, a number, a word, or `ARRAY['a', 'b']`.
-fn property(cursor: &mut Cursor<'_>) -> Result<(String, TableProperty)> {
+pub(crate) fn property(cursor: &mut Cursor<'_>) -> Result<(String, TableProperty)> {
     let position = cursor.peek().map_or(1, |lexeme| lexeme.position);
     let mut name = match cursor.peek_string() {
         Some(name) => {

@@ -22,7 +22,7 @@ use crate::parse::{Statement, unsupported};
 pub(crate) use alter::alter;
 pub(crate) use comment::comment;
 pub(crate) use crawler::run;
-pub(crate) use create_as::has_query;
+pub(crate) use create_as::{has_query, property};
 pub(crate) use database::database_name;
 pub(crate) use partition::constant;
 pub(crate) use show::{describe, show};

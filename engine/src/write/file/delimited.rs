@@ -23,6 +23,7 @@ const NO_NULL: Refusal = "It is NULL, and the table has no text that stands for 
 pub(super) struct DelimitedEncoder {
     schema: SchemaRef,
     options: CsvOptions,
+    backslash: bool,
     spellings: Vec<Spelling>,
     /// Columns whose cells are text as they are, the empty one too.
     is_text: Vec<bool>,
@@ -50,6 +51,7 @@ impl DelimitedEncoder {
         let mut encoder = Self {
             schema: SchemaRef::clone(schema),
             options,
+            backslash: text.backslash,
             spellings,
             is_text,
             header: None,
@@ -90,6 +92,10 @@ impl DelimitedEncoder {
     /// Appends `cell`, which isn't NULL, so that it reads back as itself.
     fn push_cell(&self, cell: &str, is_first: bool, begins_file: bool, out: &mut String) -> Result<(), Refusal> {
         let CsvOptions { delimiter, quote, escape, null, comment, .. } = &self.options;
+        if self.backslash {
+            push_backslashed(cell, *delimiter, out);
+            return Ok(());
+        }
         let is_special = |byte: u8| byte == *delimiter || byte == b'\n' || byte == b'\r' || Some(byte) == *escape;
         let first = cell.as_bytes().first().copied();
         let has_special = cell.bytes().any(is_special);
@@ -107,7 +113,7 @@ impl DelimitedEncoder {
             out.push(char::from(*quote));
             for c in cell.chars() {
                 if c == char::from(*quote) || escape.is_some_and(|escape| c == char::from(escape)) {
-                    out.push(c);
+                    out.push(char::from(escape.unwrap_or(*quote)));
                 }
                 out.push(c);
             }
@@ -221,6 +227,26 @@ impl Encode for DelimitedEncoder {
 
     fn pending_bytes(&self) -> usize {
         0
+    }
+}
+
+/// Appends `cell` as PostgreSQL's COPY writes text.
+fn push_backslashed(cell: &str, delimiter: u8, out: &mut String) {
+    for c in cell.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            c if c == char::from(delimiter) => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
     }
 }
 

@@ -106,6 +106,8 @@ pub struct TextOptions {
     pub csv: CsvOptions,
     /// Whether binary values are PostgreSQL's `\x` and hexadecimal digits, and not Hive's base64.
     pub hex: bool,
+    /// Whether escapes are those of PostgreSQL's COPY (`\\n`, `\\t`), whose readers tell NULL before they resolve them.
+    pub backslash: bool,
     /// The pattern of each column's dates, where it has one.
     pub formats: Vec<Option<DateTimeFormat>>,
 }
@@ -271,7 +273,7 @@ impl FileOptions {
                         "writing files with more than {HEADER_ROWS_MAX} header lines is not supported"
                     )));
                 }
-                FileKind::Text(TextOptions { csv, hex: false, formats: column_formats(definition)? })
+                FileKind::Text(TextOptions { csv, hex: false, backslash: false, formats: column_formats(definition)? })
             }
             FileFormat::Regex => {
                 return Err(Error::unsupported("writing files whose lines a pattern takes apart is not supported")
