@@ -258,8 +258,8 @@ impl Engine {
         shared.system.register(Arc::new(CrawlChanges { catalog: Arc::clone(&catalog) }));
         shared.system.register(Arc::new(CacheTable(Arc::clone(&shared.caches))));
         shared.system.register(Arc::new(CrawlHistory { catalog: Arc::clone(&catalog), crawls }));
-        shared.system.register(Arc::new(RejectTable { catalog, log: rejects }));
         shared.system.register(Arc::new(command::Bookmarks { catalog: Arc::clone(&catalog) }));
+        shared.system.register(Arc::new(RejectTable { catalog, log: rejects }));
         let cpu = CpuRuntime::new(config.threads)?;
         sweeper.start(&cpu);
         Ok(Arc::new(Self { shared: Arc::new(shared), cpu }))
@@ -453,7 +453,7 @@ impl Engine {
         }
         let schema = batch.as_ref().map(RecordBatch::schema);
         let stream = batch.map_or_else(|| futures::stream::empty().boxed(), single_batch);
-        Ok(Outcome { schema, stream, tag, notices, stats })
+        Ok(Outcome { schema, stream, tag, notices, stats, run: None })
     }
 
     /// Carries out one of our own statements. It runs on the CPU runtime with a copy of the session, which replaces the

@@ -20,7 +20,7 @@ use crate::execute::{BatchStream, CpuRuntime, QueryRun, run_plan, stoppable};
 use crate::parse::{Copy, CopyOption};
 use crate::plan::lake::PlanContext;
 use crate::plan::query::plan_query;
-use crate::scan::format::csv::CsvOptions;
+use crate::scan::format::csv::{CsvOptions, Dialect};
 use crate::scan::listing::list_location;
 use crate::scan::schema::{arrow_schema, catalog_field_type};
 use crate::scan::store::Location;
@@ -329,6 +329,8 @@ impl Options {
             dash_is_null: false,
             comment: None,
             on_error: None,
+            missing_is_null: false,
+            dialect: Dialect::Plain,
         };
         Ok(TextOptions { csv, hex: true, backslash: is_text, formats: Vec::new() })
     }
