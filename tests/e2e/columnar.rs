@@ -22,6 +22,9 @@ async fn stripes_of_orc_files_are_pruned() {
         let plan = text(&format!("EXPLAIN ANALYZE SELECT count(filler) FROM stripes WHERE {condition}")).await;
         assert!(plan.contains(&format!("Row groups: {kept} of 3")), "{condition}\n{plan}");
     }
+    let join = "SELECT count(filler) FROM stripes JOIN (VALUES (2500), (2600)) v(x) ON stripes.id = v.x";
+    let plan = text(&format!("EXPLAIN ANALYZE {join}")).await;
+    assert!(plan.contains("stripes_pruned=2"), "{plan}");
     let plan = text("EXPLAIN ANALYZE SELECT count(filler) FROM stripes WHERE id > 5000").await;
     assert!(plan.contains("Files: 0 of 1"), "{plan}");
     server.shutdown().await;

@@ -151,6 +151,7 @@ pub async fn read_range(
     }
     let options = GetOptions { if_match: object.e_tag.clone(), ..GetOptions::default() }.with_range(Some(range));
     let result = store.get_opts(&object.location, options).await.map_err(|error| store_error(error, name))?;
+    check_version(object, &result.meta, name)?;
     let bytes = result.bytes().await.map_err(|error| store_error(error, name))?;
     if bytes.len() as u64 != wanted {
         return Err(short(name, bytes.len() as u64, wanted));
@@ -174,9 +175,7 @@ pub(super) async fn fetch_from(
     }
     let result = store.get_opts(&object.location, options).await.map_err(|error| store_error(error, name))?;
     let expected = result.range.end - result.range.start;
-    if result.meta.size != object.size {
-        return Err(changed(name));
-    }
+    check_version(object, &result.meta, name)?;
     let start = result.range.start;
     let chunks: BoxStream<'static, Result<Bytes>> = match result.payload {
         // `into_stream` would read a local file eight kilobytes at a time, each on a thread of its own.
@@ -193,6 +192,12 @@ pub(super) async fn fetch_from(
         }
     };
     Ok(count_to_the_end(chunks, expected, name.to_owned()))
+}
+
+/// A store that doesn't know If-Match answers with the version it has.
+fn check_version(planned: &ObjectMeta, found: &ObjectMeta, name: &str) -> Result<()> {
+    let is_other = matches!((&planned.e_tag, &found.e_tag), (Some(planned), Some(found)) if planned != found);
+    if is_other || planned.size != found.size { Err(changed(name)) } else { Ok(()) }
 }
 
 /// Passes chunks through and fails at the end if fewer or more bytes came than the store announced.

@@ -9,7 +9,6 @@ use limnos_catalog::{DataType, StructField};
 use serde_json::{Map, Value};
 
 use super::{Decoded, Fault};
-use crate::limits;
 
 /// Deepest nesting that is read.
 const DEPTH_MAX: usize = 64;
@@ -102,9 +101,6 @@ pub(super) fn fields(json: &[u8]) -> Decoded<Vec<(String, AvroType)>> {
         serde_json::from_slice(json).map_err(|error| Fault::corrupt(format!("its schema is no JSON ({error})")))?;
     let mut names = Names::default();
     match names.parse(&json, "", 0)? {
-        AvroType::Record(fields) if fields.len() > limits::INFERRED_COLUMNS_MAX => {
-            Err(Fault::Limit(format!("It has {} columns.", fields.len())))
-        }
         AvroType::Record(fields) => Ok(fields),
         _ => Err(Fault::Unsupported("Its rows are not records.".to_owned())),
     }

@@ -61,6 +61,8 @@ pub struct Tail {
     pub(super) columns: Vec<(String, ColumnType)>,
     /// The columns as Arrow has them. What isn't supported is a union of nothing.
     pub(super) schema: SchemaRef,
+    /// The file itself, where all of it was read for its tail.
+    pub(super) whole: Option<Bytes>,
     facts: Option<FileFacts>,
     bytes: usize,
 }
@@ -184,7 +186,12 @@ pub(super) async fn read_tail(store: &Arc<dyn ObjectStore>, object: &ObjectMeta,
     } else {
         read_range(store, object, name, from..end).await?
     };
-    parse(&postscript, &bytes, from).map_err(|fault| fault.error(name))
+    let mut parsed = parse(&postscript, &bytes, from).map_err(|fault| fault.error(name))?;
+    if start == 0 {
+        parsed.bytes += tail.len();
+        parsed.whole = Some(tail);
+    }
+    Ok(parsed)
 }
 
 impl Postscript {
@@ -298,7 +305,7 @@ fn parse(postscript: &Postscript, bytes: &Bytes, start: u64) -> Decoded<Tail> {
         stripes.iter().filter_map(|stripe| stripe.facts.as_ref()).map(|facts| facts.memory_size()).sum();
     let bytes =
         stripe_bytes + stripes.len() * size_of::<StripeInfo>() + found.types.len() * 2 * size_of::<ColumnType>();
-    let mut tail = Tail { compression, stripes, columns, schema, facts: Some(facts), bytes };
+    let mut tail = Tail { compression, stripes, columns, schema, whole: None, facts: Some(facts), bytes };
     // Columns that only have places are found by another name in each table: facts by name would say that they aren't there.
     if tail.is_unnamed() {
         tail.facts = None;

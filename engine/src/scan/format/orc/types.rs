@@ -4,10 +4,12 @@ use limnos_catalog::{DataType, StructField};
 
 use super::protobuf::Value;
 use super::{Decoded, Fault};
-use crate::limits;
 
 /// Deepest nesting that is read.
 const DEPTH_MAX: usize = 64;
+
+/// Columns of one file, of which a table may want a few. A crawl takes fewer.
+const COLUMNS_MAX: usize = 1 << 16;
 
 /// What kind a type is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +106,7 @@ pub(super) fn columns(types: &[Value<'_>]) -> Decoded<Vec<(String, ColumnType)>>
     if root.kind != Kind::Struct {
         return Err(Fault::Unsupported("Its rows are not structs.".to_owned()));
     }
-    if root.children.len() > limits::INFERRED_COLUMNS_MAX {
+    if root.children.len() > COLUMNS_MAX {
         return Err(Fault::Limit(format!("It has {} columns.", root.children.len())));
     }
     Ok(root.children)
