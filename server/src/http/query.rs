@@ -318,6 +318,12 @@ impl Sink for HttpSink {
         Ok(())
     }
 
+    /// In the head of an answer that is whole before its head is sent.
+    async fn closing(&mut self, notices: &[Notice]) -> limnos_engine::Result<()> {
+        self.head.notices.extend_from_slice(notices);
+        Ok(())
+    }
+
     async fn end(&mut self, tag: &CommandTag, rows: u64) -> limnos_engine::Result<()> {
         match self.writer.take() {
             Some(mut writer) => writer.finish(&mut self.buffer)?,

@@ -154,12 +154,13 @@ fn header_rows(definition: &TableDefinition) -> Result<u64> {
 /// As [`PatternOptions::new`].
 pub fn check(definition: &TableDefinition) -> Result<()> {
     let TableKind::External(storage) = &definition.kind else { return Ok(()) };
-    let policy = RowPolicy::of(definition)?;
+    RowPolicy::of(definition)?;
     match storage.format {
         FileFormat::Regex => PatternOptions::new(definition).map(drop),
         FileFormat::Csv => CsvOptions::new(definition).map(drop),
         FileFormat::Json => JsonOptions::new(storage).map(drop),
-        _ if policy.on_error.is_none() => Ok(()),
+        // What the table says is for those of its partitions that are text.
+        _ if !storage.properties.contains_key("limnos.on_error") => Ok(()),
         _ => Err(Error::unsupported("property \"limnos.on_error\" is for text formats only")),
     }
 }
