@@ -10,6 +10,7 @@ mod row_group;
 mod source;
 
 pub(crate) use nan::decidable;
+pub(crate) use partition::MAX_IN_LIST;
 pub use partition::{PartitionIndex, is_partition_only};
 pub(crate) use row_group::{prune_files, prune_row_groups};
 pub use source::{KeptPartitions, Partitions};

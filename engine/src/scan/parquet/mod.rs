@@ -1,5 +1,6 @@
 //! Parquet: footers, cached and checked before they are decoded; the reader; schema drift; statistics.
 
+mod access;
 mod adapter;
 mod footer;
 mod late;
@@ -11,6 +12,7 @@ mod small_files;
 mod source;
 mod statistics;
 
+pub(crate) use access::Filtered;
 pub use adapter::CaseInsensitiveAdapterFactory;
 pub use footer::{FileKey, Footer, Footers};
 pub(crate) use footer::{SMALL_FILE_BYTES, first_range};
