@@ -799,7 +799,7 @@ fn session_config(threads: usize) -> SessionConfig {
     options.execution.spill_compression = datafusion::config::SpillCompression::Lz4Frame;
     options.execution.parquet.pushdown_filters = false;
     options.execution.parquet.coerce_int96 = Some("us".to_owned());
-    options.execution.parquet.max_in_list_size = 256;
+    options.execution.parquet.max_in_list_size = crate::prune::MAX_IN_LIST;
     options.optimizer.prefer_existing_union = true;
     // DataFusion 55 leaves aggregates that saw only NULL yet out of the filter instead of letting all rows pass: of
     // `min(a), min(b)` the second misses rows whenever the first file's `b` is all NULL.

@@ -13,6 +13,7 @@ mod stripe;
 
 pub(crate) use index_cache::PartitionIndexes;
 pub(crate) use nan::decidable;
+pub(crate) use partition::MAX_IN_LIST;
 pub(crate) use partition::matching;
 pub use partition::{PartitionIndex, is_partition_only};
 pub(crate) use row_group::{prune_files, prune_row_groups};

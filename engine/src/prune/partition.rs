@@ -122,7 +122,7 @@ pub(crate) fn matching(
 }
 
 /// Longest IN list that prunes; a longer one is evaluated row by row only.
-pub(super) const MAX_IN_LIST: usize = 256;
+pub(crate) const MAX_IN_LIST: usize = 256;
 
 /// Each partition is a container whose keys have one value.
 impl PruningStatistics for PartitionIndex {

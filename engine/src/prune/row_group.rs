@@ -48,18 +48,21 @@ fn pruning_predicate(
         .build(expr))
 }
 
-/// Which row groups each of `files` keeps under `filters`, in one evaluation over all of them.
+/// How many row groups each of `files` keeps under `filters`, in one evaluation over all of them.
 pub(crate) fn prune_row_groups(
     state: &dyn datafusion::catalog::Session,
     files: &[Arc<ParquetMetaData>],
     file_schema: &Schema,
     table_schema: &SchemaRef,
     filters: &[Expr],
-) -> Result<Vec<Vec<bool>>> {
-    let all = || files.iter().map(|metadata| vec![true; metadata.num_row_groups()]).collect();
+) -> Result<Vec<usize>> {
+    let all = || files.iter().map(|metadata| metadata.num_row_groups()).collect();
     let Some(predicate) = pruning_predicate(state, table_schema, filters)? else {
         return Ok(all());
     };
     let mut keep = predicate.prune(&RowGroupStatistics::new(files, file_schema)?)?.into_iter();
-    Ok(files.iter().map(|metadata| keep.by_ref().take(metadata.num_row_groups()).collect()).collect())
+    Ok(files
+        .iter()
+        .map(|metadata| keep.by_ref().take(metadata.num_row_groups()).filter(|&kept| kept).count())
+        .collect())
 }

@@ -5,7 +5,7 @@
 //! footers that are needed all the same are read, a bounded number of them, and their row groups pruned; files without a
 //! surviving row group, or without a row, are dropped. A query of keys alone then needs no file at all.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
@@ -271,11 +271,7 @@ impl CatalogTable {
             true => vec![None; files.len()],
             false => self.context.known.get(&versions, read_as.as_deref()),
         };
-        files
-            .into_iter()
-            .zip(facts)
-            .map(|(file, facts)| Candidate { file, facts, footer: None, kept_row_groups: None, tail: None })
-            .collect()
+        files.into_iter().zip(facts).map(|(file, facts)| Candidate { file, facts, footer: None, tail: None }).collect()
     }
 
     /// Fills in the footers of `files`: where rows are filtered those of all files, since they will be read; else only of
@@ -471,10 +467,9 @@ impl CatalogTable {
         report.files_kept = files.len() as u64;
         report.bytes_kept = files.iter().map(|candidate| candidate.file.meta.size).sum();
 
-        let kept_row_groups = Arc::new(kept_row_groups(&files, location.is_remote()));
         let settings = state.config().get_extension::<ScanSettings>().map(|settings| *settings).unwrap_or_default();
         let ahead = (location.is_remote() && settings.read_ahead).then(|| {
-            let opening = self.opening(&store_url, &small_files, &kept_row_groups);
+            let opening = self.opening(&store_url, &small_files);
             Ahead::new(Arc::clone(&store), opening, room)
         });
         let store: Arc<dyn ObjectStore> = match &ahead {
@@ -514,7 +509,6 @@ impl CatalogTable {
             footers: Arc::clone(&self.context.footers),
             small_files,
             ahead: footers_ahead,
-            kept_row_groups,
             read_ahead: ahead.clone(),
         };
         let rule = LateRule {
@@ -563,15 +557,13 @@ impl CatalogTable {
         let surviving = prune_row_groups(state, &footers, &self.file_schema, &self.schema, filters)?;
         let mut surviving = surviving.into_iter();
         let mut keep = Vec::with_capacity(files.len());
-        for candidate in files.iter_mut() {
+        for candidate in files.iter() {
             match (&candidate.footer, &candidate.facts) {
                 (Some(footer), _) => {
-                    let row_groups = surviving.next().unwrap_or_else(|| vec![true; footer.num_row_groups()]);
-                    let kept = row_groups.iter().filter(|kept| **kept).count();
+                    let row_groups = surviving.next().unwrap_or(footer.num_row_groups());
                     report.row_groups_total += footer.num_row_groups() as u64;
-                    report.row_groups_kept += kept as u64;
-                    keep.push(kept > 0);
-                    candidate.kept_row_groups = Some(row_groups.into());
+                    report.row_groups_kept += row_groups as u64;
+                    keep.push(row_groups > 0);
                 }
                 (None, Some(facts)) => {
                     report.row_groups_total += facts.row_group_count;
@@ -674,18 +666,12 @@ impl CatalogTable {
     }
 
     /// What the files are asked for first.
-    fn opening(
-        &self,
-        store_url: &Arc<str>,
-        small_files: &Arc<SmallFiles>,
-        kept_row_groups: &Arc<HashMap<Path, Arc<[bool]>>>,
-    ) -> Opening {
+    fn opening(&self, store_url: &Arc<str>, small_files: &Arc<SmallFiles>) -> Opening {
         match self.storage.format {
             FileFormat::Parquet => Opening::Parquet(FirstRowGroups {
                 footers: Arc::clone(&self.context.footers),
                 store_url: Arc::clone(store_url),
                 small_files: Arc::clone(small_files),
-                kept: Arc::clone(kept_row_groups),
             }),
             FileFormat::Csv | FileFormat::Json | FileFormat::Regex | FileFormat::Avro => Opening::Text,
             FileFormat::Orc | FileFormat::Arrow => Opening::Parts,
@@ -804,17 +790,7 @@ struct Candidate {
     file: File,
     facts: Option<Arc<FileFacts>>,
     footer: Option<Arc<ParquetMetaData>>,
-    /// By its row groups, whether they may hold a row that the filters let pass.
-    kept_row_groups: Option<Arc<[bool]>>,
     tail: Option<Arc<Tail>>,
-}
-
-/// Which row groups were kept of files that are large enough to have their row groups fetched one by one.
-fn kept_row_groups(files: &[Candidate], are_fetched_ahead: bool) -> HashMap<Path, Arc<[bool]>> {
-    let large = files.iter().filter(|candidate| are_fetched_ahead && candidate.file.meta.size > SMALL_FILE_BYTES);
-    large
-        .filter_map(|candidate| Some((candidate.file.meta.location.clone(), candidate.kept_row_groups.clone()?)))
-        .collect()
 }
 
 /// The error for `"$partition"` of a table that has no partitions.

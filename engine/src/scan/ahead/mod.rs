@@ -32,6 +32,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::datatypes::FieldRef;
 use datafusion::datasource::listing::{FileRange, PartitionedFile};
 use object_store::path::Path;
 use object_store::{Attributes, GetRange, GetResult, GetResultPayload, ObjectMeta, ObjectStore};
@@ -41,7 +42,7 @@ pub(crate) use budget::{AheadBudget, Room, Taken};
 pub(crate) use source::AheadSource;
 pub(crate) use store::AheadStore;
 
-use super::parquet::{FirstRowGroup, FirstRowGroups, SMALL_FILE_BYTES, first_range};
+use super::parquet::{Filtered, FirstRowGroup, FirstRowGroups, SMALL_FILE_BYTES, first_range};
 use super::store::range_of_version;
 use crate::execute::AbortOnDrop;
 
@@ -61,8 +62,8 @@ const WHOLE_FILE_BYTES_MAX: u64 = 256 << 10;
 #[derive(Debug, Clone, Default)]
 struct Known {
     follows: Follows,
-    /// The columns that are read of each file, where none is nested: their places in the table, and their names.
-    columns: Option<Arc<[(usize, String)]>>,
+    /// The columns that are read of each file, where none is nested, with their places in the table.
+    columns: Option<Arc<[(usize, FieldRef)]>>,
 }
 
 /// What a scan's files are asked for first.
@@ -142,12 +143,12 @@ struct Fetched {
 }
 
 /// What is known, when a scan runs, of the row groups that it will read inside a file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(crate) enum Follows {
     /// One after the other.
     All,
-    /// Those that planning kept, in their order, but for what page indexes and bloom filters exclude.
-    Kept,
+    /// Those that a filter doesn't exclude, in their order.
+    Filtered(Arc<Filtered>),
     /// Nothing: it may stop early, take them in another order, or read what a filter needs before the rest.
     #[default]
     Unknown,
@@ -176,7 +177,7 @@ impl Ahead {
 
     /// Which row groups the scan comes to.
     pub(crate) fn follows(&self) -> Follows {
-        self.known.lock().follows
+        self.known.lock().follows.clone()
     }
 
     /// A partition of the scan starts; `files` are those of all partitions, in the order in which they take them.
@@ -248,7 +249,7 @@ impl Ahead {
                 if self.room.left() == 0 {
                     return;
                 }
-                let first = parquet.begin(&self.store, file, columns, known.follows, &self.room);
+                let first = parquet.begin(&self.store, file, columns, known.follows.clone(), &self.room);
                 state.row_groups.insert(meta.location.clone(), first);
             } else if let Some(range) = self.opening.first_range(meta) {
                 let Some(taken) = self.room.take(range.end - range.start) else { return };

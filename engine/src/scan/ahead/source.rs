@@ -23,7 +23,7 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 
 use super::{Ahead, Follows, Gate, Known};
-use crate::scan::parquet::NamedFileSource;
+use crate::scan::parquet::{Filtered, NamedFileSource};
 
 /// See the module.
 pub(crate) struct AheadSource {
@@ -58,10 +58,9 @@ impl AheadSource {
         let read = self.inner.projection().map(ProjectionExprs::column_indices);
         let fields = read.into_iter().flatten().filter_map(|column| Some((column, schema.fields().get(column)?)));
         // Of what is nested maybe only a part is read.
-        let names =
-            fields.map(|(column, field)| (!field.data_type().is_nested()).then(|| (column, field.name().clone())));
+        let names = fields.map(|(column, field)| (!field.data_type().is_nested()).then(|| (column, Arc::clone(field))));
         let columns = names.collect::<Option<Vec<_>>>();
-        Known { columns: columns.filter(|_| follows != Follows::Unknown).map(Arc::from), follows }
+        Known { columns: columns.filter(|_| !matches!(follows, Follows::Unknown)).map(Arc::from), follows }
     }
 
     /// What is known of the row groups that follow each other.
@@ -72,10 +71,9 @@ impl AheadSource {
         }
         match self.inner.filter() {
             None => Follows::All,
-            Some(filter) => match DynamicFilterTracking::classify(&filter) {
-                DynamicFilterTracking::Static => Follows::Kept,
-                DynamicFilterTracking::AllComplete | DynamicFilterTracking::Watching(_) => Follows::Unknown,
-            },
+            Some(filter) => {
+                Follows::Filtered(Arc::new(Filtered { filter, table_schema: self.inner.table_schema().clone() }))
+            }
         }
     }
 

@@ -17,6 +17,7 @@
 //!
 //! Whatever is chosen, the filter stays above the scan as well: an answer never depends on the choice.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -198,14 +199,48 @@ impl LateRule {
 
     /// The share of rows that pass, from 0 to 1, if it is known.
     fn rows_share(&self, filter: &Arc<dyn PhysicalExpr>) -> Option<f64> {
-        // One condition that is known bounds them all.
-        let known = split_conjunction(filter).into_iter().filter_map(|condition| self.condition_share(condition));
-        known.reduce(|all, one| all * one)
+        // One condition that is known bounds them all. The ends of a range are not two conditions, but one.
+        let mut ranges: HashMap<usize, (f64, f64)> = HashMap::new();
+        let mut others = Vec::new();
+        for condition in split_conjunction(filter) {
+            match self.range_end(condition) {
+                Some((column, End::Upper(share))) => {
+                    let (_, upper) = ranges.entry(column).or_insert((0.0, 1.0));
+                    *upper = upper.min(share);
+                }
+                Some((column, End::Lower(share))) => {
+                    let (lower, _) = ranges.entry(column).or_insert((0.0, 1.0));
+                    *lower = lower.max(share);
+                }
+                None => others.extend(self.condition_share(condition)),
+            }
+        }
+        let ranges = ranges.into_values().map(|(lower, upper)| f64::max(upper - lower, 0.0));
+        others.into_iter().chain(ranges).reduce(|all, one| all * one)
+    }
+
+    /// Where in a column's values a condition cuts them.
+    fn range_end(&self, condition: &Arc<dyn PhysicalExpr>) -> Option<(usize, End)> {
+        let binary = condition.downcast_ref::<BinaryExpr>()?;
+        let place = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().map(Column::index);
+        let (column, op, value) = match (place(binary.left()), place(binary.right())) {
+            (Some(column), None) => (column, *binary.op(), literal(binary.right())?),
+            (None, Some(column)) => (column, binary.op().swap()?, literal(binary.left())?),
+            _ => return None,
+        };
+        let share = || self.share_below(self.statistics.column_statistics.get(column)?, value);
+        match op {
+            Operator::Lt | Operator::LtEq => Some((column, End::Upper(share()?))),
+            Operator::Gt | Operator::GtEq => Some((column, End::Lower(share()?))),
+            _ => None,
+        }
     }
 
     fn condition_share(&self, condition: &Arc<dyn PhysicalExpr>) -> Option<f64> {
         if let Some(not) = condition.downcast_ref::<NotExpr>() {
-            return self.condition_share(not.arg()).map(|share| 1.0 - share);
+            // Of conditions together only the most is known that may pass.
+            let is_one = not.arg().downcast_ref::<BinaryExpr>().is_none_or(|inner| !inner.op().is_logic_operator());
+            return self.condition_share(not.arg()).filter(|_| is_one).map(|share| 1.0 - share);
         }
         if let Some(is_null) = condition.downcast_ref::<IsNullExpr>() {
             return self.null_share(self.column(is_null.arg())?);
@@ -273,6 +308,12 @@ impl LateRule {
         }
         Some(((value - least) / (greatest - least)).clamp(0.0, 1.0))
     }
+}
+
+/// The share of a column's values that lie below an end of a range.
+enum End {
+    Lower(f64),
+    Upper(f64),
 }
 
 /// Whether a condition has a value for every row, whatever is in it.
@@ -402,6 +443,11 @@ mod tests {
                 "on (1.00% of rows expected, other columns are 10 times the filter's)",
             ),
             (col("kind").eq(lit("a")).or(col("id").lt(lit(200_000_i64))), all, "off (21% of rows expected)"),
+            (
+                col("id").gt_eq(lit(500_000_i64)).and(col("id").lt(lit(510_000_i64))),
+                all,
+                "on (1.00% of rows expected, other columns are 13 times the filter's)",
+            ),
             (col("note").is_null(), all, "off (other columns are 0.1 times the filter's)"),
             (cast(col("kind"), DataType::Int64).eq(lit(1_i64)), all, "off (the filter may fail)"),
             ((lit(1_i64) / col("id")).eq(lit(1_i64)), all, "off (the filter may fail)"),

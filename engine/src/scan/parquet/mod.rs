@@ -1,5 +1,6 @@
 //! Parquet: footers, cached and checked before they are decoded; the reader; what it will read; schema drift; statistics.
 
+mod access;
 mod adapter;
 mod dry_run;
 mod encryption;
@@ -13,6 +14,7 @@ mod small_files;
 mod source;
 mod statistics;
 
+pub(crate) use access::Filtered;
 pub use adapter::CaseInsensitiveAdapterFactory;
 pub(crate) use adapter::file_positions;
 pub(crate) use dry_run::Reads;

@@ -1,7 +1,6 @@
 //! [`ReaderFactory`]: how DataFusion's Parquet scan gets its bytes: footers from our cache, small files in one request,
 //! and every request pinned to the version that was planned.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -13,7 +12,6 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, StreamExt};
-use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
@@ -81,8 +79,6 @@ pub struct ReaderFactory {
     pub ahead: Arc<FootersAhead>,
     /// Where the scan fetches ahead.
     pub(crate) read_ahead: Option<Arc<Ahead>>,
-    /// Which row groups planning kept, of the files whose footers it read.
-    pub(crate) kept_row_groups: Arc<HashMap<Path, Arc<[bool]>>>,
 }
 
 impl ReaderFactory {
@@ -119,12 +115,12 @@ impl ParquetFileReaderFactory for ReaderFactory {
         _metadata_size_hint: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> DataFusionResult<Box<dyn AsyncFileReader + Send>> {
-        let meta = file.object_meta;
-        let row_groups = self.read_ahead.as_ref().filter(|_| meta.size > SMALL_FILE_BYTES).map(|ahead| {
-            let kept = self.kept_row_groups.get(&meta.location).cloned();
-            let row_groups = RowGroupsAhead::new(file.range, kept, Arc::clone(ahead.room()));
-            (Arc::clone(ahead), row_groups)
-        });
+        let meta = file.object_meta.clone();
+        let row_groups = self
+            .read_ahead
+            .as_ref()
+            .filter(|_| meta.size > SMALL_FILE_BYTES)
+            .map(|ahead| (Arc::clone(ahead), RowGroupsAhead::new(file.clone(), Arc::clone(ahead.room()))));
         Ok(Box::new(Reader {
             metrics: ParquetFileMetrics::new(partition_index, meta.location.as_ref(), metrics),
             key: FileKey::new(&self.store_url, &meta),
@@ -184,11 +180,11 @@ impl Reader {
         let fetching = self.fetching();
         let Some((ahead, row_groups)) = &mut self.row_groups else { return };
         let follows = ahead.follows();
-        if follows == Follows::Unknown {
+        if matches!(follows, Follows::Unknown) {
             return;
         }
         if let Some(metadata) = self.footers.at_hand(&self.key).await {
-            row_groups.begin(ranges, &metadata, follows, self.link, fetching);
+            row_groups.begin(ranges, &metadata, &follows, self.link, fetching);
         }
     }
 

@@ -8,27 +8,27 @@
 //! - Of one that is: the ranges just asked for are whole column chunks of one row group: the same columns of the next one are meant. (Where
 //!   the page index selected pages, or filters are evaluated before other columns are read, they are not.)
 //! - The scan has no filter: the next row group of the file, or of the part of it that this partition reads, follows.
-//! - The scan has a filter that doesn't change: the next one that planning kept, which asked the same statistics, unless that one
-//!   has a page index or bloom filters, which may still exclude it.
-//! - The scan has no LIMIT, no filter that still changes, and no order by which row groups are taken ([`Follows::Unknown`]).
+//! - The scan has a filter that doesn't change any more: the next one that it leaves whole ([`super::access`]). After one of
+//!   which the page index excludes a part, or a bloom filter may exclude all, nothing is certain.
+//! - The scan has no LIMIT, reads no column before others, and has no order by which row groups are taken ([`Follows::Unknown`]).
 //!
 //! The first one is begun with the request before it, then as many as were read already, up to [`ROW_GROUPS_AHEAD_MAX`] of each
 //! open file, charged to the query; where there is no room none is. Should the scan ask for something else all the same, what
 //! was fetched is dropped, and the file is not guessed about again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::datatypes::FieldRef;
 use bytes::Bytes;
-use datafusion::common::Statistics;
-use datafusion::common::stats::Precision;
 use datafusion::datasource::listing::{FileRange, PartitionedFile};
 use futures::future::BoxFuture;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
+use super::access::{Access, only_value};
 use super::footer::{FileKey, Footers, SMALL_FILE_BYTES, fetching};
 use super::requests::{Link, Pieces, requests};
 use super::small_files::SmallFiles;
@@ -45,10 +45,10 @@ const BYTES_AHEAD_MAX: u64 = 16 << 20;
 /// See the module. One for each reader of a large remote file.
 #[derive(Debug)]
 pub(super) struct RowGroupsAhead {
-    /// The part of the file that is read.
-    part: Option<FileRange>,
-    /// Which row groups planning kept, where it read the footer.
-    kept: Option<Arc<[bool]>>,
+    /// The file, or the part of it that is read.
+    file: PartitionedFile,
+    /// What the filter leaves of it, once that is known.
+    access: Option<Arc<[Access]>>,
     room: Arc<Room>,
     begun: VecDeque<Begun>,
     /// The row group that was asked for last.
@@ -64,15 +64,20 @@ pub(crate) struct FirstRowGroups {
     pub(crate) footers: Arc<Footers>,
     pub(crate) store_url: Arc<str>,
     pub(crate) small_files: Arc<SmallFiles>,
-    /// Which row groups planning kept.
-    pub(crate) kept: Arc<HashMap<Path, Arc<[bool]>>>,
 }
 
 /// The first row group of a part of a file, on its way.
 #[derive(Debug)]
 pub(crate) struct FirstRowGroup {
     pub(crate) part: Option<FileRange>,
-    begun: AbortOnDrop<Option<Begun>>,
+    begun: AbortOnDrop<Option<BegunFile>>,
+}
+
+/// What was found out for it.
+#[derive(Debug)]
+struct BegunFile {
+    first: Begun,
+    access: Option<Arc<[Access]>>,
 }
 
 impl FirstRowGroups {
@@ -90,7 +95,7 @@ impl FirstRowGroups {
         &self,
         store: &Arc<dyn ObjectStore>,
         file: &PartitionedFile,
-        columns: Arc<[(usize, String)]>,
+        columns: Arc<[(usize, FieldRef)]>,
         follows: Follows,
         room: &Arc<Room>,
     ) -> FirstRowGroup {
@@ -98,17 +103,22 @@ impl FirstRowGroups {
         let (footers, small_files) = (Arc::clone(&self.footers), Arc::clone(&self.small_files));
         let key = FileKey::new(&self.store_url, &meta);
         let url = format!("{}/{}", self.store_url, meta.location);
-        let statistics = file.statistics.clone();
-        let mut ahead = RowGroupsAhead::new(part.clone(), self.kept.get(&meta.location).cloned(), Arc::clone(room));
+        let mut ahead = RowGroupsAhead::new(file.clone(), Arc::clone(room));
         let begin = async move {
             let metadata = footers.get(&key, &store, &meta, &small_files).await.ok()?.metadata;
             // The scan puts in the value of a column that has but one, and doesn't read it.
-            let read = columns.iter().filter(|(index, _)| !is_constant(statistics.as_deref(), *index));
-            let columns = read.map(|(_, name)| chunk_of(&metadata, name)).collect::<Option<Vec<_>>>()?;
+            let statistics = ahead.file.statistics.as_deref();
+            let read = columns.iter().filter(|(index, field)| {
+                statistics.is_none_or(|known| only_value(known, *index, field.data_type()).is_none())
+            });
+            let columns = read.map(|(_, field)| chunk_of(&metadata, field.name())).collect::<Option<Vec<_>>>()?;
             let columns: Vec<usize> = columns.into_iter().flatten().collect();
-            let first = ahead.following(None, &metadata, follows)?;
+            if !ahead.is_certain(&follows, &metadata) {
+                return None;
+            }
+            let first = ahead.following(None, &metadata)?;
             ahead.push(first, &columns, &metadata, Link::new(true), fetching(&store, &meta, &url));
-            ahead.begun.pop_front()
+            Some(BegunFile { first: ahead.begun.pop_front()?, access: ahead.access })
         };
         FirstRowGroup { part, begun: AbortOnDrop(tokio::spawn(begin)) }
     }
@@ -124,9 +134,9 @@ struct Begun {
 }
 
 impl RowGroupsAhead {
-    /// For a reader of `part` of a file, of which planning kept row groups.
-    pub(super) fn new(part: Option<FileRange>, kept: Option<Arc<[bool]>>, room: Arc<Room>) -> Self {
-        Self { part, kept, room, begun: VecDeque::new(), current: 0, answered: 0, is_given_up: false }
+    /// For a reader of `file`.
+    pub(super) fn new(file: PartitionedFile, room: Arc<Room>) -> Self {
+        Self { file, access: None, room, begun: VecDeque::new(), current: 0, answered: 0, is_given_up: false }
     }
 
     /// What was fetched ahead of `ranges`, which are asked for now.
@@ -145,12 +155,12 @@ impl RowGroupsAhead {
     pub(super) fn begin(
         &mut self,
         ranges: &[Range<u64>],
-        metadata: &ParquetMetaData,
-        follows: Follows,
+        metadata: &Arc<ParquetMetaData>,
+        follows: &Follows,
         link: Link,
         fetch: impl Fn(Range<u64>) -> BoxFuture<'static, Result<Bytes>> + Clone + Send + 'static,
     ) {
-        if self.is_given_up {
+        if self.is_given_up || !self.is_certain(follows, metadata) {
             return;
         }
         let Some((current, columns)) = chunks(ranges, metadata, self.current) else {
@@ -161,7 +171,7 @@ impl RowGroupsAhead {
         self.current = current;
         let mut last = self.begun.back().map_or(current, |begun| begun.row_group);
         while self.begun.len() < ROW_GROUPS_AHEAD_MAX.min(self.answered + 1) {
-            let Some(next) = self.following(Some(last), metadata, follows) else { return };
+            let Some(next) = self.following(Some(last), metadata) else { return };
             if !self.push(next, &columns, metadata, link, fetch.clone()) {
                 return;
             }
@@ -194,36 +204,44 @@ impl RowGroupsAhead {
 
     /// Takes over what was begun of the file before it was opened.
     pub(super) async fn take_over(&mut self, ahead: &Ahead, path: &Path) {
-        if let Some(mut first) = ahead.first_row_group(path, self.part.as_ref())
+        if let Some(mut first) = ahead.first_row_group(path, self.file.range.as_ref())
             && let Ok(Some(begun)) = (&mut first.begun.0).await
         {
-            self.begun.push_back(begun);
+            self.access = begun.access;
+            self.begun.push_back(begun.first);
+        }
+    }
+
+    /// Whether it is known which row groups are read.
+    fn is_certain(&mut self, follows: &Follows, metadata: &Arc<ParquetMetaData>) -> bool {
+        match follows {
+            Follows::Unknown => false,
+            Follows::All => true,
+            Follows::Filtered(filtered) => {
+                if self.access.is_none() {
+                    self.access = filtered.access(&self.file, metadata);
+                }
+                self.access.is_some()
+            }
         }
     }
 
     /// The row group that is read after one, or first, if that is certain.
-    fn following(&self, row_group: Option<usize>, metadata: &ParquetMetaData, follows: Follows) -> Option<usize> {
-        let is_kept = |index: usize| match follows {
-            Follows::Unknown => None,
-            Follows::All => Some(true),
-            Follows::Kept => self.kept.as_ref()?.get(index).copied(),
+    fn following(&self, row_group: Option<usize>, metadata: &ParquetMetaData) -> Option<usize> {
+        let access = |index: usize| match &self.access {
+            None => Access::Whole,
+            Some(access) => access.get(index).copied().unwrap_or(Access::Open),
         };
-        let mut next = row_group.map_or(0, |row_group| row_group + 1);
-        while next < metadata.num_row_groups() && (!is_kept(next)? || !self.is_in_part(metadata.row_group(next))) {
-            next += 1;
-        }
-        let group = metadata.row_groups().get(next)?;
-        let may_be_excluded = group
-            .columns()
-            .iter()
-            .any(|column| column.column_index_offset().is_some() || column.bloom_filter_offset().is_some());
+        let from = row_group.map_or(0, |row_group| row_group + 1);
+        let is_read = |index: &usize| access(*index) != Access::Skipped && self.is_in_part(metadata.row_group(*index));
+        let next = (from..metadata.num_row_groups()).find(is_read)?;
         // One without rows may be passed over.
-        (group.num_rows() > 0 && (follows == Follows::All || !may_be_excluded)).then_some(next)
+        (access(next) == Access::Whole && metadata.row_group(next).num_rows() > 0).then_some(next)
     }
 
     /// As DataFusion deals row groups to the partitions that share a file.
     fn is_in_part(&self, group: &RowGroupMetaData) -> bool {
-        let Some(part) = &self.part else { return true };
+        let Some(part) = &self.file.range else { return true };
         let first = group.columns().first();
         first.is_some_and(|column| {
             part.contains(column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset()))
@@ -252,22 +270,6 @@ fn chunk_of(metadata: &ParquetMetaData, name: &str) -> Option<Option<usize>> {
     let mut named = columns.filter(|(_, column)| is_named(column.path().parts()));
     let Some((index, column)) = named.next() else { return Some(None) };
     (column.path().parts().len() == 1 && named.next().is_none()).then_some(Some(index))
-}
-
-/// Whether all rows of a file have one value in a column, as DataFusion's scan finds it.
-fn is_constant(statistics: Option<&Statistics>, column: usize) -> bool {
-    let Some((all, own)) = statistics.and_then(|all| Some((all, all.column_statistics.get(column)?))) else {
-        return false;
-    };
-    let has_one_value = match (&own.min_value, &own.max_value, &own.null_count) {
-        (Precision::Exact(min), Precision::Exact(max), Precision::Exact(0)) => min == max && !min.is_null(),
-        _ => false,
-    };
-    let is_null = match (&all.num_rows, &own.null_count) {
-        (Precision::Exact(rows), Precision::Exact(nulls)) => rows == nulls,
-        _ => false,
-    };
-    has_one_value || is_null
 }
 
 /// The bytes of a column chunk; what a file claims of it is checked when they are fetched.
