@@ -410,7 +410,7 @@ impl Engine {
             | Statement::Copy(_)
             | Statement::Delete(_)
             | Statement::Truncate(_)
-            | Statement::Optimize(_) => self.execute_files(session, prepared, context).await,
+            | Statement::Optimize(_) => Box::pin(self.execute_files(session, prepared, context)).await,
             _ => self.execute_command(session, prepared, context).await,
         }
     }
