@@ -4,11 +4,14 @@
 //! 2. [`group`] says which files belong together by where they lie.
 //! 3. [`look`] opens a sample of them, or recalls what an earlier crawl saw: [`sniff`] says by content of which kind a file
 //!    is, [`custom`] classifiers first, then ours, among them the [`log`]s; [`csv`], [`json`] and [`columnar`] say what its columns are; [`infer`] finds the types of texts.
-//! 4. What comes out is a definition a person could have written, with remarks where a choice was made.
+//! 4. [`document`]: sheets of Excel and elements of XML, which no crawl makes tables of, as tables in memory.
+//!
+//! What comes out is a definition a person could have written, with remarks where a choice was made.
 
 mod columnar;
 mod csv;
 mod custom;
+pub(crate) mod document;
 mod exclude;
 mod found;
 mod group;

@@ -153,7 +153,7 @@ struct Classifier {
 
 /// The classifiers in the order in which they are asked. Logs come before delimited text, since the cells of every log are
 /// delimited by spaces, and CloudTrail's documents before other JSON.
-const BUILT_IN: [Classifier; 12] = [
+const BUILT_IN: [Classifier; 13] = [
     Classifier { name: "parquet", verdict: |head| head.bytes.starts_with(b"PAR1").then_some(Sniffed::Parquet) },
     Classifier { name: "orc", verdict: orc },
     Classifier { name: "avro", verdict: |head| head.bytes.starts_with(b"Obj\x01").then_some(Sniffed::Avro) },
@@ -161,6 +161,7 @@ const BUILT_IN: [Classifier; 12] = [
     Classifier { name: "binary", verdict: no_text },
     Classifier { name: "cloudtrail", verdict: |head| known(log::cloudtrail(head)) },
     Classifier { name: "json", verdict: |head| json_layout(head.text?).map(Sniffed::Json) },
+    Classifier { name: "xml", verdict: xml },
     Classifier { name: "w3c_extended_log", verdict: |head| known(log::w3c_log(head)) },
     Classifier { name: "vpc_flow_log", verdict: |head| known(log::vpc_flow_log(head)) },
     Classifier { name: "line_log", verdict: |head| known(log::line_log(head)) },
@@ -258,6 +259,15 @@ fn no_text(head: &Head<'_>) -> Option<Sniffed> {
         None if std::str::from_utf8(head.bytes).is_ok() => Some(nothing("it is neither text nor of a known format")),
         None => Some(nothing("it is neither UTF-8 text nor of a known format")),
     }
+}
+
+/// XML (and HTML): elements are no lines. Logs that begin with `<` go on with a digit.
+fn xml(head: &Head<'_>) -> Option<Sniffed> {
+    let text = head.text?.trim_start();
+    let is_element =
+        text.strip_prefix('<')?.starts_with(|first: char| first.is_ascii_alphabetic()) && text.contains("</");
+    (text.starts_with("<?xml") || text.starts_with("<!DOCTYPE") || is_element)
+        .then(|| nothing("it is XML, which read_xml reads"))
 }
 
 /// How records lie in `text`, if it begins like JSON.

@@ -18,6 +18,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::error::Result as DataFusionResult;
 use limnos_catalog::{Snapshot, TableKind, TableName};
 
+use super::document;
 use super::hidden::Marked;
 use super::information_schema::InformationSchema;
 use super::pg_catalog::{PgCatalogSchema, SessionInfo};
@@ -262,6 +263,9 @@ impl SchemaProvider for FileSchema {
     async fn table(&self, path: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
         let context = &self.context;
         let (path, hidden) = split_mark(path);
+        if let Some(call) = document::call_of(path) {
+            return document::table(context, &call).await.map(Some).map_err(to_datafusion);
+        }
         let provider = super::query::file_table(context, path, hidden).await.map_err(to_datafusion)?;
         Ok(Some(provider))
     }

@@ -4,11 +4,12 @@
 //! 2. [`query`]: a parsed query -> a logical plan and the names PostgreSQL gives its columns.
 //!    [`field_name`]: the fields inside its struct columns, found without regard to case.
 //!    [`operator`]: intervals times numbers.
-//!    [`hidden`]: columns that are there where they are named.
+//!    [`hidden`]: columns that are there where they are named. [`document`]: Excel and XML in FROM.
 //! 3. [`explain`]: a plan -> the text of EXPLAIN; [`cost`]: what it will read.
 //! 4. [`pg_catalog`], [`information_schema`], [`system`]: schemas that are not in the catalog.
 
 mod cost;
+mod document;
 mod expansion;
 pub(crate) mod explain;
 pub(crate) mod field_name;

@@ -52,6 +52,7 @@ pub(crate) async fn plan_query(context: PlanContext, query: &Query) -> Result<Pl
     super::expansion::check(query)?;
     let mut query = query.clone();
     let names = output_names(&query);
+    super::document::rewrite(&mut query)?;
     super::hidden::resolve(&mut query, &context)?;
     rewrite_query(&mut query);
     let state = session_state(context)?;

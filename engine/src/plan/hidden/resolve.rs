@@ -14,6 +14,7 @@ use limnos_catalog::{TableKind, TableName};
 use super::wildcard::{is_called, settle};
 use super::{column_name, without_marks};
 use crate::parse::FILE_TABLE_DATABASE;
+use crate::plan::document::is_document;
 use crate::plan::lake::{PlanContext, catalog_database};
 use crate::plan::pg_catalog::output_name::HIDDEN;
 use crate::plan::pg_catalog::relation;
@@ -331,7 +332,9 @@ impl Resolver<'_> {
             _ => return Factor::default(),
         };
         if database == FILE_TABLE_DATABASE {
-            return Factor { hidden: all, ..Factor::default() };
+            // Rows of a document are made of more than one place of it.
+            let hidden = if is_document(table) { 0 } else { all };
+            return Factor { hidden, ..Factor::default() };
         }
         let Some(table) = self.context.snapshot.tables.get(&TableName::new(database, table)) else {
             return Factor::default();

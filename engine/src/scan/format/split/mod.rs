@@ -24,12 +24,13 @@ use futures::{StreamExt, TryStreamExt};
 use limnos_catalog::{FileFormat, TableDefinition};
 use object_store::{ObjectMeta, ObjectStore};
 use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Reader;
 use super::csv::CsvSplitter;
 use super::input::{self, Chunks, Compression, MAGIC_BYTES};
 use super::json::options::JsonOptions;
-use super::json::records::{Layout, RecordSplitter};
+use super::json::records::{Layout, RecordSplitter, malformed};
 use super::on_error::{OnError, RowPolicy};
 use super::pattern::lines::LineSplitter;
 use super::position::Position;
@@ -204,7 +205,14 @@ impl RowFinder {
     fn push(&mut self, bytes: &[u8]) -> Result<(usize, bool)> {
         match self {
             Self::Csv { splitter, .. } => splitter.push(bytes),
-            Self::Json(splitter) => splitter.push(bytes),
+            Self::Json(splitter) => {
+                let (used, is_complete) = splitter.push(bytes)?;
+                // At a bracket or a comma that belongs to nothing a reader stops; who only walks would stand there for ever.
+                if is_complete && splitter.record().is_empty() {
+                    return Err(malformed("a value was expected"));
+                }
+                Ok((used, is_complete))
+            }
             Self::Lines { splitter, .. } => splitter.push(bytes),
         }
     }
@@ -246,12 +254,12 @@ impl Piece {
         finder: impl Fn() -> Option<RowFinder> + Send + Sync + 'static,
         count: impl Fn(usize) + Send + 'static,
     ) -> Result<Option<(Chunks, Option<RowStart>)>> {
-        let source = Source {
+        let source = Arc::new(Source {
             store: Arc::clone(store),
             object: object.clone(),
             name: name.to_owned(),
             finder: Box::new(finder),
-        };
+        });
         let start = match self.index {
             0 => None,
             index => match self.file.start(index, &source).await? {
@@ -283,14 +291,14 @@ struct Source {
 }
 
 /// `raw`, which begins at `offset`, up to where the piece behind `piece` begins.
-fn until(raw: Chunks, offset: u64, target: u64, piece: Piece, source: Source) -> Chunks {
+fn until(raw: Chunks, offset: u64, target: u64, piece: Piece, source: Arc<Source>) -> Chunks {
     struct State {
         raw: Chunks,
         offset: u64,
         /// Not known before the target is reached.
         end: Option<u64>,
         piece: Piece,
-        source: Source,
+        source: Arc<Source>,
     }
     let state = State { raw, offset, end: None, piece, source };
     stream::try_unfold(state, move |mut state| async move {
@@ -320,10 +328,18 @@ fn until(raw: Chunks, offset: u64, target: u64, piece: Piece, source: Source) ->
 
 impl SplitFile {
     /// Where piece `index` (not the first) begins; `None` if no row begins at or behind its target.
-    async fn start(&self, index: usize, source: &Source) -> Result<Option<RowStart>> {
-        let mut walk = self.walk.lock().await;
-        walk.go_to(index, &self.targets, source).await?;
-        Ok(walk.starts.get(index - 1).copied().filter(|start| start.offset < source.object.size))
+    ///
+    /// It is found by a task of its own: who waits here may be a file that is opened ahead, which nobody polls while another
+    /// one's rows are not taken, and the walk that it began is what other readers wait for.
+    async fn start(self: &Arc<Self>, index: usize, source: &Arc<Source>) -> Result<Option<RowStart>> {
+        let (file, source) = (Arc::clone(self), Arc::clone(source));
+        let walk = tokio::spawn(async move {
+            let mut walk = file.walk.lock().await;
+            walk.go_to(index, &file.targets, &source).await?;
+            Ok(walk.starts.get(index - 1).copied().filter(|start| start.offset < source.object.size))
+        });
+        let found = AbortOnDropHandle::new(walk).await;
+        found.map_err(|error| Error::internal(format!("the search for a row ended: {error}")))?
     }
 }
 
@@ -401,7 +417,8 @@ impl OpenWalk {
 
     /// A row may begin at `offset`: takes it for the targets that it is the first one behind.
     fn settle(&self, offset: u64, targets: &[u64], starts: &mut Vec<RowStart>) {
-        if self.rows < self.finder.header_rows() {
+        // Of one document, a row in the middle is no beginning: what is around it says what it is.
+        if self.rows < self.finder.header_rows() || self.finder.is_one_document() {
             return;
         }
         while targets.get(starts.len()).is_some_and(|target| *target <= offset) {
