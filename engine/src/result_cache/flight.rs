@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use futures::stream::{self, StreamExt};
 use tokio::sync::{mpsc, watch};
 
@@ -56,8 +57,8 @@ impl Lead {
     }
 
     fn finish(mut self, recording: Recording) {
-        let Recording { batches, bytes, memory } = recording;
-        let result = Arc::new(StoredResult { batches, bytes: bytes as u64, _memory: memory });
+        let Recording { schema, batches, bytes, memory } = recording;
+        let result = Arc::new(StoredResult { schema, batches, bytes: bytes as u64, _memory: memory });
         // Stored before the flight is over: whoever asks in between finds the one or the other.
         self.cache.store(&self.key, &result);
         self.end(Ended::Kept(result));
@@ -88,6 +89,7 @@ impl Follow {
 
 /// The batches so far.
 struct Recording {
+    schema: SchemaRef,
     batches: Vec<RecordBatch>,
     bytes: usize,
     memory: KeptMemory,
@@ -95,9 +97,9 @@ struct Recording {
 
 impl Recording {
     /// One that may begin, if queries leave any memory.
-    fn begin(lead: &Lead) -> Option<Self> {
+    fn begin(lead: &Lead, schema: SchemaRef) -> Option<Self> {
         let memory = lead.cache.memory.keep(lead.key.bytes())?;
-        Some(Self { batches: Vec::new(), bytes: 0, memory })
+        Some(Self { schema, batches: Vec::new(), bytes: 0, memory })
     }
 
     /// Adds a batch of `bytes`; `false` when there is no room for it.
@@ -119,9 +121,9 @@ enum Message {
     End,
 }
 
-/// `batches`, which `lead` records on their way.
-pub(crate) fn record(runtime: &CpuRuntime, lead: Lead, batches: BatchStream) -> BatchStream {
-    let Some(recording) = Recording::begin(&lead) else {
+/// `batches`, of `schema`, which `lead` records on their way.
+pub(crate) fn record(runtime: &CpuRuntime, lead: Lead, schema: SchemaRef, batches: BatchStream) -> BatchStream {
+    let Some(recording) = Recording::begin(&lead, schema) else {
         lead.give_up();
         return batches;
     };
