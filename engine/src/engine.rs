@@ -21,7 +21,7 @@ use crate::cache::{Caches, NamedCache};
 use crate::clock::Clock;
 use crate::command::{self, CacheTable, CommandContext, CrawlChanges, CrawlHistory, Crawls};
 use crate::execute::{
-    CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, ResultCacheUse, single_batch, stoppable,
+    BatchStream, CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, ResultCacheUse, single_batch, stoppable,
 };
 use crate::function;
 use crate::parse::locate::locate;
@@ -36,7 +36,7 @@ use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query, sessio
 use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
 use crate::prune::projection::Projection;
 use crate::prune::{PartitionIndex, PartitionIndexes, Partitions};
-use crate::result_cache::{Answer, Asker, Decision, ResultCache};
+use crate::result_cache::{Answer, Asker, Decision, ResultCache, replay};
 use crate::scan::estimate::estimate;
 use crate::scan::facts::KnownFiles;
 use crate::scan::format::orc::OrcTails;
@@ -706,13 +706,19 @@ impl QueryWork {
         let names = planned.column_names();
         let plan = bind(planned.plan, &self.parameters)?;
         let plan = planned.state.optimize(&plan)?;
-        let physical = planned.state.query_planner().create_physical_plan(&plan, &planned.state).await?;
-        let physical = stoppable(physical, &self.run.cancel)?;
         let results = &self.engine.shared.results;
         let decision = match self.uses_result_cache && results.is_on() {
-            true => Decision::new(plan, asker, &self.run.reports())?,
+            true => Decision::new(&planned.state, &plan, asker).await?,
             false => Decision::Off,
         };
+        // What is known needs no plan: lists are all that it takes.
+        if explained.is_none()
+            && let Some(result) = decision.known(results)
+        {
+            return Ok(self.told(&result.schema, names, replay(&result, &self.run)));
+        }
+        let physical = planned.state.query_planner().create_physical_plan(&plan, &planned.state).await?;
+        let physical = stoppable(physical, &self.run.cancel)?;
         let mut result_cache = decision.describe(results);
         let is_limited = !decision.is_known(results) && explained.is_none_or(|explain| explain.analyze);
         if is_limited && let Some(limit) = self.run.scan_limit() {
@@ -725,16 +731,7 @@ impl QueryWork {
             task: planned.state.task_ctx(),
         };
         let Some(Explain { analyze, verbose, cost, format, .. }) = explained else {
-            let schema = named_schema(&physical.schema(), names);
-            // A client that was told other types by Describe gets them.
-            let wanted = self
-                .schema
-                .filter(|told| told.fields().len() == schema.fields().len())
-                .unwrap_or_else(|| Arc::clone(&schema));
-            let stream = answer.batches(decision);
-            let target = Arc::clone(&wanted);
-            let stream = stream.map(move |batch| batch.and_then(|batch| conform(batch, &target))).boxed();
-            return Ok((wanted, stream));
+            return Ok(self.told(&physical.schema(), names, answer.batches(decision)));
         };
         let cost = match cost {
             true => Some(estimate(&physical, &self.run.reports(), None).await?),
@@ -758,6 +755,24 @@ impl QueryWork {
         let result_cache = Some(result_cache);
         let batch = Explained { plan, run, verbose, format, measured, cost, result_cache, headline: None }.batch()?;
         Ok((explain::schema(), single_batch(batch)))
+    }
+}
+
+impl QueryWork {
+    /// The answer `batches`, of `schema`, as the client was told it: under the columns' names, and in their types.
+    fn told(
+        &self,
+        schema: &SchemaRef,
+        names: Vec<String>,
+        batches: BatchStream,
+    ) -> (SchemaRef, BoxStream<'static, Result<RecordBatch>>) {
+        let schema = named_schema(schema, names);
+        // A client that was told other types by Describe gets them.
+        let wanted = (self.schema.clone())
+            .filter(|told| told.fields().len() == schema.fields().len())
+            .unwrap_or_else(|| Arc::clone(&schema));
+        let target = Arc::clone(&wanted);
+        (wanted, batches.map(move |batch| batch.and_then(|batch| conform(batch, &target))).boxed())
     }
 }
 

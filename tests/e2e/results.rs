@@ -90,6 +90,39 @@ async fn an_equal_question_opens_no_file() {
     server.shutdown().await;
 }
 
+/// Where not even footers are kept, lists are all that a known answer takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_answer_takes_lists_alone() {
+    let s3 = S3Server::start("lake").await.unwrap();
+    for day in 0..3 {
+        write(&s3.root().join(format!("lake/p/day={day}")), "a.parquet", day * ROWS);
+    }
+    let (options, root) = (s3.options(), "s3://lake/".to_owned());
+    let server = TestServer::start_with(&[], move |serve| {
+        serve.engine.stores.roots.push(root);
+        serve.engine.stores.s3 = options;
+        serve.engine.footer_cache_bytes = 0;
+    })
+    .await
+    .unwrap();
+    let client = server.client().await.unwrap();
+    let sql = "CREATE EXTERNAL TABLE p (id bigint, name string, value double) PARTITIONED BY (day int)
+               STORED AS PARQUET LOCATION 's3://lake/p/'; MSCK REPAIR TABLE p";
+    rows(&client, sql).await.unwrap();
+    // Two scans that are the same, and one that isn't.
+    let sql = "SELECT count(*), max(a.name) FROM p a JOIN p b ON a.id = b.id WHERE a.value > 100 AND b.value > 100
+               AND a.day < 2 AND b.day < 2 AND a.id NOT IN (SELECT id FROM p WHERE day = 2 AND value < 10)";
+    s3.reset_counts();
+    let first = rows(&client, sql).await.unwrap();
+    let counts = s3.counts();
+    assert!(counts.get > 0 && counts.list == 5, "what was listed for the key is not listed again: {counts:?}");
+    s3.reset_counts();
+    assert_eq!(rows(&client, sql).await.unwrap(), first);
+    let counts = s3.counts();
+    assert_eq!((counts.get, counts.list, used(&client).await.as_str()), (0, 5, "hit"), "{counts:?}");
+    server.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_changes_a_file_is_a_miss() {
     let (s3, server, client) = lake().await;

@@ -1,5 +1,6 @@
 //! [`QueryRun`]: one query's own stores, memory and reports; and how its plan becomes a stream of batches.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,7 +21,9 @@ use tokio_util::sync::CancellationToken;
 use super::runtime::{AbortOnDrop, catch_panic};
 use super::{CpuRuntime, QueryContext, QueryStats};
 use crate::scan::ahead::AheadBudget;
+use crate::scan::files_version::FilesVersion;
 use crate::scan::limit::ScanLimit;
+use crate::scan::listing::Listed;
 use crate::scan::report::ScanReport;
 use crate::scan::store::QueryStores;
 use crate::scan::table::count_report;
@@ -54,6 +57,8 @@ pub struct QueryRun {
     notices: Mutex<Vec<Notice>>,
     scan_count: AtomicUsize,
     scan_limit: OnceLock<ScanLimit>,
+    /// What was listed before it was planned, for the scans that ask for it.
+    listed: Mutex<HashMap<FilesVersion, Vec<Listed>>>,
 }
 
 impl QueryRun {
@@ -70,7 +75,18 @@ impl QueryRun {
             notices: Mutex::default(),
             scan_count: AtomicUsize::new(0),
             scan_limit: OnceLock::new(),
+            listed: Mutex::default(),
         })
+    }
+
+    /// Keeps the files of one scan until it is planned.
+    pub(crate) fn put_listed(&self, scan: FilesVersion, listed: Listed) {
+        self.listed.lock().entry(scan).or_default().push(listed);
+    }
+
+    /// The files that were listed for such a scan, for one of those that are the same.
+    pub(crate) fn take_listed(&self, scan: FilesVersion) -> Option<Listed> {
+        self.listed.lock().get_mut(&scan)?.pop()
     }
 
     /// The same, which may read no more than `limit`.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::execution::TaskContext;
+use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::stream::{self, StreamExt};
@@ -11,7 +11,6 @@ use super::{Asker, Ended, Found, Reason, ResultCache, ResultKey, StoredResult, r
 use crate::Result;
 use crate::engine::Engine;
 use crate::execute::{BatchStream, QueryRun, QueryStats, ResultCacheUse, run_plan};
-use crate::scan::report::ScanReport;
 
 /// Whether a query's answer is looked up and kept.
 pub(crate) enum Decision {
@@ -24,15 +23,23 @@ pub(crate) enum Decision {
 }
 
 impl Decision {
-    /// For a query whose optimised plan is `plan` and whose scans are `reports`.
+    /// For a query whose optimised plan is `plan`. Lists its files.
     ///
     /// # Errors
-    /// A plan that can't be walked.
-    pub(crate) fn new(plan: LogicalPlan, asker: Asker, reports: &[Arc<ScanReport>]) -> Result<Self> {
-        Ok(match ResultKey::new(plan, asker, reports)? {
+    /// A plan that can't be walked, files that can't be listed.
+    pub(crate) async fn new(state: &SessionState, plan: &LogicalPlan, asker: Asker) -> Result<Self> {
+        Ok(match ResultKey::new(state, plan, asker).await? {
             Ok(key) => Self::Keyed(Arc::new(key)),
             Err(reason) => Self::NotCacheable(reason),
         })
+    }
+
+    /// The answer, if `cache` has it.
+    pub(crate) fn known(&self, cache: &ResultCache) -> Option<Arc<StoredResult>> {
+        match self {
+            Self::Keyed(key) => cache.get(key),
+            Self::Off | Self::NotCacheable(_) => None,
+        }
     }
 
     /// Whether `cache` has the answer.
@@ -73,18 +80,18 @@ impl Answer {
     fn find(self, key: Arc<ResultKey>) -> BatchStream {
         let cache = Arc::clone(&self.engine.shared.results);
         match cache.find(&key) {
-            Found::Hit(result) => self.replay(&result),
+            Found::Hit(result) => replay(&result, &self.run),
             Found::Lead(lead) => {
-                let engine = Arc::clone(&self.engine);
-                let stats = Arc::clone(&self.run.stats);
-                record(&engine.cpu, lead, self.run(ResultCacheUse::Miss), &stats)
+                let (engine, schema, stats) =
+                    (Arc::clone(&self.engine), self.plan.schema(), Arc::clone(&self.run.stats));
+                record(&engine.cpu, lead, schema, self.run(ResultCacheUse::Miss), &stats)
             }
             // Waits where its rows are read and not where it is planned, which only so many do at a time.
             Found::Follow(follow) => stream::once(async move {
                 match follow.ended().await {
                     Ended::Kept(result) => {
                         cache.count_shared();
-                        self.replay(&result)
+                        replay(&result, &self.run)
                     }
                     Ended::NotKept => self.run(ResultCacheUse::Miss),
                     Ended::Abandoned => self.find(key),
@@ -99,15 +106,16 @@ impl Answer {
         self.run.stats.set_result_cache(used);
         run_plan(&self.engine.cpu, &self.run, self.plan, self.task)
     }
+}
 
-    fn replay(self, result: &Arc<StoredResult>) -> BatchStream {
-        self.run.stats.set_result_cache(ResultCacheUse::Hit);
-        let state = (Arc::clone(result), 0, Arc::clone(&self.run.stats));
-        stream::unfold(state, |(result, next, stats)| async move {
-            let batch = result.batches.get(next).cloned()?;
-            QueryStats::add(&stats.rows_produced, batch.num_rows() as u64);
-            Some((Ok(batch), (result, next + 1, stats)))
-        })
-        .boxed()
-    }
+/// The batches of a kept answer, for `run`.
+pub(crate) fn replay(result: &Arc<StoredResult>, run: &QueryRun) -> BatchStream {
+    run.stats.set_result_cache(ResultCacheUse::Hit);
+    let state = (Arc::clone(result), 0, Arc::clone(&run.stats));
+    stream::unfold(state, |(result, next, stats)| async move {
+        let batch = result.batches.get(next).cloned()?;
+        QueryStats::add(&stats.rows_produced, batch.num_rows() as u64);
+        Some((Ok(batch), (result, next + 1, stats)))
+    })
+    .boxed()
 }

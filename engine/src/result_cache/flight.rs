@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use futures::stream::{self, StreamExt};
 use tokio::sync::{mpsc, watch};
 
@@ -57,8 +58,8 @@ impl Lead {
     }
 
     fn finish(mut self, recording: Recording) {
-        let Recording { batches, bytes, memory } = recording;
-        let result = Arc::new(StoredResult { batches, bytes: bytes as u64, _memory: memory });
+        let Recording { schema, batches, bytes, memory } = recording;
+        let result = Arc::new(StoredResult { schema, batches, bytes: bytes as u64, _memory: memory });
         // Stored before the flight is over: whoever asks in between finds the one or the other.
         self.cache.store(&self.key, &result);
         self.end(Ended::Kept(result));
@@ -89,6 +90,7 @@ impl Follow {
 
 /// The batches so far.
 struct Recording {
+    schema: SchemaRef,
     batches: Vec<RecordBatch>,
     bytes: usize,
     memory: KeptMemory,
@@ -96,9 +98,9 @@ struct Recording {
 
 impl Recording {
     /// One that may begin, if queries leave any memory.
-    fn begin(lead: &Lead) -> Option<Self> {
+    fn begin(lead: &Lead, schema: SchemaRef) -> Option<Self> {
         let memory = lead.cache.memory.keep(lead.key.bytes())?;
-        Some(Self { batches: Vec::new(), bytes: 0, memory })
+        Some(Self { schema, batches: Vec::new(), bytes: 0, memory })
     }
 
     /// Adds a batch of `bytes`; `false` when there is no room for it.
@@ -120,9 +122,15 @@ enum Message {
     End,
 }
 
-/// `batches`, which `lead` records on their way; `stats` are its query's.
-pub(crate) fn record(runtime: &CpuRuntime, lead: Lead, batches: BatchStream, stats: &Arc<QueryStats>) -> BatchStream {
-    let Some(recording) = Recording::begin(&lead) else {
+/// `batches`, of `schema`, which `lead` records on their way; `stats` are its query's.
+pub(crate) fn record(
+    runtime: &CpuRuntime,
+    lead: Lead,
+    schema: SchemaRef,
+    batches: BatchStream,
+    stats: &Arc<QueryStats>,
+) -> BatchStream {
+    let Some(recording) = Recording::begin(&lead, schema) else {
         lead.give_up();
         return batches;
     };

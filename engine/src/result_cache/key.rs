@@ -12,13 +12,15 @@ use arrow::datatypes::DataType;
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::builder::LogicalTableSource;
+use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::error::to_datafusion;
 use crate::plan::lake::PlanContext;
 use crate::scan::files_version::FilesVersion;
-use crate::scan::report::ScanReport;
 use crate::scan::table::CatalogTable;
 use crate::{Error, Result};
 
@@ -42,6 +44,9 @@ const INDIFFERENT_SETTINGS: &[&str] = &[
     "transaction_isolation",
     "transaction_read_only",
 ];
+
+/// Tables whose files are listed at the same time.
+const LISTED_AT_ONCE: usize = 16;
 
 /// What a node, an expression or a field of a plan takes in memory, roughly.
 const NODE_BYTES: usize = 512;
@@ -76,8 +81,8 @@ pub(crate) struct ResultKey {
     /// The rest of what the plan says, in its order.
     details: Details,
     asker: Asker,
-    /// The files of every scan, in no order that planning would keep.
-    scans: Vec<FilesVersion>,
+    /// The files of every scan, in the plan's order: one list for each way in which they are written.
+    scans: Vec<Vec<FilesVersion>>,
     bytes: usize,
 }
 
@@ -101,24 +106,30 @@ enum TableVersion {
 pub(crate) type Reason = String;
 
 impl ResultKey {
-    /// The key of a query whose optimised plan is `plan` and whose scans are `reports`; or why it has none.
+    /// The key of a query whose optimised plan is `plan`; or why it has none. Lists the files that the plan's scans read; the
+    /// lists are kept for the scans to be planned over.
     ///
     /// # Errors
-    /// A plan that can't be walked.
-    pub(crate) fn new(plan: LogicalPlan, asker: Asker, reports: &[Arc<ScanReport>]) -> Result<Result<Self, Reason>> {
-        if let Some(reason) = look_at(&plan)? {
+    /// A plan that can't be walked, files that can't be listed.
+    pub(crate) async fn new(state: &SessionState, plan: &LogicalPlan, asker: Asker) -> Result<Result<Self, Reason>> {
+        if let Some(reason) = look_at(plan)? {
             return Ok(Err(reason));
         }
-        if let Some(report) = reports.iter().find(|report| report.is_unsettled) {
-            return Ok(Err(format!("a file of table \"{}\" was written just now", report.table)));
-        }
         let mut details = Details::default();
-        let plan = detach(plan, &mut details)?;
+        let mut scanned = Vec::new();
+        let plan = detach(plan.clone(), &mut details, &mut scanned)?;
         if details.tables.is_empty() {
             return Ok(Err("it reads no table".to_owned()));
         }
-        let mut scans: Vec<FilesVersion> = reports.iter().map(|report| report.version).collect();
-        scans.sort_unstable();
+        let lists = scanned.iter().map(|scan| async move { scan.table.list_ahead(state, &scan.filters).await });
+        let lists: Vec<_> = stream::iter(lists.collect::<Vec<_>>()).buffered(LISTED_AT_ONCE).try_collect().await?;
+        let mut scans = Vec::with_capacity(lists.len());
+        for (scan, versions) in scanned.iter().zip(lists) {
+            if versions.iter().any(|(_, is_unsettled)| *is_unsettled) {
+                return Ok(Err(format!("a file of table \"{}\" was written just now", scan.table.table().name)));
+            }
+            scans.push(versions.into_iter().map(|(version, _)| version).collect());
+        }
         let bytes = NODE_BYTES + size_of_plan(&plan)?;
         let mut hasher = DefaultHasher::new();
         (&plan, &details, &asker, &scans).hash(&mut hasher);
@@ -133,7 +144,7 @@ impl ResultKey {
             schema: Arc::new(datafusion::common::DFSchema::empty()),
         });
         let asker = Asker { user: "ann".to_owned(), settings: Vec::new() };
-        let scans = vec![FilesVersion::of(&number)];
+        let scans = vec![vec![FilesVersion::of(&number)]];
         Arc::new(Self { hash: number, plan, details: Details::default(), asker, scans, bytes: 0 })
     }
 
@@ -230,8 +241,14 @@ fn reason_of_expression(expr: &Expr) -> Option<Reason> {
     }
 }
 
-/// `plan` without what its scans hold; what equality leaves out is put into `details`.
-fn detach(plan: LogicalPlan, details: &mut Details) -> Result<LogicalPlan> {
+/// A scan of a plan: whose files it reads, as far as these filters let it.
+struct Scan {
+    table: CatalogTable,
+    filters: Vec<Expr>,
+}
+
+/// `plan` without what its scans hold, which is put into `scanned`; what equality leaves out is put into `details`.
+fn detach(plan: LogicalPlan, details: &mut Details, scanned: &mut Vec<Scan>) -> Result<LogicalPlan> {
     let detached = plan.transform_down_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
@@ -247,6 +264,8 @@ fn detach(plan: LogicalPlan, details: &mut Details) -> Result<LogicalPlan> {
             return Err(to_datafusion(Error::internal("a scan of something that is no table of files")));
         };
         details.tables.push(version_of(table).map_err(to_datafusion)?);
+        // As the planner hands them to the table.
+        scanned.push(Scan { table: table.clone(), filters: unnormalize_cols(scan.filters.iter().cloned()) });
         scan.source = Arc::new(LogicalTableSource::new(table.schema()));
         Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
     })?;

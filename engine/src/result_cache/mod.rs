@@ -19,8 +19,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
+pub(crate) use answer::replay;
 pub(crate) use answer::{Answer, Decision};
 use flight::{Ended, Follow, Lead, record};
 pub(crate) use key::Asker;
@@ -35,6 +37,7 @@ const RESULT_SHARE: u64 = 10;
 /// A whole answer, before its columns are named as the client was told.
 #[derive(Debug)]
 pub(crate) struct StoredResult {
+    pub(crate) schema: SchemaRef,
     pub(crate) batches: Vec<RecordBatch>,
     bytes: u64,
     /// Taken for as long as anyone reads it.
@@ -107,20 +110,29 @@ impl ResultCache {
         self.inner.lock().entries.contains_key(key)
     }
 
+    /// The answer to `key`, if it is kept.
+    pub(crate) fn get(&self, key: &ResultKey) -> Option<Arc<StoredResult>> {
+        self.hit(&mut self.inner.lock(), key)
+    }
+
+    fn hit(&self, inner: &mut Inner, key: &ResultKey) -> Option<Arc<StoredResult>> {
+        inner.uses += 1;
+        let entry = inner.entries.get_mut(key)?;
+        if let Some(own) = inner.order.remove(&entry.used) {
+            inner.order.insert(inner.uses, own);
+        }
+        entry.used = inner.uses;
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        Some(Arc::clone(&entry.result))
+    }
+
     /// What to do for the answer to `key`.
     pub(crate) fn find(self: &Arc<Self>, key: &Arc<ResultKey>) -> Found {
         let mut inner = self.inner.lock();
-        inner.uses += 1;
-        let now = inner.uses;
-        let Inner { entries, order, flights, .. } = &mut *inner;
-        if let Some(entry) = entries.get_mut(key) {
-            if let Some(own) = order.remove(&entry.used) {
-                order.insert(now, own);
-            }
-            entry.used = now;
-            self.hits.fetch_add(1, Ordering::Relaxed);
-            return Found::Hit(Arc::clone(&entry.result));
+        if let Some(result) = self.hit(&mut inner, key) {
+            return Found::Hit(result);
         }
+        let flights = &mut inner.flights;
         if let Some(flight) = flights.get(key) {
             return Found::Follow(flight.clone());
         }
@@ -242,16 +254,21 @@ mod tests {
     async fn the_least_used_goes_and_memory_is_given_back() {
         let memory = GlobalMemory::new(1 << 20);
         let runtime = CpuRuntime::new(1).unwrap();
-        let cache = ResultCache::new(100_000, &memory);
+        let cache = ResultCache::new(90_000, &memory);
         for number in 0..11 {
             let lead = lead(&cache, number);
-            assert_eq!(rows(record(&runtime, lead, answer(vec![Ok(batch(1000))]))).await.unwrap(), 1000);
+            assert_eq!(
+                rows(record(&runtime, lead, batch(0).schema(), answer(vec![Ok(batch(1000))]), &Arc::default()))
+                    .await
+                    .unwrap(),
+                1000
+            );
             assert!(is_hit(&cache, 0), "asked for each time, {number}");
         }
         assert!(is_hit(&cache, 10) && !is_hit(&cache, 1));
         let usage = cache.usage();
-        assert!(usage.bytes <= 100_000 && usage.entries == 10, "{usage:?}");
-        assert!(memory.kept() >= 80_000 && memory.kept() <= 100_000, "{}", memory.kept());
+        assert!(usage.bytes <= 90_000 && usage.entries == 10, "{usage:?}");
+        assert!(memory.kept() >= 80_000 && memory.kept() <= 90_000, "{}", memory.kept());
         cache.clear();
         assert_eq!((cache.usage().entries, memory.kept()), (0, 0));
     }
@@ -264,7 +281,10 @@ mod tests {
         let many = || (0..50).map(|_| Ok(batch(100))).collect::<Vec<_>>();
         let leading = lead(&cache, 1);
         let Found::Follow(follow) = cache.find(&ResultKey::numbered(1)) else { panic!("it is on its way") };
-        assert_eq!(rows(record(&runtime, leading, answer(many()))).await.unwrap(), 5000);
+        assert_eq!(
+            rows(record(&runtime, leading, batch(0).schema(), answer(many()), &Arc::default())).await.unwrap(),
+            5000
+        );
         assert!(matches!(follow.ended().await, Ended::NotKept));
 
         let mut failing = many();
@@ -272,7 +292,8 @@ mod tests {
         failing.push(Err(Error::new(ErrorCode::DivisionByZero, "division by zero")));
         let leading = lead(&cache, 2);
         let Found::Follow(follow) = cache.find(&ResultKey::numbered(2)) else { panic!("it is on its way") };
-        let error = rows(record(&runtime, leading, answer(failing))).await.unwrap_err();
+        let error =
+            rows(record(&runtime, leading, batch(0).schema(), answer(failing), &Arc::default())).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::DivisionByZero);
         assert!(matches!(follow.ended().await, Ended::NotKept));
         assert_eq!((cache.usage().entries, memory.kept()), (0, 0));
@@ -286,13 +307,18 @@ mod tests {
         let leading = lead(&cache, 1);
         let Found::Follow(follow) = cache.find(&ResultKey::numbered(1)) else { panic!("it is on its way") };
         let unending = stream::iter([Ok(batch(10))]).chain(stream::pending()).boxed();
-        let mut batches = record(&runtime, leading, unending);
+        let mut batches = record(&runtime, leading, batch(0).schema(), unending, &Arc::default());
         assert_eq!(batches.next().await.unwrap().unwrap().num_rows(), 10);
         drop(batches);
         assert!(matches!(follow.ended().await, Ended::Abandoned));
         let leading = lead(&cache, 1);
         let Found::Follow(follow) = cache.find(&ResultKey::numbered(1)) else { panic!("it is on its way") };
-        assert_eq!(rows(record(&runtime, leading, answer(vec![Ok(batch(10))]))).await.unwrap(), 10);
+        assert_eq!(
+            rows(record(&runtime, leading, batch(0).schema(), answer(vec![Ok(batch(10))]), &Arc::default()))
+                .await
+                .unwrap(),
+            10
+        );
         let Ended::Kept(result) = follow.ended().await else { panic!("it is whole") };
         assert_eq!(result.batches, [batch(10)]);
     }

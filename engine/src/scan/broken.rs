@@ -41,6 +41,11 @@ impl Lake {
             spill_limit_bytes: 1 << 20,
             threads: 1,
             footer_cache_bytes: 1 << 20,
+            partition_cache_bytes: 1 << 20,
+            listing_cache_bytes: 1 << 20,
+            result_cache_bytes: 0,
+            warehouse: None,
+            scan_limit_bytes: None,
         };
         let engine = Engine::new(Catalog::open_in_memory().unwrap(), config, Arc::new(SystemClock)).unwrap();
         Self { engine, session: Session::new("ada", "default"), folder }

@@ -4,6 +4,7 @@
 //! where many partitions survive and a walk over all keys costs fewer requests.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use limnos_catalog::Snapshot;
@@ -12,7 +13,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use crate::Result;
 use crate::scan::facts::file_version;
-use crate::scan::store::{Location, store_error};
+use crate::scan::store::{Location, StoreCounters, store_error};
 
 /// Prefixes listed at the same time.
 const LIST_CONCURRENCY: usize = 32;
@@ -36,6 +37,13 @@ pub struct File {
     pub meta: ObjectMeta,
     /// As in [`Folder::partition`].
     pub partition: Option<usize>,
+}
+
+/// The files of one scan, and what listing them took.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) files: Vec<File>,
+    pub(crate) counters: Arc<StoreCounters>,
 }
 
 /// Whether Hive and Athena skip a file or folder of this name (`_SUCCESS`, `.part.crc`).
@@ -182,8 +190,6 @@ fn is_data_file(folder: &Path, meta: &ObjectMeta) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use std::sync::Arc;
-
     use object_store::memory::InMemory;
 
     use super::*;

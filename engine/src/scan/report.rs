@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::files_version::FilesVersion;
 use super::rejects::ScanTally;
 use super::store::StoreCounters;
 use crate::Notice;
@@ -35,10 +34,6 @@ pub struct ScanReport {
     pub files_unread: u64,
     /// Size of the kept files.
     pub bytes_kept: u64,
-    /// Exactly the files that were listed, and what was asked of them.
-    pub(crate) version: FilesVersion,
-    /// One of them was written a moment ago, on a store whose clock may not tell the next write from it.
-    pub(crate) is_unsettled: bool,
     /// Requests and bytes of this scan, planning included.
     pub counters: Arc<StoreCounters>,
     /// Rows of text files that were read and left out.

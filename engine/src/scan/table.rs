@@ -44,7 +44,7 @@ use super::format::split::split;
 use super::freshness::freshness;
 use super::hidden::{HiddenColumns, HiddenKind};
 use super::known_rows::{KnownFile, KnownRows};
-use super::listing::{File, Folder, is_visible, list_each, list_folders, list_location};
+use super::listing::{File, Folder, Listed, is_visible, list_each, list_folders, list_location};
 use super::parquet::{
     CaseInsensitiveAdapterFactory, FOOTER_CONCURRENCY, FileKey, FirstRowGroups, Footer, Footers, FootersAhead,
     LateRule, NamedFileSource, ReaderFactory, SMALL_FILE_BYTES, SmallFiles,
@@ -261,6 +261,61 @@ impl CatalogTable {
         )))
     }
 
+    /// A store that counts for one scan.
+    fn metered(&self, location: &Location, counters: &Arc<StoreCounters>) -> Result<Arc<dyn ObjectStore>> {
+        let store = MeteredStore::new(Arc::clone(&location.store), Arc::clone(counters), Arc::clone(&self.run.stats));
+        let store = store.with_limit(self.run.scan_limit(), &self.table.name.to_string());
+        self.with_listings(Arc::new(store), location)
+    }
+
+    async fn list_kept(&self, location: &Location, partitions: &KeptPartitions) -> Result<Listed> {
+        let counters = Arc::new(StoreCounters::default());
+        let store = self.metered(location, &counters)?;
+        let files = self.list(store.as_ref(), location, partitions).await?;
+        Ok(Listed { files, counters })
+    }
+
+    /// The partitions that `filters` leave.
+    fn kept_partitions(&self, state: &dyn Session, filters: &[Expr]) -> DataFusionResult<KeptPartitions> {
+        let implied = self.hidden.implied(&self.keys, filters);
+        let mut partitions = match implied.is_empty() {
+            true => self.partitions.prune(state, &self.schema, filters)?,
+            false => self.partitions.prune(state, &self.schema, &[filters, &implied].concat())?,
+        };
+        self.hidden.keep_partitions(state, &mut partitions, filters)?;
+        Ok(partitions)
+    }
+
+    /// Which scan of its query one with `filters` is, as far as its files go.
+    fn scan_of(&self, filters: &[Expr]) -> FilesVersion {
+        let (table, storage) = (&self.table, &self.storage);
+        let properties = (storage.format, &storage.serde, &storage.properties);
+        FilesVersion::of(&(&table.name, table.id, table.version, &storage.location, properties, filters))
+    }
+
+    /// Lists what a scan with `filters` reads, and keeps it for that scan's plan. Tells exactly which files there are, for
+    /// each way in which they are written, and whether one of them may change and look the same.
+    pub(crate) async fn list_ahead(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<(FilesVersion, bool)>> {
+        let partitions = self.kept_partitions(state, filters)?;
+        // A known answer is never planned, and is told with the same warnings.
+        self.run.notify(&partitions.notices);
+        let mut versions = Vec::new();
+        for (storage, kept) in partitions.by_storage() {
+            let table = storage.map_or_else(|| self.clone(), |storage| self.stored_as(storage));
+            let location = self.context.stores.resolve(&table.storage.location)?;
+            let listed = table.list_kept(&location, &kept).await?;
+            let version = FilesVersion::of_files(&location.store_url, &kept.index, &listed.files);
+            // The file system's clock is the machine's, whatever time the statement is told.
+            let is_unsettled = !location.is_remote() && may_look_the_same(&listed.files, SystemClock.now());
+            versions.push((version, is_unsettled));
+            // Files given by name are at hand, each with its own partitions.
+            if self.files.is_none() {
+                self.run.put_listed(table.scan_of(filters), listed);
+            }
+        }
+        Ok(versions)
+    }
+
     /// Asks the catalog what it knows of `files`.
     fn look_up(&self, store_url: &str, files: Vec<File>) -> Vec<Candidate> {
         let versions: Vec<FileVersion> = files.iter().map(|file| file_version(store_url, &file.meta)).collect();
@@ -361,13 +416,8 @@ impl CatalogTable {
         if let Some(bookmark) = &self.bookmark {
             bookmark.begin_scan().map_err(to_datafusion)?;
         }
-        let implied = self.hidden.implied(&self.keys, filters);
-        let mut partitions = match implied.is_empty() {
-            true => self.partitions.prune(state, &self.schema, filters)?,
-            false => self.partitions.prune(state, &self.schema, &[filters, &implied].concat())?,
-        };
+        let partitions = self.kept_partitions(state, filters)?;
         self.run.notify(&partitions.notices);
-        self.hidden.keep_partitions(state, &mut partitions, filters)?;
         let mut plans = Vec::new();
         for (storage, kept) in partitions.by_storage() {
             let table = match storage {
@@ -405,11 +455,11 @@ impl CatalogTable {
         partitions: KeptPartitions,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let location = self.context.stores.resolve(&self.storage.location).map_err(to_datafusion)?;
-        let counters = Arc::new(StoreCounters::default());
-        let metered =
-            MeteredStore::new(Arc::clone(&location.store), Arc::clone(&counters), Arc::clone(&self.run.stats))
-                .with_limit(self.run.scan_limit(), &self.table.name.to_string());
-        let store = self.with_listings(Arc::new(metered), &location).map_err(to_datafusion)?;
+        let Listed { files, counters } = match self.run.take_listed(self.scan_of(filters)) {
+            Some(listed) => listed,
+            None => self.list_kept(&location, &partitions).await.map_err(to_datafusion)?,
+        };
+        let store = self.metered(&location, &counters).map_err(to_datafusion)?;
         let mut report = ScanReport {
             table: self.table.name.to_string(),
             keys: self.keys.iter().map(|key| key.name().clone()).collect(),
@@ -421,17 +471,13 @@ impl CatalogTable {
             ..ScanReport::default()
         };
         let tally = report.tally.clone();
-        let mut files = self.list(store.as_ref(), &location, &partitions).await.map_err(to_datafusion)?;
         report.files_total = files.len() as u64;
+        let mut files = files;
         self.hidden.keep_files(state, &mut files, &location, &partitions.index, filters)?;
         if let Some(bookmark) = &self.bookmark {
             // What the conditions on keys and hidden columns leave out is not processed.
             files = bookmark.take(&location.store_url, files);
         }
-        let version = FilesVersion::of_files(&location.store_url, &partitions.index, &files);
-        report.version = FilesVersion::of(&(version, projection, filters, limit));
-        // The file system's clock is the machine's, whatever time the statement is told.
-        report.is_unsettled = !location.is_remote() && may_look_the_same(&files, SystemClock.now());
 
         let store_url: Arc<str> = Arc::from(location.store_url.as_str());
         let room = Room::new(Arc::clone(&self.run.ahead), &state.runtime_env().memory_pool);
