@@ -119,8 +119,13 @@ impl OpenWrite {
 
     /// Gives it up and deletes its files.
     pub(crate) async fn abort(mut self) {
-        give_up(Arc::clone(&self.catalog), self.id(), &self.files).await;
         self.is_ended = true;
+        let (catalog, write, files) = (Arc::clone(&self.catalog), self.id(), std::mem::take(&mut self.files));
+        // A task of its own: who waits for it may be stopped, too, and then nobody would delete the files.
+        let ending = Handle::current().spawn(async move { give_up(catalog, write, &files).await });
+        if ending.await.is_err() {
+            self.catalog.leave_write(self.id());
+        }
     }
 }
 
