@@ -116,6 +116,15 @@ pub enum Change {
         /// Whether some may be there.
         if_not_exists: bool,
     },
+    /// Adds the partitions that a write has put rows into. Those that are there must lie where its rows were put, and be
+    /// written as their table is; else the rows would never be seen, and the change is refused with
+    /// [`crate::Error::Conflict`].
+    PlacePartitions {
+        /// A table with partition keys.
+        table: TableName,
+        /// Where the rows are.
+        partitions: Vec<Partition>,
+    },
     /// Drops partitions by their values. One that is not there is an error unless `if_exists`.
     DropPartitions {
         /// A table with partition keys.

@@ -68,6 +68,7 @@ impl<'a> Draft<'a> {
             Change::AddPartitions { table, partitions, if_not_exists } => {
                 self.add_partitions(&table, partitions, if_not_exists)
             }
+            Change::PlacePartitions { table, partitions } => self.place_partitions(&table, partitions),
             Change::DropPartitions { table, values, if_exists } => self.drop_partitions(&table, values, if_exists),
             Change::CreateCrawler { name, definition, mode } => self.create_object(&name, definition, mode),
             Change::AlterCrawler { name, definition, base_version } => {
@@ -286,6 +287,23 @@ impl<'a> Draft<'a> {
             }
             Err(Error::AlreadyExists { kind: "partition", name: partition_name(&table, &partition.values) })
         })?;
+        self.count_partitions(&table, added_count, table.partition_count + added_count)
+    }
+
+    fn place_partitions(&mut self, name: &TableName, mut partitions: Vec<Partition>) -> Result<()> {
+        let table = self.partitioned(name)?;
+        for partition in &mut partitions {
+            check_values(&table, &partition.values)?;
+            normalise(&mut partition.values);
+        }
+        let mut existing = Vec::new();
+        let added_count = self.transaction.add_partitions(table.id, &partitions, |partition| {
+            existing.push(partition.clone());
+            Ok(())
+        })?;
+        if !self.transaction.are_placed(table.id, &existing)? {
+            return Err(Error::Conflict { kind: "table", name: table.name.to_string() });
+        }
         self.count_partitions(&table, added_count, table.partition_count + added_count)
     }
 

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use super::crash_tests::noise;
 use super::places::{Place, places};
-use super::tests::{add, create_table, drop_table, name, partitioned_table, partitions};
+use super::tests::{add, create_table, drop_table, name, partition, partitioned_table, partitions};
 use crate::write::{REMOVAL_GRACE_MS, SETTLE_MS};
 use crate::{
-    BookmarkUpdate, Catalog, Change, Error, FileVersion, Location, RemovedFile, Snapshot, WriteName, WriteTarget,
+    BookmarkUpdate, Catalog, Change, Error, FileVersion, Location, Partition, RemovedFile, Snapshot, WriteName,
+    WriteTarget,
 };
 
 fn begin(catalog: &Catalog) -> (i64, Arc<Snapshot>) {
@@ -99,6 +100,37 @@ fn a_commit_makes_tables_with_their_files() {
         let end = Change::CommitWrite { write, target: Some(target(&begun, &[])), bookmark: None };
         catalog.commit(vec![drop_table("default.t", false), table()]).unwrap();
         assert!(matches!(catalog.commit(vec![end]), Err(Error::Conflict { .. })));
+    }
+}
+
+#[test]
+fn rows_are_put_where_their_partition_is() {
+    for place in places() {
+        let catalog = place.open();
+        let elsewhere = Partition { location: Some("file:///elsewhere/".to_owned()), ..partition(&["2"]) };
+        catalog
+            .commit(vec![
+                create_table("default.t", partitioned_table(&["k"])),
+                add("default.t", &[&["1"]]),
+                Change::AddPartitions {
+                    table: name("default.t"),
+                    partitions: vec![elsewhere.clone()],
+                    if_not_exists: false,
+                },
+            ])
+            .unwrap();
+        let put = |partitions: &[Partition]| {
+            let (write, _) = begin(&catalog);
+            let partitions = partitions.to_vec();
+            catalog.commit(vec![Change::PlacePartitions { table: name("default.t"), partitions }, commit(write)])
+        };
+        put(&[partition(&["1"]), elsewhere.clone(), partition(&["3"])]).unwrap();
+        assert_eq!(partitions(&catalog, &catalog.snapshot(), "default.t"), "1 2 3");
+        // Somebody has put the partition elsewhere meanwhile, or back.
+        assert!(matches!(put(&[partition(&["2"])]), Err(Error::Conflict { .. })));
+        let moved = Partition { values: partition(&["1"]).values, ..elsewhere };
+        assert!(matches!(put(&[partition(&["4"]), moved]), Err(Error::Conflict { .. })));
+        assert_eq!(partitions(&catalog, &catalog.snapshot(), "default.t"), "1 2 3", "all or none");
     }
 }
 

@@ -228,6 +228,29 @@ impl<'a> Transaction<'a> {
         Ok(added_count)
     }
 
+    /// Whether partitions that are there lie where these do, and are written as their table is.
+    pub(crate) fn are_placed(&mut self, table_id: i64, partitions: &[Partition]) -> Result<bool> {
+        for batch in partitions.chunks(PARTITION_BATCH) {
+            let keys = keys(batch.iter().map(|partition| partition.values.as_slice()));
+            let rows: Vec<Vec<Value<'_>>> = (batch.iter().zip(&keys))
+                .map(|(partition, key)| {
+                    let location = partition.location.as_deref().unwrap_or_default();
+                    vec![Value::Int(table_id), Value::Blob(key), Value::Text(location)]
+                })
+                .collect();
+            // Changes nothing, but tells of each whether it is so, many of them at a time.
+            let placed = self.connection.execute_each(
+                "UPDATE partitions SET added_version = added_version WHERE table_id = ?1 AND \"values\" = ?2 \
+                 AND dropped_version IS NULL AND coalesce(location, '') = ?3 AND storage IS NULL",
+                &rows,
+            )?;
+            if placed.contains(&0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Drops the partitions with these values. `on_missing` is told of each that isn't there, and may refuse; returns how
     /// many were dropped.
     pub(crate) fn drop_partitions(

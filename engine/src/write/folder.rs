@@ -28,7 +28,7 @@ pub(crate) struct Folder {
     pub(crate) values: Vec<Option<String>>,
     /// Its path in the table's store.
     pub(crate) path: Path,
-    /// Its URL where that is not the table's location and Hive's path.
+    /// Its location, as the catalog has it, where that is not the table's and Hive's path.
     pub(crate) own: Option<String>,
 }
 
@@ -205,7 +205,7 @@ fn own_folder(
             place.url
         )));
     }
-    Ok(Folder { values, path: place.path, own: Some(place.url) })
+    Ok(Folder { values, path: place.path, own: Some(own.to_owned()) })
 }
 
 fn tail<'a>(location: &Location, path: &'a Path) -> &'a str {

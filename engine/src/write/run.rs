@@ -170,7 +170,7 @@ impl ReadyWrite {
         let mut changes = vec![Change::CreateTable { name: name.clone(), definition, mode: CreateMode::Create }];
         if !self.target.keys.is_empty() {
             let partitions = found(partitions);
-            changes.push(Change::AddPartitions { table: name, partitions, if_not_exists: true });
+            changes.push(Change::PlacePartitions { table: name, partitions });
         }
         changes.push(Change::CommitWrite { write: write.id(), target: None, bookmark: None });
         match write.commit(changes).await {
@@ -204,7 +204,7 @@ impl ReadyWrite {
             let mut changes = Vec::new();
             if !self.target.keys.is_empty() && !matches!(self.target.folders, Folders::Projected(_)) {
                 let partitions = found(partitions);
-                changes.push(Change::AddPartitions { table: name.clone(), partitions, if_not_exists: true });
+                changes.push(Change::PlacePartitions { table: name.clone(), partitions });
             }
             let bookmark = insert.bookmark.as_ref().map(|bookmark| bookmark.update()).transpose()?;
             changes.push(Change::CommitWrite { write: write.id(), target: Some(target), bookmark });

@@ -106,7 +106,7 @@ fn prepared_statements() {
                 "PREPARE p [Int, Varchar(3)] SELECT $1, $2 [SELECT $1, $2]",
             ),
             ("PREPARE p AS PREPARE q AS SELECT 1", "42601: syntax error at or near \"PREPARE\" @14"),
-            ("PREPARE p AS INSERT INTO t VALUES (1)", "0A000: INSERT is not supported yet"),
+            ("PREPARE p AS UPDATE t SET a = 1", "0A000: UPDATE is not supported yet"),
             ("EXECUTE p", "Execute { name: \"p\", arguments: [] }"),
             (
                 "EXECUTE p (1, 'a,b', DATE '2020-01-01', f(1, 2))",
