@@ -69,12 +69,9 @@ fn syntax_errors_say_where() {
 fn statements_that_are_not_built_are_named() {
     let cases = [
         ("UPDATE t SET a = 1", "UPDATE"),
-        ("DELETE FROM t", "DELETE"),
         ("MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE", "MERGE"),
-        ("TRUNCATE t", "TRUNCATE"),
         ("COPY t FROM '/etc/passwd'", "COPY"),
-        ("COPY (SELECT 1) TO '/tmp/x'", "COPY"),
-        ("UNLOAD (SELECT 1) TO 's3://b/x/' WITH (format = 'ORC')", "UNLOAD"),
+        ("COPY (SELECT 1) TO STDOUT", "COPY"),
         ("CREATE TEMP TABLE t (a int)", "CREATE TEMPORARY TABLE"),
         ("CREATE INDEX i ON t (a)", "CREATE INDEX"),
         ("CREATE UNIQUE INDEX i ON t (a)", "CREATE INDEX"),

@@ -378,6 +378,36 @@ async fn what_cannot_be_said_is_refused() {
     assert_eq!(error.code.sqlstate(), "42701");
 }
 
+/// As `COPY ... TO` of PostgreSQL 15 writes them.
+#[tokio::test]
+async fn text_with_backslashes_is_postgresqls() {
+    let csv = crate::scan::format::csv::CsvOptions {
+        delimiter: b'|',
+        quote: None,
+        escape: None,
+        null: Some("\\N".to_owned()),
+        header_rows: 1,
+        serial_dates: false,
+        dash_is_null: false,
+        comment: None,
+        on_error: None,
+    };
+    let text = TextOptions { csv, hex: true, backslash: true, formats: Vec::new() };
+    let options = FileOptions::new(FileKind::Text(text), None, None).unwrap();
+    let values = vec![Some("a|b\\c\nd\te"), Some("\\N"), Some(""), None];
+    let batch = RecordBatch::try_new(
+        arrow_schema(&[Column::new("x", DataType::String), Column::new("y", DataType::Binary)]),
+        vec![
+            Arc::new(arrow::array::StringViewArray::from(values)) as ArrayRef,
+            Arc::new(arrow::array::BinaryViewArray::from(vec![Some(&[0_u8, 255][..]), None, None, None])),
+        ],
+    )
+    .unwrap();
+    let (_, bytes) = write(&[batch], &options).await.unwrap();
+    let wanted = "x|y\na\\|b\\\\c\\nd\\te|\\\\x00ff\n\\\\N|\\N\n|\\N\n\\N|\\N\n";
+    assert_eq!(String::from_utf8(bytes).unwrap(), wanted);
+}
+
 #[tokio::test]
 async fn large_files_go_in_parts_in_bounded_memory_and_leave_nothing_when_given_up() {
     let folder = tempfile::tempdir().unwrap();
