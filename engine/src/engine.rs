@@ -368,8 +368,7 @@ impl Engine {
         match &prepared.statement.statement {
             Statement::Query(_) | Statement::Explain(_) => {
                 let cancel = context.cancel.clone();
-                let limit = ScanLimit::of(session.settings.scan_limit_bytes(), self.shared.scan_limit_bytes);
-                let run = QueryRun::limited(context, limit);
+                let run = QueryRun::limited(context, self.scan_limit(session));
                 let context = self.plan_context(session, Arc::clone(&run));
                 let work = QueryWork {
                     engine: Arc::clone(self),
@@ -389,7 +388,7 @@ impl Engine {
                 Ok(Outcome { schema: Some(started.0), stream: started.1, tag, notices, stats, run: Some(run) })
             }
             Statement::Insert(_) | Statement::CreateTableAs(_) => {
-                let run = QueryRun::new(context);
+                let run = QueryRun::limited(context, self.scan_limit(session));
                 let plan_context = self.plan_context(session, Arc::clone(&run));
                 let statement = Arc::clone(&prepared.statement);
                 let written =
@@ -415,6 +414,11 @@ impl Engine {
         }
     }
 
+    /// What a query of `session` may read.
+    fn scan_limit(&self, session: &Session) -> Option<ScanLimit> {
+        ScanLimit::of(session.settings.scan_limit_bytes(), self.shared.scan_limit_bytes)
+    }
+
     /// Carries out statements that write or take away files, other than INSERT and CREATE TABLE AS.
     async fn execute_files(
         self: &Arc<Self>,
@@ -423,7 +427,7 @@ impl Engine {
         context: QueryContext,
     ) -> Result<Outcome> {
         let stats = Arc::clone(&context.stats);
-        let context = self.plan_context(session, QueryRun::new(context));
+        let context = self.plan_context(session, QueryRun::limited(context, self.scan_limit(session)));
         let (mut batch, mut after) = (None, None);
         let (tag, mut notices) = match &prepared.statement.statement {
             Statement::Unload(unload) => Box::pin(write::unload(&self.cpu, context, unload)).await?,

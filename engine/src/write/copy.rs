@@ -63,6 +63,9 @@ async fn plan(context: PlanContext, copy: Copy, options: FileOptions) -> Result<
     let plan = state.optimize(&planned.plan)?;
     let physical = state.query_planner().create_physical_plan(&plan, state).await?;
     let physical = stoppable(physical, &run.cancel)?;
+    if let Some(limit) = run.scan_limit() {
+        limit.check(&physical, &run).await?;
+    }
     let fields = physical.schema();
     let fields = fields.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));

@@ -118,6 +118,9 @@ async fn plan(context: PlanContext, statement: Arc<ParsedStatement>, parameters:
         return Ok(Planned::Empty(new.clone()));
     }
     let physical = Box::pin(physical_plan(&planned, &parameters, &context.run)).await?;
+    if let Some(limit) = context.run.scan_limit() {
+        limit.check(&physical, &context.run).await?;
+    }
     let partitions = match &planned.target {
         WriteKind::Insert(insert) => Some(context.shared.partitions(&context.snapshot, &insert.table, context.now)?),
         WriteKind::New(_) => None,

@@ -100,6 +100,9 @@ fn as_table(unload: &Unload) -> Result<(CreateTableAs, bool)> {
 async fn plan(context: PlanContext, create: CreateTableAs) -> Result<(ReadyWrite, Arc<dyn ExecutionPlan>)> {
     let planned = definition::plan_create(context.clone(), &create).await?;
     let physical = physical_plan(&planned, &[], &context.run).await?;
+    if let Some(limit) = context.run.scan_limit() {
+        limit.check(&physical, &context.run).await?;
+    }
     let (shared, run) = (Arc::clone(&context.shared), Arc::clone(&context.run));
     let ready = ReadyWrite::new(shared, run, planned, &physical, None, &context.snapshot).await?;
     Ok((ready, physical))
