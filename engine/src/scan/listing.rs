@@ -55,6 +55,8 @@ pub fn is_hidden(segment: &str) -> bool {
 /// later, nor if it is to go. Whoever lists a table's files asks this of each.
 pub(crate) fn is_visible(snapshot: &Snapshot, store_url: &str, meta: &ObjectMeta) -> bool {
     let name = meta.location.as_ref().rsplit('/').next().unwrap_or_default();
+    // What is being written on a local disk has a dot before its name.
+    let name = name.strip_prefix('.').unwrap_or(name);
     snapshot.is_visible(name, || file_version(store_url, meta))
 }
 
