@@ -47,7 +47,7 @@ struct Target {
 pub(crate) async fn copy(cpu: &CpuRuntime, context: PlanContext, copy: &Copy) -> Result<(CommandTag, Vec<Notice>)> {
     let run = Arc::clone(&context.run);
     let options = file_options(copy)?;
-    let (target, physical) = cpu.plan(&run.cancel, plan(context, copy.clone(), options)).await?;
+    let (target, physical) = cpu.plan(&run.cancel, Box::pin(plan(context, copy.clone(), options))).await?;
     let batches = run_plan(cpu, &run, physical, Arc::clone(&target.task));
     let row_count = cpu.run(target.write(batches)).await?;
     Ok((CommandTag::Plain(format!("COPY {row_count}")), run.notices()))

@@ -391,6 +391,8 @@ async fn text_with_backslashes_is_postgresqls() {
         dash_is_null: false,
         comment: None,
         on_error: None,
+        missing_is_null: false,
+        dialect: crate::scan::format::csv::Dialect::Plain,
     };
     let text = TextOptions { csv, hex: true, backslash: true, formats: Vec::new() };
     let options = FileOptions::new(FileKind::Text(text), None, None).unwrap();
