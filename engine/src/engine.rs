@@ -222,6 +222,7 @@ impl Engine {
         let caches = Arc::new(Caches::default());
         let tails = Arc::new(OrcTails::new(Some(Arc::clone(&known))));
         caches.add(Arc::clone(&footers) as _);
+        caches.add(Arc::clone(&tails) as _);
         caches.add(Arc::clone(&partition_indexes) as _);
         caches.add(Arc::clone(&known) as _);
         let memory = GlobalMemory::new(to_usize(config.memory_limit_bytes));

@@ -104,6 +104,7 @@ async fn what_was_read_once_is_read_from_local_disk() {
 
     client::rows(&client, "ALTER SYSTEM DROP CACHE blocks").await.unwrap();
     client::rows(&client, "ALTER SYSTEM DROP CACHE footers").await.unwrap();
+    client::rows(&client, "ALTER SYSTEM DROP CACHE results").await.unwrap();
     let (answer, dropped) = sum(&client, &s3, "p").await;
     assert_eq!(answer, RIGHT);
     assert!(dropped.get > 0, "{dropped:?}");

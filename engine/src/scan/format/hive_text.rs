@@ -57,6 +57,21 @@ impl HiveText {
         Ok(Self { separators, null, escape, escapes_line_ends })
     }
 
+    /// The delimiters by level; the columns' comes first.
+    pub(crate) fn separators(&self) -> &[u8] {
+        &self.separators
+    }
+
+    /// The text that is NULL.
+    pub(crate) fn null(&self) -> Option<&str> {
+        self.null.as_deref()
+    }
+
+    /// What stands before a character that is itself.
+    pub(crate) fn escape(&self) -> Option<u8> {
+        self.escape
+    }
+
     /// Whether there are delimiters enough for `columns`.
     pub(super) fn check(columns: &[Column]) -> Result<()> {
         let too_deep = columns.iter().find(|column| levels(&column.data_type) >= LEVELS);

@@ -62,11 +62,16 @@ impl Compression {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
             // A skippable frame, as pzstd writes before its data.
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31 | 0x17, ..] => Self::Bzip2,
+            // The first block's own magic number, or that of a stream without one.
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..]
+            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, ..] => Self::Bzip2,
             [0xfd, b'7', b'z', b'X', b'Z', 0x00, ..] => Self::Xz,
-            // zlib's two bytes are weak: 0x01 and 0x9c can't be text, the others only where the rest isn't UTF-8.
-            [0x78, 0x01 | 0x9c, ..] => Self::Zlib,
-            [0x78, 0x5e | 0xda, rest @ ..] if std::str::from_utf8(rest).is_err_and(|e| e.error_len().is_some()) => {
+            // zlib's two bytes are weak: an `x` before 0x01, `^` or a byte that no text has there. 0x01 is Hive's delimiter. So
+            // the rest must not be text, which packed data hardly ever is.
+            [0x78, 0x9c, ..] => Self::Zlib,
+            [0x78, 0x01 | 0x5e | 0xda, rest @ ..]
+                if std::str::from_utf8(rest).is_err_and(|e| e.error_len().is_some()) =>
+            {
                 Self::Zlib
             }
             [0x04, 0x22, 0x4d, 0x18, ..] | [0x02, 0x21, 0x4c, 0x18, ..] => Self::Lz4,

@@ -7,17 +7,18 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use limnos_catalog::FileFacts;
 
+use super::hive::NestedText;
 use super::value::{Refusal, Spelling, is_json, refuse};
 use super::{Encode, TextOptions};
-use crate::scan::format::csv::{CsvOptions, CsvSplitter, RECORD_BYTES_MAX};
+use crate::scan::format::csv::{CsvOptions, CsvSplitter, Dialect, RECORD_BYTES_MAX};
 use crate::{Error, ErrorCode, Result};
 
-const BREAKS: Refusal =
+pub(super) const BREAKS: Refusal =
     "It holds the delimiter or a line break, and the table has neither a quote nor an escape character.";
-const IS_NULL_TEXT: Refusal = "It is the text that stands for NULL, and the table has no quote character.";
+pub(super) const IS_NULL_TEXT: Refusal = "It is the text that stands for NULL, and the table has no quote character.";
 const IS_COMMENT: Refusal = "It begins as a comment does, and the table has no quote character.";
 const IS_MARK: Refusal = "It begins the file with a byte order mark, and the table has no quote character.";
-const NO_NULL: Refusal = "It is NULL, and the table has no text that stands for NULL in a text column.";
+pub(super) const NO_NULL: Refusal = "It is NULL, and the table has no text that stands for NULL in a text column.";
 
 /// See the module.
 pub(super) struct DelimitedEncoder {
@@ -120,8 +121,10 @@ impl DelimitedEncoder {
             out.push(char::from(*quote));
             return Ok(());
         }
-        // Readers compare what is left when escapes are resolved.
-        if is_null_text {
+        // Readers compare what is left when escapes are resolved; of Hive's text, what is there before.
+        let escapes_null =
+            is_null_text && !cell.is_empty() && matches!(self.options.dialect, Dialect::Lazy(_)) && escape.is_some();
+        if is_null_text && !escapes_null {
             return Err(IS_NULL_TEXT);
         }
         if is_comment {
@@ -130,17 +133,30 @@ impl DelimitedEncoder {
         if is_mark {
             return Err(IS_MARK);
         }
-        if !has_special {
+        if !has_special && !escapes_null {
             out.push_str(cell);
             return Ok(());
         }
         let Some(escape) = escape else { return Err(BREAKS) };
-        for c in cell.chars() {
-            if u8::try_from(c).is_ok_and(is_special) {
+        for (index, c) in cell.char_indices() {
+            if u8::try_from(c).is_ok_and(is_special) || escapes_null && index == 0 {
                 out.push(char::from(*escape));
             }
             out.push(c);
         }
+        Ok(())
+    }
+
+    /// Appends the text of a nested value, which has its delimiters and escapes.
+    fn push_nested(&self, text: &str, is_first: bool, out: &mut String) -> Result<(), Refusal> {
+        let first = text.as_bytes().first().copied();
+        if is_first && first.is_some() && first == self.options.comment {
+            return Err(IS_COMMENT);
+        }
+        if is_first && self.is_first_record && text.starts_with('\u{feff}') {
+            return Err(IS_MARK);
+        }
+        out.push_str(text);
         Ok(())
     }
 
@@ -170,8 +186,15 @@ impl DelimitedEncoder {
             if index > 0 {
                 record.push(char::from(self.options.delimiter));
             }
+            let is_nested = matches!(column.data_type(), DataType::List(_) | DataType::Struct(_) | DataType::Map(_, _));
             let written = if column.is_null(row) {
                 self.push_null(index, index == 0, &mut record)
+            } else if let (true, Dialect::Lazy(hive)) = (is_nested, &self.options.dialect) {
+                cell.clear();
+                let nested = NestedText { hive, spelling: &self.spellings[index] };
+                nested
+                    .push(column.as_ref(), row, &mut cell)
+                    .and_then(|()| self.push_nested(&cell, index == 0, &mut record))
             } else {
                 cell.clear();
                 let spelled = match column.data_type() {

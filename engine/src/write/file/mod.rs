@@ -11,6 +11,7 @@
 mod arrow_ipc;
 mod avro;
 mod delimited;
+mod hive;
 mod json;
 mod options;
 mod orc;

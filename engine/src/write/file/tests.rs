@@ -133,7 +133,7 @@ fn definition(
 
 #[tokio::test]
 async fn text_and_arrow_read_back_equal() {
-    let cases: [(FileFormat, &[(&str, &str)], Option<&str>); 9] = [
+    let cases: [(FileFormat, &[(&str, &str)], Option<&str>); 11] = [
         (FileFormat::Json, &[], None),
         (FileFormat::Json, &[("limnos.json.layout", "array")], None),
         (FileFormat::Json, &[("limnos.timestamp_format", "%d.%m.%Y %H:%M:%S%.6f")], None),
@@ -141,6 +141,8 @@ async fn text_and_arrow_read_back_equal() {
         (FileFormat::Csv, &[("field.delim", ","), ("quoteChar", "\""), ("skip.header.line.count", "1")], None),
         (FileFormat::Csv, &[("field.delim", ","), ("quoteChar", "\""), ("serialization.null.format", "")], None),
         (FileFormat::Csv, &[("field.delim", "\\t"), ("quoteChar", "'"), ("escapeChar", "\\\\")], None),
+        (FileFormat::Csv, &[("escape.delim", "\\")], None),
+        (FileFormat::Csv, &[("escape.delim", "^"), ("field.delim", ","), ("collection.delim", "|")], None),
         (FileFormat::Csv, &[("serialization.null.format", "NULL")], Some("org.apache.hadoop.hive.serde2.OpenCSVSerde")),
         (FileFormat::Csv, &[("quoteChar", "\""), ("limnos.comment", "#"), ("skip.header.line.count", "3")], None),
     ];
@@ -325,13 +327,14 @@ async fn what_cannot_be_said_is_refused() {
     };
     let columns = [Column::new("a", DataType::String), Column::new("b", DataType::Int)];
     let open_csv = Some("OpenCSVSerde");
-    let cases: [(&[(&str, &str)], Option<&str>, Option<&str>, Option<&str>); 9] = [
+    let cases: [(&[(&str, &str)], Option<&str>, Option<&str>, Option<&str>); 10] = [
         (&[], None, Some("a\u{1}b"), Some("It holds the delimiter or a line break")),
         (&[], None, Some("a\nb"), Some("It holds the delimiter or a line break")),
         (&[], None, Some("\\N"), Some("It is the text that stands for NULL")),
         (&[], None, None, None),
         (&[("escape.delim", "\\\\")], None, Some("a\u{1}\n\\b"), None),
-        (&[("escape.delim", "\\\\")], None, Some("\\N"), Some("It is the text that stands for NULL")),
+        (&[("escape.delim", "\\\\")], None, Some("\\N"), None),
+        (&[("escape.delim", "^")], None, Some("\\N"), None),
         (&[], open_csv, None, Some("It is NULL")),
         (&[], open_csv, Some("\\N\"\\"), None),
         (&[("limnos.comment", "#")], None, Some("#"), Some("It begins as a comment does")),

@@ -4,9 +4,11 @@
 //! tail fits the guess, none when it is cached.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef, UnionFields, UnionMode};
 use bytes::Bytes;
+use futures::future::FutureExt;
 use limnos_catalog::FileFacts;
 use limnos_catalog::facts::ColumnFacts;
 use moka::future::Cache;
@@ -17,6 +19,7 @@ use super::statistics::column_facts;
 use super::stream::{ByteStream, Compression};
 use super::types::{ColumnType, columns};
 use super::{Decoded, Fault};
+use crate::cache::{CacheUsage, NamedCache};
 use crate::scan::facts::{KnownFiles, file_version};
 use crate::scan::format::block::Codec;
 use crate::scan::format::input::{corrupted, read_range};
@@ -87,6 +90,31 @@ pub struct OrcTails {
     cache: Cache<FileKey, (Arc<Tail>, Option<Arc<FileFacts>>)>,
     /// Told of every tail that is read.
     known: Option<Arc<KnownFiles>>,
+    lookups: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl NamedCache for OrcTails {
+    fn name(&self) -> &'static str {
+        "orc_tails"
+    }
+
+    fn usage(&self) -> CacheUsage {
+        // What was put in or thrown out last is counted by then.
+        let _counted = self.cache.run_pending_tasks().now_or_never();
+        let misses = self.misses.load(Ordering::Relaxed);
+        CacheUsage {
+            entries: self.cache.entry_count(),
+            bytes: self.cache.weighted_size(),
+            limit_bytes: TAILS_BYTES_MAX,
+            hits: self.lookups.load(Ordering::Relaxed).saturating_sub(misses),
+            misses,
+        }
+    }
+
+    fn clear(&self) {
+        self.cache.invalidate_all();
+    }
 }
 
 impl OrcTails {
@@ -95,12 +123,8 @@ impl OrcTails {
         let weigh = |key: &FileKey, (tail, _): &(Arc<Tail>, Option<Arc<FileFacts>>)| {
             u32::try_from(tail.bytes + key.path.as_ref().len() + key.version.len() + 64).unwrap_or(u32::MAX)
         };
-        Self { cache: Cache::builder().max_capacity(TAILS_BYTES_MAX).weigher(weigh).build(), known }
-    }
-
-    /// How many tails are held, and their bytes.
-    pub fn usage(&self) -> (u64, u64) {
-        (self.cache.entry_count(), self.cache.weighted_size())
+        let cache = Cache::builder().max_capacity(TAILS_BYTES_MAX).weigher(weigh).build();
+        Self { cache, known, lookups: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
     /// Whether the tail is at hand.
@@ -118,7 +142,9 @@ impl OrcTails {
         store: &Arc<dyn ObjectStore>,
         object: &ObjectMeta,
     ) -> Result<(Arc<Tail>, Option<Arc<FileFacts>>)> {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
         let read = async {
+            self.misses.fetch_add(1, Ordering::Relaxed);
             let name = format!("{}/{}", key.store_url, key.path);
             let mut tail = read_tail(store, object, &name).await?;
             let facts = tail.facts.take().map(|facts| match &self.known {
