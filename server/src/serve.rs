@@ -142,7 +142,8 @@ impl ServeOptions {
         Self {
             engine: EngineConfig {
                 stores: StoreOptions { roots, ..StoreOptions::default() },
-                memory_limit_bytes: 512 << 20,
+                // Tests share a process, whose size is what the watchdog of each of their servers looks at.
+                memory_limit_bytes: 1 << 30,
                 spill_dir: data_dir.join(SPILL_FOLDER),
                 spill_limit_bytes: 1 << 30,
                 threads: 2,

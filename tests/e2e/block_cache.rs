@@ -115,14 +115,13 @@ async fn what_was_read_once_is_read_from_local_disk() {
 async fn queries_that_want_the_same_blocks_fetch_them_once() {
     let s3 = S3Server::start("lake").await.unwrap();
     write_lake(&s3);
-    let data_dir = tempfile::tempdir().unwrap();
     for table in ["p", "c", "j"] {
-        let _empty = std::fs::remove_dir_all(data_dir.path());
+        let data_dir = tempfile::tempdir().unwrap();
         let (server, client) = start(data_dir.path(), &s3, 256 << 20).await;
         create_tables(&client).await;
         let (_, alone) = sum(&client, &s3, table).await;
         server.shutdown().await;
-        let _empty = std::fs::remove_dir_all(data_dir.path());
+        let data_dir = tempfile::tempdir().unwrap();
         let (server, client) = start(data_dir.path(), &s3, 256 << 20).await;
         create_tables(&client).await;
         s3.faults.latency_ms.store(100, std::sync::atomic::Ordering::SeqCst);
