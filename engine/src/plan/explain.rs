@@ -81,7 +81,9 @@ impl Explained<'_> {
                 lines.push(String::new());
                 lines.extend(report.lines());
             }
-            lines.push(String::new());
+            if self.cost.is_some() || self.result_cache.is_some() {
+                lines.push(String::new());
+            }
         }
         if let Some(cost) = &self.cost {
             lines.extend(cost::lines(cost));
