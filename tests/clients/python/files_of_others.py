@@ -23,7 +23,7 @@ import pyarrow.feather as feather
 import pyarrow.orc as po
 import pyarrow.parquet as pq
 
-lake = pathlib.Path(os.environ["LIMNOS_DEMO"]) / "lake" / "files_of_others"
+lake = pathlib.Path(os.environ["LIMNOS_DEMO"]) / "logs" / "files_of_others"
 shutil.rmtree(lake, ignore_errors=True)
 lake.mkdir(parents=True)
 connection = psycopg.connect("", autocommit=True)
@@ -218,7 +218,7 @@ for codec in ("NONE", "SNAPPY", "GZIP", "ZSTD", "LZ4"):
     options = f"format = 'PARQUET', write_compression = '{codec}'"
     writes(f"parquet_{codec}", options, ALL, by_pyarrow(pq, ALL))
     duck = [name for name in ALL if name != "at"]
-    writes(f"parquet_{codec}", options, duck, by_duckdb("read_parquet", duck))
+    writes(f"parquet_{codec}_duckdb", options, duck, by_duckdb("read_parquet", duck))
 
 
 def avro(columns):
