@@ -34,7 +34,7 @@ use parquet::file::metadata::ParquetMetaData;
 
 use super::ahead::{Ahead, AheadSource, AheadStore, Opening, Room};
 use super::bookmark::BookmarkRun;
-use super::facts::statistics::{Total, distinct_count, file_statistics, key_statistics};
+use super::facts::statistics::{Total, distinct_count, file_statistics, key_statistics, place_of_field};
 use super::facts::{KnownFiles, file_version, read_as};
 use super::files_version::{FilesVersion, may_look_the_same};
 use super::format::counted_text_source;
@@ -376,6 +376,14 @@ impl CatalogTable {
         Ok(())
     }
 
+    /// Whether `facts` tell of this table's columns. Those of an ORC file of which none has a column's name are found by place.
+    fn are_by_name(&self, facts: &FileFacts) -> bool {
+        let fields = self.file_schema.fields();
+        self.storage.format != FileFormat::Orc
+            || fields.is_empty()
+            || fields.iter().any(|field| place_of_field(&facts.columns, field).is_some())
+    }
+
     /// Fills in the tails of ORC `files`, as [`Self::add_footers`] does for Parquet.
     async fn add_tails(
         &self,
@@ -400,7 +408,7 @@ impl CatalogTable {
         let read: Vec<_> = stream::iter(reads).buffered(FOOTER_CONCURRENCY).try_collect().await?;
         for (index, (tail, facts)) in read {
             let candidate = &mut files[index];
-            candidate.facts = candidate.facts.take().or(facts);
+            candidate.facts = candidate.facts.take().or(facts).filter(|facts| self.are_by_name(facts));
             candidate.tail = Some(tail);
         }
         Ok(())
@@ -635,13 +643,13 @@ impl CatalogTable {
         report: &mut ScanReport,
     ) -> DataFusionResult<()> {
         let tails = files.iter().filter_map(|candidate| candidate.tail.as_ref());
-        let stripes: Vec<_> = tails.flat_map(|tail| tail.stripe_facts()).collect();
+        let stripes: Vec<_> = tails.flat_map(|tail| tail.stripe_facts(&self.file_schema)).collect();
         let mut kept = prune_files(state, &stripes, &self.file_schema, &self.schema, filters)?.into_iter();
         let mut keep = Vec::with_capacity(files.len());
         for candidate in files.iter() {
             let (total, left) = match (&candidate.tail, &candidate.facts) {
                 (Some(tail), _) => {
-                    let total = tail.stripe_facts().count();
+                    let total = tail.stripe_facts(&self.file_schema).count();
                     (total as u64, kept.by_ref().take(total).filter(|kept| *kept).count() as u64)
                 }
                 (None, Some(facts)) => (facts.row_group_count, facts.row_group_count),

@@ -33,7 +33,7 @@ use crate::prune::{StripePruner, decidable};
 use crate::scan::format::adapted::AdaptedColumns;
 use crate::scan::format::arrow_ipc::guarded;
 use crate::scan::format::{BATCH_BYTES_MAX, BATCH_ROWS, NullableOpener, external};
-use crate::scan::parquet::{FileKey, file_positions};
+use crate::scan::parquet::FileKey;
 
 /// Reads the files of an ORC table.
 #[derive(Debug, Clone)]
@@ -228,9 +228,7 @@ struct FileSchema {
 
 impl FileSchema {
     fn new(tail: &Tail, table: &SchemaRef) -> Self {
-        // A table that calls its columns so, too, finds them.
-        let is_by_place = tail.is_unnamed() && file_positions(table, &tail.schema).iter().all(Option::is_none);
-        if !is_by_place {
+        if !tail.is_by_place(table) {
             return Self { schema: Arc::clone(&tail.schema), schema_of_table: Arc::clone(table), names: None };
         }
         let named = |(index, field): (usize, &Arc<Field>)| match table.fields().get(index) {

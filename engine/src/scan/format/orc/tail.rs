@@ -23,7 +23,7 @@ use crate::cache::{CacheUsage, NamedCache};
 use crate::scan::facts::{KnownFiles, file_version};
 use crate::scan::format::block::Codec;
 use crate::scan::format::input::{corrupted, read_range};
-use crate::scan::parquet::FileKey;
+use crate::scan::parquet::{FileKey, file_positions};
 use crate::scan::schema::arrow_field;
 use crate::{Error, ErrorCode, Result};
 
@@ -71,10 +71,16 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// What is known of each stripe. Of columns without names nothing is, before it is known what a table calls them.
-    pub(crate) fn stripe_facts(&self) -> impl Iterator<Item = Option<Arc<FileFacts>>> {
-        let is_unnamed = self.is_unnamed();
-        self.stripes.iter().map(move |stripe| stripe.facts.clone().filter(|_| !is_unnamed))
+    /// What is known of each stripe. Of columns that `table` finds by place nothing is under its names.
+    pub(crate) fn stripe_facts(&self, table: &SchemaRef) -> impl Iterator<Item = Option<Arc<FileFacts>>> + use<'_> {
+        let is_by_place = self.is_by_place(table);
+        self.stripes.iter().map(move |stripe| stripe.facts.clone().filter(|_| !is_by_place))
+    }
+
+    /// Whether the columns of `table` are found by their places, as Athena finds those of all ORC files: where none has a
+    /// column's name in the file. One that has finds the others by name, too, wherever they stand.
+    pub(super) fn is_by_place(&self, table: &SchemaRef) -> bool {
+        !table.fields().is_empty() && file_positions(table, &self.schema).iter().all(Option::is_none)
     }
 
     /// Whether the columns have no names but their places: `_col0`, `_col1`, as Hive wrote before version 2.

@@ -178,6 +178,13 @@ async fn columns_without_names_are_found_by_place() {
     let columns = vec![Column::new("_col1", DataType::String), Column::new("other", DataType::String)];
     let read = scan(&table(FileFormat::Orc, columns, &[]), bytes, None).await.unwrap();
     assert!(shown(&read).contains("| two   |       |"), "{}", shown(&read));
+    // So do columns of which the table knows none by name, as Athena reads all ORC files.
+    let (ids, names) = (Arc::clone(batch.column(0)), Arc::clone(batch.column(1)));
+    let batch = RecordBatch::try_from_iter([("key", ids), ("text", names)]).unwrap();
+    let bytes = file(&batch, None);
+    let columns = vec![Column::new("id", DataType::Int), Column::new("name", DataType::String)];
+    let read = scan(&table(FileFormat::Orc, columns, &[]), bytes, None).await.unwrap();
+    assert!(shown(&read).contains("| 2  | two  |"), "{}", shown(&read));
 }
 
 /// Tails that lie: none may panic, overflow the stack or ask for memory that isn't there.
