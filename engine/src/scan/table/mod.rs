@@ -5,6 +5,9 @@
 //! footers that are needed all the same are read, a bounded number of them, and their row groups pruned; files without a
 //! surviving row group, or without a row, are dropped. A query of keys alone then needs no file at all.
 
+mod candidate;
+mod files;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -22,42 +25,36 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
-use futures::stream::{self, StreamExt, TryStreamExt};
-use limnos_catalog::partition::hive_path;
 use limnos_catalog::{
-    DataType, FileFacts, FileFormat, FileVersion, PartitionList, PartitionStorage, Snapshot, StorageDescriptor, Table,
-    TableDefinition, TableKind,
+    DataType, FileFormat, PartitionStorage, Snapshot, StorageDescriptor, Table, TableDefinition, TableKind,
 };
 use object_store::ObjectStore;
 use object_store::path::Path;
-use parquet::file::metadata::ParquetMetaData;
 
+use self::candidate::{Candidate, Reading};
 use super::ahead::{Ahead, AheadSource, AheadStore, Opening, Room};
 use super::bookmark::BookmarkRun;
-use super::facts::statistics::{Total, distinct_count, file_statistics, key_statistics, place_of_field};
-use super::facts::{KnownFiles, file_version, read_as};
-use super::files_version::{FilesVersion, may_look_the_same};
+use super::facts::KnownFiles;
+use super::facts::statistics::{Total, distinct_count, file_statistics, key_statistics};
 use super::format::counted_text_source;
 use super::format::on_error::RowPolicy;
-use super::format::orc::{OrcSource, OrcTails, Tail};
+use super::format::orc::{OrcSource, OrcTails};
 use super::format::split::split;
-use super::freshness::freshness;
 use super::hidden::{HiddenColumns, HiddenKind};
 use super::known_rows::{KnownFile, KnownRows};
-use super::listing::{File, Folder, Listed, is_visible, list_each, list_folders, list_location};
+use super::listing::{File, Listed};
 use super::parquet::{
-    CaseInsensitiveAdapterFactory, FOOTER_CONCURRENCY, FileKey, FirstRowGroups, Footer, Footers, FootersAhead,
-    LateRule, NamedFileSource, ReaderFactory, SMALL_FILE_BYTES, SmallFiles,
+    CaseInsensitiveAdapterFactory, FirstRowGroups, Footers, FootersAhead, LateRule, NamedFileSource, ReaderFactory,
+    SmallFiles,
 };
 use super::rejects::{Quarantine, RejectLog, ScanTally};
 use super::report::{ScanReport, add};
 use super::schema::table_schema;
 use super::settings::ScanSettings;
-use super::store::{LOCAL_STORE_URL, ListingStore, Listings, Location, MeteredStore, StoreCounters, Stores};
-use crate::clock::{Clock, SystemClock};
+use super::store::{Listings, Location, Stores};
 use crate::error::to_datafusion;
 use crate::execute::QueryRun;
-use crate::prune::{KeptPartitions, PartitionIndex, Partitions, is_partition_only, prune_files, prune_row_groups};
+use crate::prune::{KeptPartitions, PartitionIndex, Partitions, is_partition_only};
 use crate::{Error, Result};
 
 /// Footers read at plan time: beyond this many files, only cached ones are used. They are not wasted: execution needs
@@ -178,240 +175,6 @@ impl CatalogTable {
     /// What the catalog says of it.
     pub(crate) fn table(&self) -> &Arc<Table> {
         &self.table
-    }
-
-    /// The files of the partitions that were kept.
-    pub(crate) async fn list(
-        &self,
-        store: &dyn ObjectStore,
-        location: &Location,
-        KeptPartitions { index, kept, is_projected, .. }: &KeptPartitions,
-    ) -> Result<Vec<File>> {
-        if let Some(files) = &self.files {
-            // Groups of partitions that are written otherwise each ask for theirs.
-            let is_kept = |file: &&File| file.partition.is_none_or(|number| kept.binary_search(&number).is_ok());
-            return Ok(files.iter().filter(is_kept).cloned().collect());
-        }
-        let mut files = self.list_all(store, location, kept, *is_projected, &index.list).await?;
-        files.retain(|file| is_visible(&self.snapshot, &location.store_url, &file.meta));
-        Ok(files)
-    }
-
-    /// All files that are there, half-written ones among them.
-    async fn list_all(
-        &self,
-        store: &dyn ObjectStore,
-        location: &Location,
-        kept: &[usize],
-        is_projected: bool,
-        list: &PartitionList,
-    ) -> Result<Vec<File>> {
-        if self.keys.is_empty() {
-            return list_location(store, location).await;
-        }
-        let mut folders = Vec::with_capacity(kept.len());
-        for &partition in kept {
-            let path = match &list.locations[partition] {
-                Some(own) => self.own_path(location, own)?,
-                None => {
-                    let values = self.keys.iter().zip(&list.values);
-                    let relative =
-                        hive_path(values.map(|(key, values)| (key.name().as_str(), values[partition].as_deref())));
-                    join(&location.path, &relative)?
-                }
-            };
-            folders.push(Folder { path, partition: Some(partition) });
-        }
-        // Projected folders may not be there; what lies between them may be anything.
-        if is_projected {
-            list_each(store, location, folders).await
-        } else {
-            list_folders(store, location, folders).await
-        }
-    }
-
-    /// `store`, whose listings are shared with other queries.
-    pub(super) fn with_listings(
-        &self,
-        store: Arc<dyn ObjectStore>,
-        location: &Location,
-    ) -> Result<Arc<dyn ObjectStore>> {
-        let freshness = freshness(&self.table.definition)?;
-        let (listings, url) = (Arc::clone(&self.context.listings), Arc::from(location.store_url.as_str()));
-        Ok(Arc::new(ListingStore::new(store, listings, url, self.run.began, freshness)))
-    }
-
-    /// The path of a partition's own location. One below the table's, which was checked, needs no check of its own.
-    fn own_path(&self, location: &Location, own: &str) -> Result<Path> {
-        let base = location.url.trim_end_matches('/');
-        let bases = [base, base.strip_prefix(LOCAL_STORE_URL).unwrap_or(base)];
-        let below = bases.iter().find_map(|base| own.strip_prefix(base)?.strip_prefix('/'));
-        // What is escaped is for those to judge who know what escapes can hide.
-        if let Some(below) = below.filter(|below| !below.contains('%')) {
-            return join(&location.path, below);
-        }
-        let own = self.context.stores.resolve(own)?;
-        // The same bucket under another root may be reached with other keys, or elsewhere.
-        if own.store_url == location.store_url && Arc::ptr_eq(&own.store, &location.store) {
-            return Ok(own.path);
-        }
-        Err(Error::unsupported(format!(
-            "partition location \"{}\" of table \"{}\" is in another store than the table",
-            own.url, self.table.name
-        )))
-    }
-
-    /// A store that counts for one scan.
-    fn metered(&self, location: &Location, counters: &Arc<StoreCounters>) -> Result<Arc<dyn ObjectStore>> {
-        let store = MeteredStore::new(Arc::clone(&location.store), Arc::clone(counters), Arc::clone(&self.run.stats));
-        let store = store.with_limit(self.run.scan_limit(), &self.table.name.to_string());
-        self.with_listings(Arc::new(store), location)
-    }
-
-    async fn list_kept(&self, location: &Location, partitions: &KeptPartitions) -> Result<Listed> {
-        let counters = Arc::new(StoreCounters::default());
-        let store = self.metered(location, &counters)?;
-        let files = self.list(store.as_ref(), location, partitions).await?;
-        Ok(Listed { files, counters })
-    }
-
-    /// The partitions that `filters` leave.
-    fn kept_partitions(&self, state: &dyn Session, filters: &[Expr]) -> DataFusionResult<KeptPartitions> {
-        let implied = self.hidden.implied(&self.keys, filters);
-        let mut partitions = match implied.is_empty() {
-            true => self.partitions.prune(state, &self.schema, filters)?,
-            false => self.partitions.prune(state, &self.schema, &[filters, &implied].concat())?,
-        };
-        self.hidden.keep_partitions(state, &mut partitions, filters)?;
-        Ok(partitions)
-    }
-
-    /// Which scan of its query one with `filters` is, as far as its files go.
-    fn scan_of(&self, filters: &[Expr]) -> FilesVersion {
-        let (table, storage) = (&self.table, &self.storage);
-        let properties = (storage.format, &storage.serde, &storage.properties);
-        FilesVersion::of(&(&table.name, table.id, table.version, &storage.location, properties, filters))
-    }
-
-    /// Lists what a scan with `filters` reads, and keeps it for that scan's plan. Tells exactly which files there are, for
-    /// each way in which they are written, and whether one of them may change and look the same.
-    pub(crate) async fn list_ahead(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<(FilesVersion, bool)>> {
-        let partitions = self.kept_partitions(state, filters)?;
-        // A known answer is never planned, and is told with the same warnings.
-        self.run.notify(&partitions.notices);
-        let mut versions = Vec::new();
-        for (storage, kept) in partitions.by_storage() {
-            let table = storage.map_or_else(|| self.clone(), |storage| self.stored_as(storage));
-            let location = self.context.stores.resolve(&table.storage.location)?;
-            let listed = table.list_kept(&location, &kept).await?;
-            let version = FilesVersion::of_files(&location.store_url, &kept.index, &listed.files);
-            // The file system's clock is the machine's, whatever time the statement is told.
-            let is_unsettled = !location.is_remote() && may_look_the_same(&listed.files, SystemClock.now());
-            versions.push((version, is_unsettled));
-            // Files given by name are at hand, each with its own partitions.
-            if self.files.is_none() {
-                self.run.put_listed(table.scan_of(filters), listed);
-            }
-        }
-        Ok(versions)
-    }
-
-    /// Asks the catalog what it knows of `files`.
-    fn look_up(&self, store_url: &str, files: Vec<File>) -> Vec<Candidate> {
-        let versions: Vec<FileVersion> = files.iter().map(|file| file_version(store_url, &file.meta)).collect();
-        let read_as = read_as(&self.table.definition, &self.storage);
-        // Where a scan may fail for what it has counted, it has to count.
-        let may_fail = RowPolicy::of(&self.table.definition).is_ok_and(|policy| policy.has_maximum());
-        let facts = match may_fail {
-            true => vec![None; files.len()],
-            false => self.context.known.get(&versions, read_as.as_deref()),
-        };
-        files.into_iter().zip(facts).map(|(file, facts)| Candidate { file, facts, footer: None, tail: None }).collect()
-    }
-
-    /// Fills in the footers of `files`: where rows are filtered those of all files, since they will be read; else only of
-    /// files of which nothing is known. Where there are many to read, only the cached ones are taken.
-    ///
-    /// A small remote file whose rows will be read costs one request, now or then: once there is no room to keep its bytes
-    /// till then, it is left for then.
-    async fn add_footers(
-        &self,
-        store: &Arc<dyn ObjectStore>,
-        store_url: &Arc<str>,
-        files: &mut [Candidate],
-        small_files: &Arc<SmallFiles>,
-        reading: &Reading,
-    ) -> Result<()> {
-        let keys: Vec<FileKey> = files.iter().map(|candidate| FileKey::new(store_url, &candidate.file.meta)).collect();
-        let is_cached: Vec<bool> = keys.iter().map(|key| self.context.footers.contains(key)).collect();
-        let is_needed = |candidate: &Candidate| reading.is_filtered || candidate.facts.is_none();
-        let uncached = files.iter().zip(&is_cached).filter(|(candidate, cached)| !**cached && is_needed(candidate));
-        let read_all = uncached.count() <= PLAN_FOOTERS_MAX;
-        let mut bytes_left = small_files.bytes_left();
-        let mut has_room = |size: u64| {
-            if !reading.needs_rows || !reading.is_remote || size > SMALL_FILE_BYTES {
-                return true;
-            }
-            let left = bytes_left.checked_sub(size);
-            bytes_left = left.unwrap_or(bytes_left);
-            left.is_some()
-        };
-        let reads: Vec<_> = (files.iter().zip(keys).zip(is_cached).enumerate())
-            .filter(|(_, ((candidate, _), cached))| {
-                *cached || (read_all && is_needed(candidate) && has_room(candidate.file.meta.size))
-            })
-            .map(|(index, ((candidate, key), _))| {
-                let (meta, store, footers) =
-                    (candidate.file.meta.clone(), Arc::clone(store), Arc::clone(&self.context.footers));
-                let small_files = Arc::clone(small_files);
-                async move { Ok::<_, Error>((index, footers.get(&key, &store, &meta, &small_files).await?)) }
-            })
-            .collect();
-        let footers: Vec<(usize, Footer)> = stream::iter(reads).buffered(FOOTER_CONCURRENCY).try_collect().await?;
-        for (index, footer) in footers {
-            let candidate = &mut files[index];
-            candidate.facts = candidate.facts.take().or(footer.facts);
-            candidate.footer = Some(footer.metadata);
-        }
-        Ok(())
-    }
-
-    /// Whether `facts` tell of this table's columns. Those of an ORC file of which none has a column's name are found by place.
-    fn are_by_name(&self, facts: &FileFacts) -> bool {
-        let fields = self.file_schema.fields();
-        self.storage.format != FileFormat::Orc
-            || fields.is_empty()
-            || fields.iter().any(|field| place_of_field(&facts.columns, field).is_some())
-    }
-
-    /// Fills in the tails of ORC `files`, as [`Self::add_footers`] does for Parquet.
-    async fn add_tails(
-        &self,
-        store: &Arc<dyn ObjectStore>,
-        store_url: &Arc<str>,
-        files: &mut [Candidate],
-        for_rows: bool,
-    ) -> Result<()> {
-        let tails = &self.context.tails;
-        let keys: Vec<FileKey> = files.iter().map(|candidate| FileKey::new(store_url, &candidate.file.meta)).collect();
-        let is_cached: Vec<bool> = keys.iter().map(|key| tails.contains(key)).collect();
-        let is_needed = |candidate: &Candidate| for_rows || candidate.facts.is_none();
-        let uncached = files.iter().zip(&is_cached).filter(|(candidate, cached)| !**cached && is_needed(candidate));
-        let read_all = uncached.count() <= PLAN_FOOTERS_MAX;
-        let reads: Vec<_> = (files.iter().zip(keys).zip(is_cached).enumerate())
-            .filter(|(_, ((candidate, _), cached))| *cached || (read_all && is_needed(candidate)))
-            .map(|(index, ((candidate, key), _))| {
-                let (meta, store, tails) = (candidate.file.meta.clone(), Arc::clone(store), Arc::clone(tails));
-                async move { Ok::<_, Error>((index, tails.get(&key, &store, &meta).await?)) }
-            })
-            .collect();
-        let read: Vec<_> = stream::iter(reads).buffered(FOOTER_CONCURRENCY).try_collect().await?;
-        for (index, (tail, facts)) in read {
-            let candidate = &mut files[index];
-            candidate.facts = candidate.facts.take().or(facts).filter(|facts| self.are_by_name(facts));
-            candidate.tail = Some(tail);
-        }
-        Ok(())
     }
 
     pub(super) async fn plan(
@@ -587,86 +350,6 @@ impl CatalogTable {
         Ok(DataSourceExec::from_data_source(config))
     }
 
-    /// Drops the files that are known to hold no row that `filters` let pass.
-    fn prune_known(&self, state: &dyn Session, files: &mut Vec<Candidate>, filters: &[Expr]) -> DataFusionResult<()> {
-        files.retain(|candidate| candidate.facts.as_ref().is_none_or(|facts| facts.row_count > 0));
-        if filters.is_empty() || files.iter().all(|candidate| candidate.facts.is_none()) {
-            return Ok(());
-        }
-        let facts: Vec<_> = files.iter().map(|candidate| candidate.facts.clone()).collect();
-        let keep = prune_files(state, &facts, &self.file_schema, &self.schema, filters)?;
-        retain(files, &keep);
-        Ok(())
-    }
-
-    /// Drops the files whose footers exclude all their row groups, and counts.
-    fn prune_row_groups(
-        &self,
-        state: &dyn Session,
-        files: &mut Vec<Candidate>,
-        filters: &[Expr],
-        report: &mut ScanReport,
-    ) -> DataFusionResult<()> {
-        let footers: Vec<Arc<ParquetMetaData>> = files.iter().filter_map(|file| file.footer.clone()).collect();
-        let surviving = prune_row_groups(state, &footers, &self.file_schema, &self.schema, filters)?;
-        let mut surviving = surviving.into_iter();
-        let mut keep = Vec::with_capacity(files.len());
-        for candidate in files.iter() {
-            match (&candidate.footer, &candidate.facts) {
-                (Some(footer), _) => {
-                    let row_groups = surviving.next().unwrap_or(footer.num_row_groups());
-                    report.row_groups_total += footer.num_row_groups() as u64;
-                    report.row_groups_kept += row_groups as u64;
-                    keep.push(row_groups > 0);
-                }
-                (None, Some(facts)) => {
-                    report.row_groups_total += facts.row_group_count;
-                    report.row_groups_kept += facts.row_group_count;
-                    keep.push(true);
-                }
-                (None, None) => {
-                    report.files_unread += 1;
-                    keep.push(true);
-                }
-            }
-        }
-        retain(files, &keep);
-        Ok(())
-    }
-
-    /// Drops the ORC files whose tails exclude all their stripes, and counts stripes as row groups.
-    fn prune_stripes(
-        &self,
-        state: &dyn Session,
-        files: &mut Vec<Candidate>,
-        filters: &[Expr],
-        report: &mut ScanReport,
-    ) -> DataFusionResult<()> {
-        let tails = files.iter().filter_map(|candidate| candidate.tail.as_ref());
-        let stripes: Vec<_> = tails.flat_map(|tail| tail.stripe_facts(&self.file_schema)).collect();
-        let mut kept = prune_files(state, &stripes, &self.file_schema, &self.schema, filters)?.into_iter();
-        let mut keep = Vec::with_capacity(files.len());
-        for candidate in files.iter() {
-            let (total, left) = match (&candidate.tail, &candidate.facts) {
-                (Some(tail), _) => {
-                    let total = tail.stripe_facts(&self.file_schema).count();
-                    (total as u64, kept.by_ref().take(total).filter(|kept| *kept).count() as u64)
-                }
-                (None, Some(facts)) => (facts.row_group_count, facts.row_group_count),
-                (None, None) => {
-                    report.files_unread += 1;
-                    (0, 0)
-                }
-            };
-            report.row_groups_total += total;
-            report.row_groups_kept += left;
-            // Of a file without stripes it is known by its facts that it has no rows.
-            keep.push(left > 0 || total == 0);
-        }
-        retain(files, &keep);
-        Ok(())
-    }
-
     /// Which of the file columns a plan asks for: statistics of the others are of no use.
     fn wanted_columns(&self, projection: Option<&[usize]>, filters: &[Expr]) -> Vec<bool> {
         let named: HashSet<String> =
@@ -827,41 +510,10 @@ impl CatalogTable {
     }
 }
 
-/// What a plan wants of its files.
-#[derive(Debug)]
-struct Reading {
-    /// Rows are filtered by what they hold: the plan can't be answered by what is known of files.
-    is_filtered: bool,
-    /// Columns inside the files are asked for.
-    needs_rows: bool,
-    /// Each request crosses a network.
-    is_remote: bool,
-}
-
-/// A file on its way through planning.
-#[derive(Debug)]
-struct Candidate {
-    file: File,
-    facts: Option<Arc<FileFacts>>,
-    footer: Option<Arc<ParquetMetaData>>,
-    tail: Option<Arc<Tail>>,
-}
-
 /// The error for `"$partition"` of a table that has no partitions.
 pub(crate) fn no_partition_column(table: &str) -> Error {
     Error::new(crate::ErrorCode::UndefinedColumn, "column \"$partition\" does not exist")
         .with_detail(format!("Table \"{table}\" is not partitioned."))
-}
-
-fn retain(files: &mut Vec<Candidate>, keep: &[bool]) {
-    let mut index = 0..;
-    files.retain(|_| index.next().and_then(|index: usize| keep.get(index)).copied().unwrap_or(true));
-}
-
-/// `base` and a relative path below it, taken as spelled (`%3A` stays).
-fn join(base: &Path, relative: &str) -> Result<Path> {
-    let text = format!("{base}/{}", relative.trim_matches('/'));
-    Path::parse(&text).map_err(|error| Error::new(crate::ErrorCode::LocationNotAllowed, error.to_string()))
 }
 
 /// Deals files into `count` groups of about equal bytes, largest first.
