@@ -10,7 +10,7 @@
 //! 7. [`command`]: our own statements are carried out against the catalog.
 //! 8. [`encode`]: batches become CSV, JSON, Parquet or a text table.
 //!
-//! [`write`] makes files. [`cache`] names what is kept between queries, `result_cache` keeps answers. [`crawl`] looks at files
+//! [`mod@write`] makes files. [`cache`] names what is kept between queries, `result_cache` keeps answers. [`crawl`] looks at files
 //! and says what tables they are. [`function`] holds SQL functions DataFusion lacks.
 
 pub mod cache;

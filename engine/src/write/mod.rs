@@ -4,11 +4,11 @@
 //! 1. [`plan`]: the statement's query, with [`assign`]ed types, gives rows of the table's columns, keys last
 //!    ([`definition`] says what table CREATE TABLE AS makes).
 //! 2. [`open`]: the catalog is told that a write begins. From here on its files are known as half-written.
-//! 3. [`rows`]: batches go into files, in the [`folder`]s of their partitions, through [`file`].
+//! 3. [`rows`]: batches go into files, in the [`folder`]s of their partitions, through [`mod@file`].
 //! 4. [`run`]: one commit makes the table, its partitions and all files visible, and those that they replace not.
 //! 5. [`sweep`]: files that nobody sees any more are deleted, and those of writes whose process died.
 //!
-//! [`remove`] (DELETE, TRUNCATE) and [`optimize`] work on the partitions that a condition has [`chosen`]; [`unload`] and
+//! `remove` (DELETE, TRUNCATE) and `optimize` work on the partitions that a condition has [`chosen`]; `unload` and
 //! [`copy`](mod@copy) write files of no table.
 
 mod assign;
