@@ -145,7 +145,7 @@ impl Decoder<'_> {
             let message = format!("value \"{text}\" is out of range for type {}", sql_name(scalar));
             Error::new(ErrorCode::NumericValueOutOfRange, message)
         };
-        let trimmed = text.trim();
+        let trimmed = trim(text);
         Ok(match natural_type(scalar) {
             DataType::Boolean => Arc::new(BooleanArray::from(vec![boolean(trimmed).ok_or_else(invalid)?])),
             DataType::Int16 | DataType::Int32 | DataType::Int64 => {
@@ -447,7 +447,7 @@ fn bytea(text: &str) -> Option<Vec<u8>> {
     if let Some(hex) = text.strip_prefix("\\x") {
         let digits: Vec<u8> = hex
             .bytes()
-            .filter(|byte| !byte.is_ascii_whitespace())
+            .filter(|byte| !is_space(char::from(*byte)))
             .map(|byte| char::from(byte).to_digit(16).map(|digit| digit as u8))
             .collect::<Option<_>>()?;
         let pairs = digits.chunks_exact(2);
@@ -477,16 +477,25 @@ fn bytea(text: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// What PostgreSQL's input functions skip (`scanner_isspace`, `array_isspace`). Unicode's other spaces are text.
+fn is_space(character: char) -> bool {
+    matches!(character, ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}')
+}
+
+fn trim(text: &str) -> &str {
+    text.trim_matches(is_space)
+}
+
 /// `{1,NULL,"a b"}` -> its elements; `None` when it is no one-dimensional array literal.
 fn array_elements(text: &str) -> Option<Vec<Option<String>>> {
-    let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+    let inner = trim(text).strip_prefix('{')?.strip_suffix('}')?;
     let mut elements = Vec::new();
-    if inner.trim().is_empty() {
+    if trim(inner).is_empty() {
         return Some(elements);
     }
     let mut characters = inner.chars().peekable();
     loop {
-        while characters.peek().is_some_and(|character| character.is_ascii_whitespace()) {
+        while characters.peek().is_some_and(|character| is_space(*character)) {
             characters.next();
         }
         let mut element = String::new();
@@ -498,7 +507,7 @@ fn array_elements(text: &str) -> Option<Vec<Option<String>>> {
                     character => element.push(character),
                 }
             }
-            while characters.peek().is_some_and(|character| character.is_ascii_whitespace()) {
+            while characters.peek().is_some_and(|character| is_space(*character)) {
                 characters.next();
             }
             elements.push(Some(element));
@@ -514,7 +523,7 @@ fn array_elements(text: &str) -> Option<Vec<Option<String>>> {
                     character => element.push(character),
                 }
             }
-            let trimmed = element.trim_end();
+            let trimmed = element.trim_end_matches(is_space);
             if trimmed.is_empty() && !escaped {
                 return None;
             }

@@ -221,6 +221,14 @@ fn writing_stops_where_it_is_told_and_goes_on_from_there() {
     assert!(rows.is_done());
 }
 
+/// U+0085 is white space to Unicode and a letter like others to PostgreSQL's arrays.
+#[test]
+fn spaces_of_unicode_are_part_of_an_element() {
+    let mut builder = ListBuilder::new(StringBuilder::new());
+    builder.append_value([Some("\u{85}"), Some("\u{a0}x\u{2003}"), Some("\u{b}"), Some(" ")]);
+    text_is_binary(Arc::new(builder.finish()), "UTC");
+}
+
 /// Both formats of one value, read back as the parameter they would be, are the same value.
 fn text_is_binary(array: ArrayRef, zone: &str) {
     let data_type = array.data_type().clone();
