@@ -416,7 +416,7 @@ impl Engine {
     }
 
     /// What a query of `session` may read.
-    fn scan_limit(&self, session: &Session) -> Option<ScanLimit> {
+    pub(crate) fn scan_limit(&self, session: &Session) -> Option<ScanLimit> {
         ScanLimit::of(session.settings.scan_limit_bytes(), self.shared.scan_limit_bytes)
     }
 
@@ -477,6 +477,10 @@ impl Engine {
                 let message = "prepared statements of SQL belong to a PostgreSQL connection";
                 return Err(Error::unsupported(message));
             }
+            Statement::CopyOut(_) | Statement::CopyIn(_) => {
+                return Err(Error::unsupported("COPY TO STDOUT and COPY FROM STDIN belong to a PostgreSQL connection")
+                    .with_hint("Connect with psql or a driver, or use COPY ... TO 'file'."));
+            }
             _ => None,
         };
         if let Some(tag) = answered {
@@ -522,7 +526,7 @@ impl Engine {
         Ok(Outcome { schema, stream, tag: answer.tag, notices: answer.notices, stats, run: None })
     }
 
-    fn plan_context(&self, session: &Session, run: Arc<QueryRun>) -> PlanContext {
+    pub(crate) fn plan_context(&self, session: &Session, run: Arc<QueryRun>) -> PlanContext {
         PlanContext {
             snapshot: session.pinned.clone().unwrap_or_else(|| self.catalog().snapshot()),
             session: self.session_info(session),

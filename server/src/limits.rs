@@ -49,6 +49,14 @@ pub const PORTAL_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;
 /// Most settings in a startup packet.
 pub const STARTUP_SETTINGS_MAX: usize = 256;
 
+/// Longest line of COPY FROM STDIN, and longest row of its binary form: it is held in whole. As long as a row of a text file
+/// may be.
+pub const COPY_LINE_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of COPY FROM STDIN that are read and not yet taken apart: enough for the socket and the parser to go on side by side.
+/// A message that is longer goes alone.
+pub const COPY_AHEAD_BYTES: usize = 1 << 20;
+
 /// Longest error text sent to a client. libpq takes more, but an error that long is data, not a message.
 pub const ERROR_TEXT_BYTES_MAX: usize = 8 << 10;
 

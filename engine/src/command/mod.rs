@@ -206,6 +206,8 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
         | Statement::Insert(_)
         | Statement::Unload(_)
         | Statement::Copy(_)
+        | Statement::CopyOut(_)
+        | Statement::CopyIn(_)
         | Statement::Delete(_)
         | Statement::Truncate(_)
         | Statement::Optimize(_)

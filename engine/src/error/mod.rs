@@ -36,6 +36,9 @@ pub enum ErrorCode {
     CantChangeRuntimeParam,
     UndefinedParameter,
     InvalidTextRepresentation,
+    InvalidBinaryRepresentation,
+    /// What COPY was sent is not what its format says.
+    BadCopyFileFormat,
     NumericValueOutOfRange,
     DivisionByZero,
     /// A square root or power that isn't a number.
@@ -121,6 +124,8 @@ impl ErrorCode {
             Self::InvalidParameterValue => "22023",
             Self::CantChangeRuntimeParam => "55P02",
             Self::InvalidTextRepresentation => "22P02",
+            Self::InvalidBinaryRepresentation => "22P03",
+            Self::BadCopyFileFormat => "22P04",
             Self::NumericValueOutOfRange => "22003",
             Self::DivisionByZero => "22012",
             Self::InvalidArgumentForPower => "2201F",

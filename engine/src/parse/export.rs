@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 use crate::parse::cursor::Cursor;
 use crate::parse::ddl::property;
 use crate::parse::lexer::{Lexeme, Part};
-use crate::parse::{Copy, CopyOption, Statement, Unload, query, unsupported};
+use crate::parse::{Copy, CopyOption, Dialect, ObjectName, Statement, Unload, query, unsupported};
 use crate::{Error, Result};
 
 /// `UNLOAD (query) TO 'location' [WITH (property = value, ...)]`.
@@ -41,17 +41,21 @@ pub(crate) fn copy(cursor: &mut Cursor<'_>) -> Result<Statement> {
     } else {
         old_options(cursor, is_with)?
     };
-    let mut seen = HashSet::new();
-    for option in &options {
-        if !seen.insert(option.name.as_str()) {
-            return Err(Error::syntax("conflicting or redundant options").at(option.position));
-        }
-    }
+    check_options(&options)?;
     Ok(Statement::Copy(Box::new(Copy { query, file, options })))
 }
 
+/// No option is given twice.
+pub(super) fn check_options(options: &[CopyOption]) -> Result<()> {
+    let mut seen = HashSet::new();
+    match options.iter().find(|option| !seen.insert(option.name.as_str())) {
+        Some(option) => Err(Error::syntax("conflicting or redundant options").at(option.position)),
+        None => Ok(()),
+    }
+}
+
 /// Whether the words that follow outside all brackets are `TO` and a file's name.
-fn writes_a_file(cursor: &Cursor<'_>) -> bool {
+pub(super) fn writes_a_file(cursor: &Cursor<'_>) -> bool {
     let mut depth = 0_usize;
     for pair in cursor.rest().windows(2) {
         match pair[0].token.token {
@@ -77,7 +81,7 @@ fn is_string(lexeme: &Lexeme) -> bool {
 }
 
 /// `(query)`, whose tokens are a text of their own.
-fn bracketed_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
+pub(super) fn bracketed_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
     let inside = cursor.rest();
     cursor.expect_token(&Token::LParen)?;
     let mut end = cursor.clone();
@@ -117,24 +121,29 @@ fn table_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
     } else {
         Vec::new()
     };
+    select(&name, &columns, cursor.dialect)
+}
+
+/// `SELECT columns FROM table`; without columns all of them.
+pub(super) fn select(name: &ObjectName, columns: &[String], dialect: Dialect) -> Result<Box<Query>> {
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
     let columns = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };
     let database = name.database.as_deref().map(|database| format!("{}.", quoted(database))).unwrap_or_default();
     let sql = format!("SELECT {columns} FROM {database}{}", quoted(&name.name));
-    match crate::parse::parse(&sql, cursor.dialect)?.pop().map(|parsed| parsed.statement) {
+    match crate::parse::parse(&sql, dialect)?.pop().map(|parsed| parsed.statement) {
         Some(Statement::Query(query)) => Ok(query),
         _ => Err(Error::internal(format!("not a query: {sql}"))),
     }
 }
 
-/// `name [value]`.
-fn option(cursor: &mut Cursor<'_>) -> Result<CopyOption> {
+/// `name [value]`, `name (column, ...)`, `name *`.
+pub(super) fn option(cursor: &mut Cursor<'_>) -> Result<CopyOption> {
     let position = cursor.peek().map_or(1, |lexeme| lexeme.position);
     let name = cursor.identifier()?;
     if cursor.peek().is_some_and(|lexeme| lexeme.token.token == Token::LParen) {
-        cursor.skip_tree();
-        return Ok(CopyOption { name, value: None, position });
+        let list = Some(cursor.parenthesized(Cursor::identifier)?);
+        return Ok(CopyOption { name, value: None, list, position });
     }
     // Some write `FORMAT = csv`, as other statements have it.
     cursor.take_token(&Token::Eq);
@@ -148,10 +157,14 @@ fn option(cursor: &mut Cursor<'_>) -> Result<CopyOption> {
                 cursor.advance();
                 Some(text.clone())
             }
+            Some(Token::Mul) => {
+                cursor.advance();
+                Some("*".to_owned())
+            }
             _ => None,
         },
     };
-    Ok(CopyOption { name, value, position })
+    Ok(CopyOption { name, value, list: None, position })
 }
 
 /// `[BINARY] [CSV] [HEADER] [DELIMITER [AS] ','] [NULL [AS] ''] [QUOTE [AS] '"'] [ESCAPE [AS] '\']`.
@@ -169,7 +182,7 @@ fn old_options(cursor: &mut Cursor<'_>, is_with: bool) -> Result<Vec<CopyOption>
                 (word.to_lowercase(), Some(cursor.string()?))
             }
         };
-        options.push(CopyOption { name, value, position });
+        options.push(CopyOption { name, value, list: None, position });
     }
     if is_with && options.is_empty() {
         return Err(cursor.unexpected());

@@ -87,7 +87,7 @@ pub(crate) fn reset_bookmark(cursor: &mut Cursor<'_>) -> Result<Statement> {
 }
 
 /// The rows that are meant: `[WHERE condition]`, to the end.
-fn rows(cursor: &mut Cursor<'_>, table: ObjectName, alias: Option<&str>) -> Result<PartitionRows> {
+pub(super) fn rows(cursor: &mut Cursor<'_>, table: ObjectName, alias: Option<&str>) -> Result<PartitionRows> {
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let database = table.database.as_deref().map(|database| format!("{}.", quoted(database))).unwrap_or_default();
     let mut sql = format!("SELECT * FROM {database}{}", quoted(&table.name));

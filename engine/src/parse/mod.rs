@@ -10,6 +10,7 @@
 use crate::{Error, Result};
 
 pub mod complexity;
+mod copy;
 pub mod cursor;
 pub mod ddl;
 pub mod dialect;
@@ -25,9 +26,9 @@ pub mod statement;
 mod unsupported;
 
 pub use statement::{
-    Copy, CopyOption, CrawlerClauses, CreateTable, CreateTableAs, CreateView, Dialect, Explain, ExplainFormat, Insert,
-    NamePattern, ObjectName, ParsedStatement, PartitionRows, PartitionSpec, Statement, TableProperty, TransactionModes,
-    Unload,
+    Copy, CopyIn, CopyOption, CopyOut, CrawlerClauses, CreateTable, CreateTableAs, CreateView, Dialect, Explain,
+    ExplainFormat, Insert, NamePattern, ObjectName, ParsedStatement, PartitionRows, PartitionSpec, Statement,
+    TableProperty, TransactionModes, Unload,
 };
 
 use crate::limits;
@@ -74,7 +75,7 @@ pub(crate) fn parse_one(cursor: &mut Cursor<'_>) -> Result<Statement> {
         Some("CREATE") => ddl::create(cursor)?,
         Some("INSERT") => insert::insert(cursor)?,
         Some("UNLOAD") => export::unload(cursor)?,
-        Some("COPY") => export::copy(cursor)?,
+        Some("COPY") => copy::copy(cursor)?,
         Some("DELETE") => maintain::delete(cursor)?,
         Some("TRUNCATE") => maintain::truncate(cursor)?,
         Some("OPTIMIZE") => maintain::optimize(cursor)?,

@@ -56,6 +56,10 @@ pub enum Statement {
     Unload(Box<Unload>),
     /// COPY ... TO 'file'.
     Copy(Box<Copy>),
+    /// COPY ... TO STDOUT.
+    CopyOut(Box<CopyOut>),
+    /// COPY ... FROM STDIN.
+    CopyIn(Box<CopyIn>),
     Delete(Box<PartitionRows>),
     Truncate(Box<PartitionRows>),
     Optimize(Box<PartitionRows>),
@@ -506,12 +510,35 @@ pub struct Copy {
     pub options: Vec<CopyOption>,
 }
 
+/// COPY ... TO STDOUT.
+#[derive(Debug, Clone)]
+pub struct CopyOut {
+    /// The table, for messages; a query has none.
+    pub table: Option<ObjectName>,
+    pub query: Box<Query>,
+    pub options: Vec<CopyOption>,
+}
+
+/// COPY table FROM STDIN.
+#[derive(Debug, Clone)]
+pub struct CopyIn {
+    pub table: ObjectName,
+    /// Their names and where they stand; none is all.
+    pub columns: Vec<(String, usize)>,
+    pub options: Vec<CopyOption>,
+    /// `SELECT * FROM table [WHERE condition]`: which rows are taken.
+    pub query: Box<Query>,
+}
+
 /// An option of COPY.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyOption {
     /// Lower case.
     pub name: String,
+    /// A word, a number or a text; `*` is one, too.
     pub value: Option<String>,
+    /// `(column, ...)` in its place.
+    pub list: Option<Vec<String>>,
     /// Of its name, in the text.
     pub position: usize,
 }

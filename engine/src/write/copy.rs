@@ -227,7 +227,7 @@ struct Options {
 
 impl Options {
     fn read(&mut self, option: &CopyOption) -> Result<()> {
-        let CopyOption { name, value, position } = option;
+        let CopyOption { name, value, position, .. } = option;
         let required =
             || value.clone().ok_or_else(|| Error::syntax(format!("{name} requires a parameter")).at(*position));
         let boolean = || match value.as_deref().map(str::to_lowercase).as_deref() {

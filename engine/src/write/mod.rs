@@ -8,12 +8,14 @@
 //! 4. [`run`]: one commit makes the table, its partitions and all files visible, and those that they replace not.
 //! 5. [`sweep`]: files that nobody sees any more are deleted, and those of writes whose process died.
 //!
+//! [`copy_in`] writes rows that a client sends, by the same way from 2 on.
 //! `remove` (DELETE, TRUNCATE) and `optimize` work on the partitions that a condition has [`chosen`]; `unload` and
 //! [`copy`](mod@copy) write files of no table.
 
 mod assign;
 mod chosen;
 mod copy;
+pub mod copy_in;
 pub(crate) mod definition;
 mod execute;
 pub mod file;

@@ -194,7 +194,7 @@ fn counts(table: &Table, targets: usize, expressions: usize) -> String {
 }
 
 /// A table whose files can be written.
-fn writable(context: &PlanContext, name: &ObjectName) -> Result<(Arc<Table>, StorageDescriptor)> {
+pub(super) fn writable(context: &PlanContext, name: &ObjectName) -> Result<(Arc<Table>, StorageDescriptor)> {
     let full_name = resolve_name(context, name);
     if ["pg_catalog", "information_schema", "system"].contains(&full_name.database.as_str())
         && context.snapshot.find_table(&full_name).is_none()
@@ -238,7 +238,7 @@ fn fixed_values(table: &Table, insert: &Insert) -> Result<Vec<(String, Option<St
 }
 
 /// The columns that the query's are for, in its order.
-fn target_columns<'a>(table: &'a Table, insert: &Insert) -> Result<Vec<&'a Column>> {
+pub(super) fn target_columns<'a>(table: &'a Table, insert: &Insert) -> Result<Vec<&'a Column>> {
     let is_fixed = |name: &str| insert.partition.iter().any(|(key, value)| key == name && value.is_some());
     let find = |name: &str| table.columns.iter().chain(&table.partition_keys).find(|column| column.name == name);
     if insert.columns.is_empty() {

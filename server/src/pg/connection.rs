@@ -10,6 +10,7 @@ use pgwire::messages::response::{EmptyQueryResponse, ReadyForQuery};
 use pgwire::messages::startup::ParameterStatus;
 
 use super::Server;
+use super::copy;
 use super::error::PgError;
 use super::frontend::{self, Frontend};
 use super::run::{End, row_description};
@@ -185,6 +186,10 @@ impl Connection {
         for parsed in statements {
             self.transaction.check(&parsed.statement)?;
             let parsed = Arc::new(parsed);
+            if copy::is_copy(&parsed.statement) {
+                self.copy(&parsed).await?;
+                continue;
+            }
             let prepared = match &parsed.statement {
                 Statement::Prepare { .. } | Statement::Execute { .. } | Statement::Deallocate { .. } => {
                     limnos_engine::Prepared { statement: parsed, parameter_types: Vec::new(), schema: None }

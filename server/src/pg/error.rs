@@ -15,11 +15,25 @@ pub(crate) struct PgError {
     pub(crate) detail: Option<String>,
     pub(crate) hint: Option<String>,
     pub(crate) position: Option<usize>,
+    /// Where in the data. Boxed: errors are in every result.
+    pub(crate) context: Option<Box<Context>>,
 }
+
+/// Where in the data something is wrong: `COPY t, line 3, column a: "x"`.
+#[derive(Debug, Clone)]
+pub(crate) struct Context(pub(crate) String);
 
 impl PgError {
     pub(crate) fn new(sqlstate: &'static str, message: impl Into<String>) -> Self {
-        Self { fatal: false, sqlstate, message: message.into(), detail: None, hint: None, position: None }
+        Self {
+            fatal: false,
+            sqlstate,
+            message: message.into(),
+            detail: None,
+            hint: None,
+            position: None,
+            context: None,
+        }
     }
 
     /// `08P01`.
@@ -66,6 +80,7 @@ impl PgError {
             detail: error.detail,
             hint: error.hint,
             position: error.position,
+            context: None,
         }
     }
 
@@ -79,6 +94,7 @@ impl PgError {
         ];
         fields.extend(self.detail.as_deref().map(|detail| (b'D', wire_text(detail))));
         fields.extend(self.hint.as_deref().map(|hint| (b'H', wire_text(hint))));
+        fields.extend(self.context.as_deref().map(|context| (b'W', wire_text(&context.0))));
         fields.extend(self.position.map(|position| (b'P', position.to_string())));
         ErrorResponse::new(fields)
     }

@@ -1,11 +1,14 @@
 //! The extended query protocol: Parse, Bind, Describe, Execute, Close.
 
+use std::sync::Arc;
+
 use limnos_engine::parse::{ParsedStatement, Statement};
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{BindComplete, CloseComplete, ParseComplete, PortalSuspended};
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse};
 
 use super::connection::{Connection, Failure};
+use super::copy;
 use super::encode::Format;
 use super::error::PgError;
 use super::frontend::{Bind, Target};
@@ -103,6 +106,11 @@ impl Connection {
             return Ok(());
         }
         let state = std::mem::replace(&mut portal.state, PortalState::Done);
+        let statement = Arc::clone(&portal.statement.prepared.statement);
+        if matches!(state, PortalState::Ready) && copy::is_copy(&statement.statement) {
+            self.store.return_portal(name, portal);
+            return self.copy(&statement).await;
+        }
         let mut running = match state {
             PortalState::Ready => {
                 let running = self.start(&portal.statement.prepared, &portal.parameters, &portal.formats).await?;

@@ -7,10 +7,12 @@
 //!    prepared statements and portals ([`parameter`] decodes what is bound), under a [`transaction`] block.
 //! 4. [`run`] executes through the [`QueryService`] and streams; [`types`] says which PostgreSQL types the columns are,
 //!    [`encode`] writes the rows.
+//!    [`copy`] streams rows in the formats of COPY, both ways.
 //! 5. [`cancel`] lets another connection stop the statement; [`error`] says what went wrong.
 
 mod cancel;
 mod connection;
+mod copy;
 pub mod encode;
 mod error;
 mod extended;

@@ -222,7 +222,7 @@ pub(crate) fn row_description(schema: &SchemaRef, formats: &[Format]) -> RowDesc
     RowDescription::new(schema.fields().iter().enumerate().map(field).collect())
 }
 
-fn check_columns(count: usize) -> Result<(), PgError> {
+pub(crate) fn check_columns(count: usize) -> Result<(), PgError> {
     if count <= RESULT_COLUMNS_MAX {
         return Ok(());
     }

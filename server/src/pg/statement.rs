@@ -60,7 +60,7 @@ pub(crate) async fn prepare(
     let own = matches!(
         statement.statement,
         Statement::Empty | Statement::Prepare { .. } | Statement::Execute { .. } | Statement::Deallocate { .. }
-    );
+    ) || super::copy::is_copy(&statement.statement);
     let prepared = if own {
         Prepared { statement: Arc::clone(&statement), parameter_types: Vec::new(), schema: None }
     } else {

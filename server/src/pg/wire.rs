@@ -106,6 +106,16 @@ impl Wire {
         self.read_frame(MESSAGE_BYTES_MAX, allowed).await
     }
 
+    /// The same while a statement takes what the client sends: it ends when even busy connections have to.
+    pub(crate) async fn read_unless_terminated(&mut self) -> Result<Frame, Stop> {
+        let terminate = self.terminate.clone();
+        tokio::select! {
+            biased;
+            frame = self.read() => frame,
+            () = terminate.cancelled() => Err(PgError::shutdown().into()),
+        }
+    }
+
     async fn read_frame(&mut self, length_max: usize, allowed: impl Fn(u8) -> Result<(), Stop>) -> Result<Frame, Stop> {
         while self.input.is_empty() {
             self.fill().await?;

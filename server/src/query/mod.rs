@@ -7,6 +7,7 @@
 //! ```
 //! [`execution`] is one of them, [`history`] what ran and what runs, [`system`] both as `system.queries`.
 
+mod copy;
 mod execution;
 mod history;
 mod slot;

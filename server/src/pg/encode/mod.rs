@@ -91,6 +91,13 @@ impl Rows {
     pub(crate) fn is_done(&self) -> bool {
         self.next == self.count
     }
+
+    /// Takes the next row, for [`RowEncoder::cell`].
+    pub(crate) fn take(&mut self) -> Option<usize> {
+        let row = Some(self.next).filter(|row| *row < self.count)?;
+        self.next += 1;
+        Some(row)
+    }
 }
 
 impl RowEncoder {
@@ -147,6 +154,17 @@ impl RowEncoder {
             written += 1;
         }
         Ok(written)
+    }
+
+    /// Writes one value, without its length; false for NULL, which is nothing.
+    ///
+    /// # Errors
+    /// When the value is outside its PostgreSQL type.
+    #[inline]
+    pub(crate) fn cell(&self, rows: &Rows, column: usize, row: usize, out: &mut BytesMut) -> Result<bool, OutOfRange> {
+        let Some(value) = rows.cells[column].value(row)? else { return Ok(false) };
+        self.columns[column].write(value, self.zone, out)?;
+        Ok(true)
     }
 
     fn row(&self, cells: &[Cells], row: usize, out: &mut BytesMut) -> Result<(), OutOfRange> {
