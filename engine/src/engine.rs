@@ -21,7 +21,8 @@ use crate::cache::{Caches, NamedCache};
 use crate::clock::Clock;
 use crate::command::{self, CacheTable, CommandContext, CrawlChanges, CrawlHistory, Crawls};
 use crate::execute::{
-    BatchStream, CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, ResultCacheUse, single_batch, stoppable,
+    BatchStream, CpuRuntime, GlobalMemory, KeptRows, QueryContext, QueryRun, QueryStats, ResultCacheUse, single_batch,
+    stoppable,
 };
 use crate::function;
 use crate::parse::locate::locate;
@@ -32,7 +33,7 @@ use crate::plan::hidden::HiddenTables;
 use crate::plan::lake::PlanContext;
 use crate::plan::operator::IntervalOperators;
 use crate::plan::pg_catalog::{SessionInfo, Setting, SystemTable as SystemTableInfo};
-use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query, session_state};
+use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query, session_state, with_typed_parameters};
 use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
 use crate::prune::projection::Projection;
 use crate::prune::{PartitionIndex, PartitionIndexes, Partitions};
@@ -379,7 +380,9 @@ impl Engine {
                     run: Arc::clone(&run),
                     uses_result_cache: session.settings.result_cache(),
                 };
-                let started = self.cpu.plan(&cancel, Box::pin(work.start(context))).await?;
+                let dialect = session.settings.dialect();
+                let started = self.cpu.plan(&cancel, Box::pin(work.start(context))).await;
+                let started = started.map_err(|error| locate(error, &prepared.statement, dialect))?;
                 let tag = if matches!(prepared.statement.statement, Statement::Query(_)) {
                     CommandTag::Rows("SELECT")
                 } else {
@@ -481,6 +484,10 @@ impl Engine {
                 return Err(Error::unsupported("COPY TO STDOUT and COPY FROM STDIN belong to a PostgreSQL connection")
                     .with_hint("Connect with psql or a driver, or use COPY ... TO 'file'."));
             }
+            Statement::CloseCursor { name: None } => Some("CLOSE CURSOR ALL"),
+            Statement::Declare(_) | Statement::Fetch(_) | Statement::CloseCursor { .. } => {
+                return Err(Error::unsupported("cursors belong to a PostgreSQL connection"));
+            }
             _ => None,
         };
         if let Some(tag) = answered {
@@ -524,6 +531,11 @@ impl Engine {
             None => futures::stream::empty().boxed(),
         };
         Ok(Outcome { schema, stream, tag: answer.tag, notices: answer.notices, stats, run: None })
+    }
+
+    /// A place for the rows of a cursor.
+    pub fn keep_rows(&self) -> KeptRows {
+        KeptRows::new(Arc::clone(&self.shared.memory), Arc::clone(&self.shared.runtime_env.disk_manager))
     }
 
     pub(crate) fn plan_context(&self, session: &Session, run: Arc<QueryRun>) -> PlanContext {
@@ -635,7 +647,11 @@ async fn prepare_query(
     };
     let planned = plan_query(context, query).await?;
     let parameter_types = parameter_types(&planned.plan, &declared)?;
-    let schema = if is_explain { explain::schema() } else { output_schema(&planned)? };
+    let schema = match is_explain {
+        true => explain::schema(),
+        false if parameter_types.is_empty() => output_schema(&planned)?,
+        false => output_schema(&with_typed_parameters(planned, &parameter_types)?)?,
+    };
     Ok(Prepared { statement, parameter_types, schema: Some(schema) })
 }
 

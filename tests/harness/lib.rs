@@ -7,6 +7,7 @@
 pub mod client;
 pub mod csv_answers;
 pub mod lake;
+pub mod messages;
 pub mod paths;
 pub mod process;
 pub mod proxy;

@@ -215,6 +215,9 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
         | Statement::Prepare { .. }
         | Statement::Execute { .. }
         | Statement::Deallocate { .. }
+        | Statement::Declare(_)
+        | Statement::Fetch(_)
+        | Statement::CloseCursor { .. }
         | Statement::Kill { .. } => Err(Error::internal(format!("not a command: {statement:?}"))),
     }
 }

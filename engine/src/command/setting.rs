@@ -41,7 +41,7 @@ pub(super) fn set(
         }
         Some(values) if local => {
             session.settings.set_local(name, values)?;
-            if session.pinned.is_none() {
+            if !session.settings.is_in_transaction() {
                 notices.push(no_transaction("SET LOCAL can only be used in transaction blocks"));
             }
         }
@@ -164,12 +164,12 @@ fn end(
     let mut notices = Vec::new();
     if session.pinned.take().is_none() {
         notices.push(no_transaction("there is no transaction in progress"));
-    } else {
-        let path = session.settings.search_path();
-        settle(&mut session.settings);
-        if path != session.settings.search_path() {
-            follow_search_path(context, session);
-        }
+    }
+    // The transaction of a text of several statements has settings to settle, too.
+    let path = session.settings.search_path();
+    settle(&mut session.settings);
+    if path != session.settings.search_path() {
+        follow_search_path(context, session);
     }
     Ok(CommandAnswer::tag(tag).with_notices(notices))
 }

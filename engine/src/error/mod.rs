@@ -28,6 +28,8 @@ pub enum ErrorCode {
     WrongObjectType,
     DependentObjectsStillExist,
     DatatypeMismatch,
+    /// A parameter of which nothing says what it is.
+    IndeterminateDatatype,
     InvalidTableDefinition,
     InvalidColumnReference,
     GroupingError,
@@ -89,6 +91,8 @@ pub enum ErrorCode {
     NoActiveTransaction,
     ReadOnlyTransaction,
     InvalidCursorName,
+    /// A cursor that is declared to be two things at once.
+    InvalidCursorDefinition,
     InvalidPreparedStatement,
     InvalidPassword,
     InvalidAuthorization,
@@ -117,6 +121,7 @@ impl ErrorCode {
             Self::WrongObjectType => "42809",
             Self::DependentObjectsStillExist => "2BP01",
             Self::DatatypeMismatch => "42804",
+            Self::IndeterminateDatatype => "42P18",
             Self::InvalidTableDefinition => "42P16",
             Self::InvalidColumnReference => "42P10",
             Self::GroupingError => "42803",
@@ -161,6 +166,7 @@ impl ErrorCode {
             Self::NoActiveTransaction => "25P01",
             Self::ReadOnlyTransaction => "25006",
             Self::InvalidCursorName => "34000",
+            Self::InvalidCursorDefinition => "42P11",
             Self::InvalidPreparedStatement => "26000",
             Self::InvalidPassword => "28P01",
             Self::InvalidAuthorization => "28000",

@@ -1,11 +1,13 @@
 //! The plan runs: runtimes, memory, cancellation, statistics.
 
+mod kept;
 mod memory;
 mod run;
 mod runtime;
 mod stats;
 mod stop;
 
+pub use kept::KeptRows;
 pub(crate) use memory::KeptMemory;
 pub use memory::{GlobalMemory, QueryPool};
 pub use run::QueryRun;

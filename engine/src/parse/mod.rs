@@ -19,12 +19,14 @@ mod insert;
 pub mod lexer;
 pub(crate) mod locate;
 mod maintain;
+pub mod portal;
 pub mod query;
 pub mod rewrite;
 pub mod session;
 pub mod statement;
 mod unsupported;
 
+pub use portal::{DeclareCursor, FetchCursor, FetchDirection};
 pub use statement::{
     Copy, CopyIn, CopyOption, CopyOut, CrawlerClauses, CreateTable, CreateTableAs, CreateView, Dialect, Explain,
     ExplainFormat, Insert, NamePattern, ObjectName, ParsedStatement, PartitionRows, PartitionSpec, Statement,

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 
 use crate::parse::cursor::Cursor;
-use crate::parse::{ParsedStatement, Statement, TransactionModes, ddl};
+use crate::parse::{ParsedStatement, Statement, TransactionModes, ddl, portal};
 use crate::{Error, Result};
 
 /// The statement that begins with `word`; `None` when it is none of the session's.
@@ -65,8 +65,10 @@ pub(crate) fn statement(word: &str, cursor: &mut Cursor<'_>) -> Result<Option<St
             Statement::Kill { query_id: cursor.string()? }
         }
         "CHECKPOINT" => Statement::NoOp { tag: "CHECKPOINT" },
-        // Cursors are not built, so all of them are closed: connection pools ask for it.
-        "CLOSE" if cursor.take_words("ALL") => Statement::NoOp { tag: "CLOSE CURSOR ALL" },
+        "DECLARE" => portal::declare(cursor)?,
+        "FETCH" => portal::fetch(cursor, false)?,
+        "MOVE" => portal::fetch(cursor, true)?,
+        "CLOSE" => portal::close(cursor)?,
         // Nothing notifies anyone here, so listening is honest: nothing will be heard.
         "LISTEN" => {
             cursor.identifier_as_written()?;

@@ -7,6 +7,7 @@ use limnos_catalog::crawler::{OnDelete, OnSchemaChange, Recrawl};
 use limnos_catalog::{ClassifierDefinition, Column, CreateMode, FileFormat, Schedule};
 
 use crate::parse::ddl::Stored;
+use crate::parse::portal::{DeclareCursor, FetchCursor};
 
 /// A name as written: `name` or `database.name`, unquoted parts lower-cased, not yet resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -278,6 +279,14 @@ pub enum Statement {
     },
     /// DEALLOCATE name; `None` is ALL.
     Deallocate {
+        name: Option<String>,
+    },
+    /// DECLARE: a cursor of a connection.
+    Declare(Box<DeclareCursor>),
+    /// FETCH, MOVE.
+    Fetch(FetchCursor),
+    /// CLOSE; `None` is ALL.
+    CloseCursor {
         name: Option<String>,
     },
     /// `KILL [QUERY] 'id'`: cancels a running query.

@@ -39,10 +39,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("LOAD", "LOAD"),
     ("CALL", "CALL"),
     ("DO", "DO"),
-    ("DECLARE", "DECLARE CURSOR"),
-    ("FETCH", "FETCH"),
-    ("MOVE", "MOVE"),
-    ("CLOSE", "CLOSE"),
 ];
 
 /// The name of the known statement that a cursor stands before.
@@ -109,8 +105,6 @@ pub(crate) fn error(cursor: &Cursor<'_>) -> Error {
         Some(name) => {
             let error = Error::unsupported(format!("{name} is not supported yet"));
             match name.as_str() {
-                "DECLARE CURSOR" | "FETCH" | "MOVE" | "CLOSE" => error
-                    .with_hint("Rows are streamed; clients that fetch by portal (JDBC's fetch size) need no cursor."),
                 "COPY" => error.with_hint("Use CREATE EXTERNAL TABLE or CRAWL to query files in place."),
                 _ => error,
             }

@@ -169,16 +169,30 @@ pub(crate) fn parameter_types(plan: &LogicalPlan, declared: &[Option<DataType>])
         }
         count = count.max(number);
     }
-    Ok((0..count)
+    (0..count)
         .map(|index| {
-            declared
-                .get(index)
-                .cloned()
-                .flatten()
-                .or_else(|| inferred.get(&format!("${}", index + 1)).cloned().flatten())
-                .unwrap_or(DataType::Utf8)
+            let declared = declared.get(index).cloned().flatten();
+            let name = format!("${}", index + 1);
+            match (declared, inferred.get(&name)) {
+                (Some(declared), _) => Ok(declared),
+                // What stands beside an untyped NULL, or another parameter, is as unknown as that.
+                (None, Some(known)) => {
+                    Ok(known.clone().filter(|data_type| !data_type.is_null()).unwrap_or(DataType::Utf8))
+                }
+                (None, None) => Err(Error::new(
+                    ErrorCode::IndeterminateDatatype,
+                    format!("could not determine data type of parameter {name}"),
+                )),
+            }
         })
-        .collect())
+        .collect()
+}
+
+/// `planned` with NULLs of the parameters' types in place of the parameters: its columns have the types that the answer's will
+/// have.
+pub(crate) fn with_typed_parameters(planned: PlannedQuery, types: &[DataType]) -> Result<PlannedQuery> {
+    let nulls: Vec<_> = types.iter().map(|data_type| arrow::array::new_null_array(data_type, 1)).collect();
+    Ok(PlannedQuery { plan: bind(planned.plan, &nulls)?, ..planned })
 }
 
 /// The parameters of `plan`, with the types that their surroundings give them. As in PostgreSQL, the first place that says a
@@ -193,6 +207,11 @@ fn inferred_parameter_types(plan: &LogicalPlan) -> Result<HashMap<String, Option
     };
     plan.apply_with_subqueries(|node| {
         // LIMIT and OFFSET count in bigint.
+        if let LogicalPlan::Filter(filter) = node
+            && let Expr::Placeholder(Placeholder { id, field: None }) = &filter.predicate
+        {
+            add(id, Some(&DataType::Boolean));
+        }
         if let LogicalPlan::Limit(limit) = node {
             for count in [&limit.skip, &limit.fetch].into_iter().flatten() {
                 if let Expr::Placeholder(Placeholder { id, field: None }) = count.as_ref() {

@@ -15,7 +15,7 @@ const BATCH_BYTES: usize = 256;
 const COLUMN_BYTES: usize = 128;
 
 /// `batch`, holding little more than its own values, and the bytes that it holds.
-pub(super) fn compact(batch: &RecordBatch) -> Result<(RecordBatch, usize)> {
+pub(crate) fn compact(batch: &RecordBatch) -> Result<(RecordBatch, usize)> {
     let columns: Vec<ArrayRef> = batch.columns().iter().map(compact_column).collect();
     let bytes = columns.iter().map(|column| column.get_array_memory_size() + COLUMN_BYTES).sum::<usize>() + BATCH_BYTES;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));

@@ -10,7 +10,7 @@
 //! client before the end is not.
 
 mod answer;
-mod compact;
+pub(crate) mod compact;
 mod flight;
 mod key;
 

@@ -13,6 +13,7 @@ use super::Server;
 use super::copy;
 use super::error::PgError;
 use super::frontend::{self, Frontend};
+use super::restore::RestorePoints;
 use super::run::{End, row_description};
 use super::store::Store;
 use super::transaction::Transaction;
@@ -27,9 +28,12 @@ pub(crate) struct Connection {
     pub(crate) slot: CancelSlot,
     pub(crate) store: Store,
     pub(crate) transaction: Transaction,
+    pub(crate) restore_points: RestorePoints,
     server: Arc<Server>,
     /// What the client was last told about each reported setting.
     reported: HashMap<&'static str, String>,
+    /// In a text of several statements, which are one transaction.
+    pub(crate) implicit_block: bool,
     /// After an error in the extended protocol everything up to Sync is dropped.
     skipping: bool,
 }
@@ -76,8 +80,10 @@ impl Connection {
             slot,
             store: Store::default(),
             transaction: Transaction::default(),
+            restore_points: RestorePoints::default(),
             server,
             reported,
+            implicit_block: false,
             skipping: false,
         }
     }
@@ -89,7 +95,7 @@ impl Connection {
             Err(stop) => stop,
         };
         // Queries of suspended portals end before the socket is closed.
-        self.store.clear_portals();
+        self.store.close_all_portals();
         match stop {
             Stop::Gone => self.wire.close(None).await,
             Stop::Fatal(error) => self.wire.close(Some(&error)).await,
@@ -123,12 +129,20 @@ impl Connection {
             Ok(message) => self.answer(message).await,
             Err(error) => Err(error.into()),
         };
+        // What is suspended is not what a cancel means.
+        self.slot.rest();
+        self.implicit_block = false;
+        self.store.rest();
         match answered {
             Ok(()) => Ok(()),
             Err(Failure::Stop(stop)) => Err(stop),
             Err(Failure::Error(error)) => {
                 self.transaction.failed();
-                self.store.clear_portals();
+                self.restore_points.restore(&mut self.session);
+                match self.transaction.is_failed() {
+                    true => self.store.fail_portals(self.transaction.depth()),
+                    false => self.end_of_transaction(),
+                }
                 self.wire.send(&error.response());
                 if frontend::is_extended(kind) {
                     self.skipping = true;
@@ -183,15 +197,29 @@ impl Connection {
             self.wire.send(&EmptyQueryResponse::new());
             return Ok(());
         }
+        self.implicit_block = statements.len() > 1;
         for parsed in statements {
             self.transaction.check(&parsed.statement)?;
+            if self.implicit_block && self.transaction.is_idle() {
+                self.restore_points.begin(&self.session);
+                self.session.settings.begin_implicit();
+            }
             let parsed = Arc::new(parsed);
             if copy::is_copy(&parsed.statement) {
                 self.copy(&parsed).await?;
                 continue;
             }
             let prepared = match &parsed.statement {
-                Statement::Prepare { .. } | Statement::Execute { .. } | Statement::Deallocate { .. } => {
+                Statement::Prepare { .. }
+                | Statement::Execute { .. }
+                | Statement::Deallocate { .. }
+                | Statement::Declare(_)
+                | Statement::Fetch(_)
+                | Statement::CloseCursor { .. } => {
+                    limnos_engine::Prepared { statement: parsed, parameter_types: Vec::new(), schema: None }
+                }
+                // Planned once, when it is executed: there is nothing to be told before.
+                Statement::Query(_) if !may_have_parameters(&parsed.sql) => {
                     limnos_engine::Prepared { statement: parsed, parameter_types: Vec::new(), schema: None }
                 }
                 _ => self.prepare(parsed, &[]).await?,
@@ -201,14 +229,18 @@ impl Connection {
                     .with_hint("Parameters need the extended query protocol, or PREPARE and EXECUTE.")
                     .into());
             }
-            let mut running = self.start(&prepared, &[], &[]).await?;
+            let formats = self.simple_formats(&prepared.statement.statement);
+            let mut running = self.start(&prepared, &[], formats).await?;
             if let Some(schema) = &running.schema {
-                self.wire.send(&row_description(schema, &[]));
+                self.wire.send(&row_description(schema, formats));
             }
             match self.stream(&mut running, 0).await? {
                 End::Done(rows) => self.complete(running, rows),
                 End::Suspended => unreachable!("only a row limit suspends"),
             }
+        }
+        if self.implicit_block && self.transaction.is_idle() {
+            self.hold_cursors().await?;
         }
         Ok(())
     }
@@ -216,18 +248,34 @@ impl Connection {
     /// The implicit transaction of a simple query or of the messages up to Sync ends.
     fn end_of_batch(&mut self) {
         if self.transaction.is_idle() {
-            self.store.clear_portals();
+            if self.session.settings.is_in_transaction() {
+                let database = self.restore_points.database().map(str::to_owned);
+                let path = self.session.settings.search_path();
+                self.session.settings.commit();
+                // SET LOCAL search_path ends here, in a text of several statements.
+                if let Some(database) = database.filter(|_| path != self.session.settings.search_path()) {
+                    self.session.database = database;
+                }
+            }
+            self.end_of_transaction();
         }
     }
 
-    /// Tells the client that it may go on.
+    /// A transaction is over, a block or an implicit one.
+    pub(crate) fn end_of_transaction(&mut self) {
+        self.store.clear_portals();
+        self.restore_points.clear();
+    }
+
+    /// Tells the client that it may go on, and what has changed meanwhile.
     async fn ready(&mut self) -> Result<(), Stop> {
+        self.report_settings();
         self.wire.send(&ReadyForQuery::new(self.transaction.status()));
         self.wire.flush().await
     }
 
     /// Tells the client about reported settings that a statement has changed.
-    pub(crate) fn report_settings(&mut self) {
+    fn report_settings(&mut self) {
         // Who is logged in never changes, and the settings don't know it.
         for name in REPORTED.iter().filter(|name| **name != "session_authorization") {
             let Ok(value) = self.session.settings.show(name) else { continue };
@@ -237,4 +285,9 @@ impl Connection {
             }
         }
     }
+}
+
+/// Whether a text may have a `$1`. Only those are planned before they are executed, to find out.
+fn may_have_parameters(sql: &str) -> bool {
+    sql.as_bytes().windows(2).any(|pair| pair[0] == b'$' && pair[1].is_ascii_digit())
 }

@@ -43,6 +43,9 @@ impl Connection {
     pub(crate) fn bind(&mut self, bind: Bind) -> Result<(), Failure> {
         let statement = self.store.statement(&bind.statement)?;
         self.transaction.check(&statement.prepared.statement.statement)?;
+        if matches!(statement.prepared.statement.statement, Statement::Empty) {
+            self.transaction.check_not_failed()?;
+        }
         let types = &statement.prepared.parameter_types;
         if bind.formats.len() > 1 && bind.formats.len() != bind.parameters.len() {
             let (formats, parameters) = (bind.formats.len(), bind.parameters.len());
@@ -72,7 +75,7 @@ impl Connection {
                 error
             })?);
         }
-        let portal = Portal { statement, parameters, formats: bind.result_formats, state: PortalState::Ready };
+        let portal = Portal::new(statement, parameters, bind.result_formats, self.transaction.depth());
         self.store.insert_portal(bind.portal, portal)?;
         self.wire.send(&BindComplete::new());
         Ok(())
@@ -82,11 +85,17 @@ impl Connection {
         let (statement, formats): (_, &[Format]) = match target {
             Target::Statement => {
                 let statement = self.store.statement(name)?;
+                if statement.schema.is_some() {
+                    self.transaction.check_not_failed()?;
+                }
                 self.wire.send(&ParameterDescription::new(statement.parameter_oids.clone()));
                 (statement, &[])
             }
             Target::Portal => {
                 let portal = self.store.portal(name)?;
+                if portal.statement.schema.is_some() {
+                    self.transaction.check_not_failed()?;
+                }
                 (portal.statement.clone(), &portal.formats)
             }
         };
@@ -105,6 +114,14 @@ impl Connection {
             self.store.return_portal(name, portal);
             return Ok(());
         }
+        // Negative means all rows, as 0 does.
+        let max_rows = u64::try_from(max_rows).unwrap_or(0);
+        if portal.cursor.is_declared {
+            return self.execute_cursor(name, portal, max_rows).await;
+        }
+        if matches!(portal.state, PortalState::Failed) {
+            self.transaction.check_not_failed()?;
+        }
         let state = std::mem::replace(&mut portal.state, PortalState::Done);
         let statement = Arc::clone(&portal.statement.prepared.statement);
         if matches!(state, PortalState::Ready) && copy::is_copy(&statement.statement) {
@@ -113,12 +130,16 @@ impl Connection {
         }
         let mut running = match state {
             PortalState::Ready => {
-                let running = self.start(&portal.statement.prepared, &portal.parameters, &portal.formats).await?;
+                let mut running = self.start(&portal.statement.prepared, &portal.parameters, &portal.formats).await?;
                 check_same_columns(&portal, running.schema.as_ref())?;
+                if max_rows > 0 {
+                    self.gather(&mut running).await?;
+                }
                 Box::new(running)
             }
-            PortalState::Running(running) => {
+            PortalState::Running(mut running) => {
                 self.transaction.check(&portal.statement.prepared.statement.statement)?;
+                self.resume(&mut running);
                 running
             }
             PortalState::Done if portal.statement.schema.is_some() => {
@@ -127,16 +148,20 @@ impl Connection {
                 self.store.return_portal(name, portal);
                 return Ok(());
             }
-            PortalState::Done => return Err(PgError::new("55000", format!("portal \"{name}\" cannot be run")).into()),
+            PortalState::Done | PortalState::Failed => {
+                return Err(PgError::new("55000", format!("portal \"{name}\" cannot be run")).into());
+            }
         };
-        // Negative means all rows, as 0 does.
-        match self.stream(&mut running, u64::try_from(max_rows).unwrap_or(0)).await? {
+        let wanted = (max_rows > 0).then_some(max_rows);
+        match self.stream(&mut running, max_rows).await? {
             End::Suspended => {
+                portal.cursor.place.moved_forward(max_rows, wanted);
                 portal.state = PortalState::Running(running);
                 self.wire.send(&PortalSuspended::new());
                 self.store.return_portal(name, portal);
             }
             End::Done(rows) => {
+                portal.cursor.place.moved_forward(rows, wanted);
                 // Returned first: the end of a block takes it with the others.
                 self.store.return_portal(name, portal);
                 self.complete(*running, rows);

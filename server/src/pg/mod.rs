@@ -5,6 +5,7 @@
 //! 2. [`wire`] cuts the byte stream into messages, [`frontend`] decodes them.
 //! 3. [`connection`] answers them: simple queries itself, the extended protocol in [`extended`] with its [`store`] of
 //!    prepared statements and portals ([`parameter`] decodes what is bound), under a [`transaction`] block.
+//!    SQL cursors are portals, too ([`cursor`]).
 //! 4. [`run`] executes through the [`QueryService`] and streams; [`types`] says which PostgreSQL types the columns are,
 //!    [`encode`] writes the rows.
 //!    [`copy`] streams rows in the formats of COPY, both ways.
@@ -13,11 +14,13 @@
 mod cancel;
 mod connection;
 mod copy;
+mod cursor;
 pub mod encode;
 mod error;
 mod extended;
 mod frontend;
 mod parameter;
+mod restore;
 mod run;
 mod startup;
 mod statement;

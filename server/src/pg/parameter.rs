@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, Float32Array, Float64Array,
-    Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray, ListArray, StringArray, Time64MicrosecondArray,
-    TimestampMicrosecondArray, new_empty_array, new_null_array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, Float32Array,
+    Float64Array, Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray, ListArray, StringArray,
+    Time64MicrosecondArray, TimestampMicrosecondArray, new_empty_array, new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{CastOptions, cast_with_options, concat};
@@ -78,6 +78,20 @@ pub(crate) fn decode(
         }
     };
     convert(&array, data_type)
+}
+
+/// The value of an argument of EXECUTE as a parameter: text is read as the type's input, as PostgreSQL does with a constant.
+///
+/// # Errors
+/// As [`decode`] and [`convert`].
+pub(crate) fn assign(value: &ArrayRef, oid: u32, data_type: &DataType, zone: &str) -> Result<ArrayRef> {
+    if !value.data_type().is_string() || data_type.is_string() {
+        return convert(value, data_type);
+    }
+    let text = convert(value, &DataType::Utf8)?;
+    let text = text.as_string::<i32>();
+    let bytes = (!text.is_null(0)).then(|| Bytes::copy_from_slice(text.value(0).as_bytes()));
+    decode(bytes.as_ref(), Format::Text, oid, data_type, zone)
 }
 
 /// Casts to the prepared type; what doesn't fit is an error, not NULL.
@@ -248,7 +262,7 @@ impl Decoder<'_> {
         // Numerics come with the scale they were written with; the list has one.
         let natural = natural_type(element);
         let elements: Vec<ArrayRef> = elements.iter().map(|array| convert(array, &natural)).collect::<Result<_>>()?;
-        let references: Vec<&dyn arrow::array::Array> = elements.iter().map(AsRef::as_ref).collect();
+        let references: Vec<&dyn Array> = elements.iter().map(AsRef::as_ref).collect();
         let values = if references.is_empty() {
             new_empty_array(&natural)
         } else {

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
+use limnos_engine::execute::KeptRows;
 use limnos_engine::parse::{ParsedStatement, Statement};
 use limnos_engine::{CommandTag, Notice, Prepared};
 use pgwire::messages::data::{FieldDescription, RowDescription};
 use pgwire::messages::response::CommandComplete;
 
 use super::connection::{Connection, Failure};
+use super::cursor::Fetching;
 use super::encode::{Format, RowEncoder, Rows, Zone};
 use super::error::{PgError, notice_response};
 use super::types::PgType;
+use super::wire::Wire;
 use super::{parameter, statement};
 use crate::limits::{FLUSH_BYTES, RESULT_COLUMNS_MAX};
 use crate::query::QueryResult;
@@ -25,8 +28,13 @@ pub(crate) struct Running {
     pub(crate) schema: Option<SchemaRef>,
     notices: Vec<Notice>,
     encoder: RowEncoder,
-    /// The batch being written.
+    /// The batch being written, and taken apart.
+    current: Option<RecordBatch>,
     rows: Option<Rows>,
+    /// For FETCH, where the batches come from.
+    pub(crate) fetch: Option<Box<Fetching>>,
+    /// For FETCH in portions, its rows and how many of them were sent.
+    pub(crate) gathered: Option<(KeptRows, u64)>,
     rows_sent: u64,
     /// What ran, for the transaction's state afterwards.
     statement: Arc<ParsedStatement>,
@@ -41,7 +49,59 @@ pub(crate) enum End {
     Suspended,
 }
 
+impl Running {
+    pub(crate) fn with_fetch(mut self, fetching: Fetching) -> Self {
+        self.fetch = Some(Box::new(fetching));
+        self
+    }
+
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// At most `max` of the rows that were not sent yet, for whoever encodes them itself; `None` at the end.
+    pub(crate) async fn pull(&mut self, wire: &mut Wire, max: u64) -> Result<Option<RecordBatch>, Failure> {
+        loop {
+            if let Some(batch) = self.unread(max) {
+                return Ok(Some(batch));
+            }
+            let Some(result) = &mut self.result else { return Ok(None) };
+            match wire.while_connected(result.next()).await? {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(PgError::from_engine(error, Some(&result.query_id)).into()),
+                Some(Ok(batch)) => self.current = Some(batch),
+            }
+        }
+    }
+
+    fn unread(&mut self, max: u64) -> Option<RecordBatch> {
+        let batch = self.current.take()?;
+        let read = self.rows.take().map_or(0, |rows| rows.written());
+        let count = usize::try_from(max).unwrap_or(usize::MAX).min(batch.num_rows() - read);
+        if read + count < batch.num_rows() {
+            self.current = Some(batch.slice(read + count, batch.num_rows() - read - count));
+        }
+        self.rows_sent += count as u64;
+        (count > 0).then(|| batch.slice(read, count))
+    }
+
+    /// Its query has ended, or is wanted no more; what is to be told then comes back.
+    pub(crate) fn finish(&mut self) -> Vec<Notice> {
+        let Some(result) = self.result.take() else { return Vec::new() };
+        let notices = result.closing_notices();
+        result.finish(self.rows_sent);
+        notices
+    }
+}
+
 impl Connection {
+    /// A suspended statement goes on.
+    pub(crate) fn resume(&mut self, running: &mut Running) {
+        if let Some(result) = &mut running.result {
+            self.service.resume(&self.session, result, &self.slot);
+        }
+    }
+
     /// Starts a statement. `formats` are those that Bind asked for.
     pub(crate) async fn start(
         &mut self,
@@ -50,10 +110,23 @@ impl Connection {
         formats: &[Format],
     ) -> Result<Running, Failure> {
         self.transaction.check(&prepared.statement.statement)?;
+        self.restore_points.begin(&self.session);
         if let Some(tag) = statement::carry_out(self, &prepared.statement).await? {
             return self.running(Arc::clone(&prepared.statement), None, CommandTag::Plain(tag), formats);
         }
         let statement = Arc::clone(&prepared.statement);
+        match &prepared.statement.statement {
+            Statement::Declare(declare) => {
+                let notices = self.declare(declare, &prepared.parameter_types, parameters).await?;
+                let tag = CommandTag::Plain("DECLARE CURSOR".to_owned());
+                let mut running = self.running(statement, None, tag, formats)?;
+                running.notices = notices;
+                return Ok(running);
+            }
+            Statement::Fetch(fetch) => return self.fetch(Arc::clone(&statement), fetch, formats).await,
+            Statement::Commit if !self.transaction.is_failed() => self.hold_or_roll_back().await?,
+            _ => {}
+        }
         // COMMIT of a failed block is its ROLLBACK, and says so in its tag.
         let replaced = match &prepared.statement.statement {
             Statement::Commit if self.transaction.is_failed() => {
@@ -75,7 +148,19 @@ impl Connection {
         self.running(statement, Some(result), tag, formats)
     }
 
-    fn running(
+    /// COMMIT keeps the rows of WITH HOLD cursors; where it can't, the block is rolled back.
+    async fn hold_or_roll_back(&mut self) -> Result<(), Failure> {
+        let Err(failure) = self.hold_cursors().await else { return Ok(()) };
+        let rollback = ParsedStatement { statement: Statement::Rollback, sql: "ROLLBACK".to_owned(), offset: 0 };
+        let rollback = Prepared { statement: Arc::new(rollback), parameter_types: Vec::new(), schema: None };
+        let Self { wire, service, session, slot, .. } = self;
+        let result = wire.while_connected(Box::pin(service.execute(session, &rollback, &[], slot))).await??;
+        result.finish(0);
+        self.transaction.succeeded(&Statement::Rollback);
+        Err(failure)
+    }
+
+    pub(crate) fn running(
         &self,
         statement: Arc<ParsedStatement>,
         mut result: Option<QueryResult>,
@@ -84,6 +169,17 @@ impl Connection {
     ) -> Result<Running, Failure> {
         let schema = result.as_ref().and_then(|result| result.schema.clone());
         let notices = result.as_mut().map(|result| std::mem::take(&mut result.notices)).unwrap_or_default();
+        Ok(Running { result, notices, ..self.running_rows(statement, schema, tag, formats)? })
+    }
+
+    /// A statement that answers with columns of `schema`, from wherever they will come.
+    pub(crate) fn running_rows(
+        &self,
+        statement: Arc<ParsedStatement>,
+        schema: Option<SchemaRef>,
+        tag: CommandTag,
+        formats: &[Format],
+    ) -> Result<Running, Failure> {
         let columns = schema.as_ref().map_or(0, |schema| schema.fields().len());
         check_columns(columns)?;
         check_formats(formats, columns)?;
@@ -92,7 +188,19 @@ impl Connection {
             Some(schema) => RowEncoder::new(schema, |column| super::store::Portal::format(formats, column), zone),
             None => RowEncoder::new(&arrow::datatypes::Schema::empty(), |_| Format::Text, zone),
         };
-        Ok(Running { result, tag, schema, notices, encoder, rows: None, rows_sent: 0, statement })
+        Ok(Running {
+            result: None,
+            tag,
+            schema,
+            notices: Vec::new(),
+            encoder,
+            current: None,
+            rows: None,
+            fetch: None,
+            gathered: None,
+            rows_sent: 0,
+            statement,
+        })
     }
 
     /// Sends notices, then rows, until the end or `max_rows` (0: all of them).
@@ -108,7 +216,7 @@ impl Connection {
                 let query_id = running.result.as_ref().map(|result| result.query_id.as_str());
                 sent += written.map_err(|error| PgError::from_engine(error, query_id))?;
                 if rows.is_done() {
-                    running.rows = None;
+                    (running.rows, running.current) = (None, None);
                 }
                 if self.wire.output.len() >= FLUSH_BYTES {
                     self.wire.flush_watching().await?;
@@ -118,39 +226,74 @@ impl Connection {
                     return Ok(End::Suspended);
                 }
             }
-            let Some(result) = &mut running.result else { break };
-            match self.wire.while_connected(result.next()).await? {
-                None => break,
-                Some(Err(error)) => return Err(PgError::from_engine(error, Some(&result.query_id)).into()),
-                Some(Ok(batch)) if running.schema.is_some() => {
-                    let rows = running.encoder.rows(&batch);
-                    running.rows = Some(rows.map_err(|error| PgError::from_engine(error, Some(&result.query_id)))?);
-                }
-                // A statement without columns has nothing to send.
-                Some(Ok(_)) => {}
+            if running.current.is_none() {
+                running.current = self.next_batch(running).await?;
             }
+            let Some(batch) = &running.current else { break };
+            if running.schema.is_none() {
+                // A statement without columns has nothing to send.
+                running.current = None;
+                continue;
+            }
+            let query_id = running.result.as_ref().map(|result| result.query_id.as_str());
+            let rows = running.encoder.rows(batch).map_err(|error| PgError::from_engine(error, query_id))?;
+            running.rows = Some(rows);
         }
         running.rows_sent += sent;
         Ok(End::Done(sent))
     }
 
-    /// After [`End::Done`]: CommandComplete, the transaction's state, and settings that have changed.
-    pub(crate) fn complete(&mut self, running: Running, rows: u64) {
-        let tag = match running.tag {
-            CommandTag::Rows(word) => format!("{word} {rows}"),
-            CommandTag::Plain(tag) => tag,
-        };
-        if let Some(result) = running.result {
-            for notice in result.closing_notices() {
-                self.wire.send(&notice_response(&notice));
+    /// The next batch of a statement, from wherever it comes.
+    async fn next_batch(&mut self, running: &mut Running) -> Result<Option<RecordBatch>, Failure> {
+        if let Some(fetching) = &mut running.fetch {
+            return self.fetched(fetching).await;
+        }
+        if let Some((rows, sent)) = &mut running.gathered {
+            if *sent == rows.rows() {
+                return Ok(None);
             }
-            result.finish(running.rows_sent);
+            let batch = self.wire.while_connected(rows.after(*sent, u64::MAX)).await??;
+            *sent += batch.num_rows() as u64;
+            return Ok(Some(batch));
+        }
+        let Some(result) = &mut running.result else { return Ok(None) };
+        match self.wire.while_connected(result.next()).await? {
+            None => Ok(None),
+            Some(Err(error)) => Err(PgError::from_engine(error, Some(&result.query_id)).into()),
+            Some(Ok(batch)) => Ok(Some(batch)),
+        }
+    }
+
+    /// After [`End::Done`]: CommandComplete, the transaction's state, and settings that have changed.
+    pub(crate) fn complete(&mut self, mut running: Running, rows: u64) {
+        let tag = match &running.tag {
+            // Its rows aren't counted, and START TRANSACTION is a tag of its own.
+            CommandTag::Rows("SHOW") => "SHOW".to_owned(),
+            CommandTag::Plain(_) if is_start_transaction(&running.statement) => "START TRANSACTION".to_owned(),
+            CommandTag::Rows(word) => format!("{word} {rows}"),
+            CommandTag::Plain(tag) => tag.clone(),
+        };
+        for notice in running.finish() {
+            self.wire.send(&notice_response(&notice));
+        }
+        if let Some(fetching) = running.fetch {
+            self.end_fetch(*fetching);
         }
         let ended = self.transaction.succeeded(&running.statement.statement);
-        if ended {
-            self.store.clear_portals();
+        match &running.statement.statement {
+            _ if ended => self.end_of_transaction(),
+            Statement::Savepoint { .. } => self.restore_points.savepoint(&self.session),
+            Statement::RollbackTo { .. } => {
+                self.store.roll_back_portals(self.transaction.depth());
+                self.restore_points.keep(self.transaction.depth());
+                self.restore_points.restore(&mut self.session);
+            }
+            Statement::Release { .. } => {
+                self.store.release_portals(self.transaction.depth());
+                self.restore_points.keep(self.transaction.depth());
+            }
+            _ => {}
         }
-        self.report_settings();
         self.wire.send(&CommandComplete::new(tag));
     }
 
@@ -177,9 +320,11 @@ impl Connection {
         }
         self.transaction.check(&stored.prepared.statement.statement)?;
         let mut parameters = Vec::with_capacity(arguments.len());
+        let zone = self.session.settings.show("TimeZone").unwrap_or_else(|_| "UTC".to_owned());
         for (argument, data_type) in arguments.iter().zip(&stored.prepared.parameter_types) {
             let value = self.evaluate(argument).await?;
-            parameters.push(parameter::convert(&value, data_type)?);
+            let oid = stored.parameter_oids[parameters.len()];
+            parameters.push(parameter::assign(&value, oid, data_type, &zone)?);
         }
         Ok((stored.prepared.clone(), parameters))
     }
@@ -208,6 +353,11 @@ impl Connection {
             .await?;
         Ok(evaluated?)
     }
+}
+
+fn is_start_transaction(statement: &ParsedStatement) -> bool {
+    let begins = |sql: &str| sql.get(..5).is_some_and(|word| word.eq_ignore_ascii_case("start"));
+    matches!(statement.statement, Statement::Begin(_)) && begins(&statement.sql)
 }
 
 /// RowDescription, or NoData for `None`.

@@ -34,13 +34,21 @@ pub(crate) async fn carry_out(
             connection.store.clear_statements();
             Ok(Some("DEALLOCATE ALL".to_owned()))
         }
+        Statement::CloseCursor { name: Some(name) } => {
+            connection.store.close_cursor(name)?;
+            Ok(Some("CLOSE CURSOR".to_owned()))
+        }
+        Statement::CloseCursor { name: None } => {
+            connection.store.close_all_portals();
+            Ok(Some("CLOSE CURSOR ALL".to_owned()))
+        }
         Statement::Discard { what } if what.eq_ignore_ascii_case("all") => {
             if !connection.transaction.is_idle() {
                 let message = "DISCARD ALL cannot run inside a transaction block";
                 return Err(super::error::PgError::new("25001", message).into());
             }
             connection.store.clear_statements();
-            connection.store.clear_portals();
+            connection.store.close_all_portals();
             // The settings are the engine's.
             Ok(None)
         }
@@ -59,16 +67,32 @@ pub(crate) async fn prepare(
     connection.store.check_statement(name, &statement.sql)?;
     let own = matches!(
         statement.statement,
-        Statement::Empty | Statement::Prepare { .. } | Statement::Execute { .. } | Statement::Deallocate { .. }
+        Statement::Empty
+            | Statement::Prepare { .. }
+            | Statement::Execute { .. }
+            | Statement::Deallocate { .. }
+            | Statement::Fetch(_)
+            | Statement::CloseCursor { .. }
     ) || super::copy::is_copy(&statement.statement);
     let prepared = if own {
         Prepared { statement: Arc::clone(&statement), parameter_types: Vec::new(), schema: None }
     } else {
         let types: Vec<Option<DataType>> = declared.iter().map(|oid| parameter::declared_type(*oid)).collect();
-        connection.prepare(Arc::clone(&statement), &types).await?
+        match &statement.statement {
+            // Its parameters are its query's.
+            Statement::Declare(declare) => {
+                let query = connection.prepare(Arc::new((*declare.query).clone()), &types).await?;
+                Prepared { statement: Arc::clone(&statement), schema: None, ..query }
+            }
+            _ => connection.prepare(Arc::clone(&statement), &types).await?,
+        }
     };
     let schema = match &statement.statement {
         Statement::Execute { name, .. } => connection.store.statement(name)?.schema.clone(),
+        // As in PostgreSQL, a cursor that isn't there is no error before it is read.
+        Statement::Fetch(fetch) if !fetch.is_move => {
+            connection.store.portal(&fetch.name).ok().and_then(|portal| portal.statement.schema.clone())
+        }
         _ => prepared.schema.clone(),
     };
     let oid = |(index, data_type): (usize, &DataType)| match declared.get(index) {

@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::SchemaRef;
 use limnos_engine::Prepared;
 
+use super::cursor::Cursor;
 use super::encode::Format;
 use super::error::PgError;
 use super::run::Running;
@@ -27,6 +28,8 @@ pub(crate) enum PortalState {
     Ready,
     Running(Box<Running>),
     Done,
+    /// Its transaction failed: there until it is rolled back.
+    Failed,
 }
 
 /// A statement with its parameters bound.
@@ -35,9 +38,28 @@ pub(crate) struct Portal {
     pub(crate) parameters: Vec<ArrayRef>,
     pub(crate) formats: Vec<Format>,
     pub(crate) state: PortalState,
+    pub(crate) cursor: Cursor,
+    /// The savepoints there were when it was made: ROLLBACK TO an older one takes it away.
+    depth: usize,
 }
 
 impl Portal {
+    pub(crate) fn new(
+        statement: Arc<StoredStatement>,
+        parameters: Vec<ArrayRef>,
+        formats: Vec<Format>,
+        depth: usize,
+    ) -> Self {
+        Self { statement, parameters, formats, state: PortalState::Ready, cursor: Cursor::default(), depth }
+    }
+
+    /// It is closed, which is no failure of its query.
+    fn close(self) {
+        if let PortalState::Running(mut running) = self.state {
+            running.finish();
+        }
+    }
+
     /// A column's format: one for each, one for all, or none for text.
     pub(crate) fn format(formats: &[Format], column: usize) -> Format {
         match formats {
@@ -57,6 +79,8 @@ impl Portal {
 pub(crate) struct Store {
     statements: HashMap<String, Arc<StoredStatement>>,
     portals: HashMap<String, Portal>,
+    /// The portal that is being executed, and taken out for it: its name is not free.
+    executed: Option<String>,
 }
 
 impl Store {
@@ -113,21 +137,66 @@ impl Store {
     /// # Errors
     /// `34000`.
     pub(crate) fn take_portal(&mut self, name: &str) -> Result<Portal, PgError> {
-        self.portals.remove(name).ok_or_else(|| no_portal(name))
+        let portal = self.portals.remove(name).ok_or_else(|| no_portal(name))?;
+        self.executed = Some(name.to_owned());
+        Ok(portal)
     }
 
     /// Puts a portal back that was taken.
     pub(crate) fn return_portal(&mut self, name: String, portal: Portal) {
+        if self.executed.as_ref() == Some(&name) {
+            self.executed = None;
+        }
         self.portals.insert(name, portal);
+    }
+
+    /// Takes a portal out for FETCH, which calls it a cursor.
+    ///
+    /// # Errors
+    /// `34000`.
+    pub(crate) fn take_cursor(&mut self, name: &str) -> Result<Portal, PgError> {
+        self.portals.remove(name).ok_or_else(|| no_cursor(name))
+    }
+
+    /// CLOSE.
+    ///
+    /// # Errors
+    /// `34000`.
+    pub(crate) fn close_cursor(&mut self, name: &str) -> Result<(), PgError> {
+        self.take_cursor(name).map(Portal::close)
+    }
+
+    /// The WITH HOLD cursors whose rows are not kept yet.
+    pub(crate) fn cursors_to_hold(&self) -> Vec<String> {
+        let to_hold = |portal: &Portal| portal.cursor.hold && !portal.cursor.is_held;
+        let mut names: Vec<String> =
+            self.portals.iter().filter(|(_, portal)| to_hold(portal)).map(|(name, _)| name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    /// Whatever was executed is over.
+    pub(crate) fn rest(&mut self) {
+        self.executed = None;
+    }
+
+    /// Before a query is started for nothing.
+    ///
+    /// # Errors
+    /// `42P03` for a name that is taken.
+    pub(crate) fn check_portal(&self, name: &str) -> Result<(), PgError> {
+        if !name.is_empty() && (self.portals.contains_key(name) || self.executed.as_deref() == Some(name)) {
+            return Err(PgError::new("42P03", format!("cursor \"{name}\" already exists")));
+        }
+        Ok(())
     }
 
     /// # Errors
     /// `42P03` for a name that is taken, `53400`.
     pub(crate) fn insert_portal(&mut self, name: String, portal: Portal) -> Result<(), PgError> {
+        self.check_portal(&name)?;
         if name.is_empty() {
-            self.portals.remove("");
-        } else if self.portals.contains_key(&name) {
-            return Err(PgError::new("42P03", format!("cursor \"{name}\" already exists")));
+            self.remove_portal("");
         }
         let bytes: usize = self.portals.values().map(Portal::bytes).sum();
         if self.portals.len() >= limits::PORTALS_MAX || bytes + portal.bytes() > limits::PORTAL_BYTES_MAX {
@@ -140,12 +209,42 @@ impl Store {
 
     /// Closing what isn't there is no error.
     pub(crate) fn remove_portal(&mut self, name: &str) {
-        self.portals.remove(name);
+        if let Some(portal) = self.portals.remove(name) {
+            portal.close();
+        }
     }
 
+    /// At the end of a transaction: all but the cursors that are held.
     pub(crate) fn clear_portals(&mut self) {
-        self.portals.clear();
+        for (_, portal) in self.portals.extract_if(|_, portal| !portal.cursor.is_held) {
+            portal.close();
+        }
     }
+
+    /// CLOSE ALL, DISCARD ALL, and the end of the session.
+    pub(crate) fn close_all_portals(&mut self) {
+        self.portals.drain().for_each(|(_, portal)| portal.close());
+    }
+
+    /// After an error in a block with `depth` savepoints: portals made since the last of them can't be run any more.
+    pub(crate) fn fail_portals(&mut self, depth: usize) {
+        let failed = |portal: &&mut Portal| !portal.cursor.is_held && portal.depth >= depth;
+        self.portals.values_mut().filter(failed).for_each(|portal| portal.state = PortalState::Failed);
+    }
+
+    /// After ROLLBACK TO with `depth` savepoints left: older portals stay, and cursors that are held.
+    pub(crate) fn roll_back_portals(&mut self, depth: usize) {
+        self.portals.retain(|_, portal| portal.cursor.is_held || portal.depth < depth);
+    }
+
+    /// After RELEASE, with `depth` savepoints left.
+    pub(crate) fn release_portals(&mut self, depth: usize) {
+        self.portals.values_mut().for_each(|portal| portal.depth = portal.depth.min(depth));
+    }
+}
+
+fn no_cursor(name: &str) -> PgError {
+    PgError::new("34000", format!("cursor \"{name}\" does not exist"))
 }
 
 fn no_portal(name: &str) -> PgError {

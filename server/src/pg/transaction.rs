@@ -41,6 +41,11 @@ impl Transaction {
         self.state == State::Idle
     }
 
+    /// How many savepoints there are.
+    pub(crate) fn depth(&self) -> usize {
+        self.savepoints.len()
+    }
+
     pub(crate) fn is_failed(&self) -> bool {
         self.state == State::Failed
     }
@@ -51,9 +56,8 @@ impl Transaction {
     /// `25P02` in a failed block, `25P01` and `3B001` for savepoints that can't be.
     pub(crate) fn check(&self, statement: &Statement) -> Result<(), PgError> {
         let leaves = matches!(statement, Statement::Commit | Statement::Rollback | Statement::RollbackTo { .. });
-        if self.is_failed() && !leaves && !matches!(statement, Statement::Empty) {
-            let message = "current transaction is aborted, commands ignored until end of transaction block";
-            return Err(PgError::new("25P02", message));
+        if !leaves && !matches!(statement, Statement::Empty) {
+            self.check_not_failed()?;
         }
         let (word, name) = match statement {
             Statement::Savepoint { .. } => ("SAVEPOINT", None),
@@ -70,6 +74,18 @@ impl Transaction {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether something with columns may be described, or a statement other than the block's end bound.
+    ///
+    /// # Errors
+    /// `25P02` in a failed block.
+    pub(crate) fn check_not_failed(&self) -> Result<(), PgError> {
+        if self.is_failed() {
+            let message = "current transaction is aborted, commands ignored until end of transaction block";
+            return Err(PgError::new("25P02", message));
+        }
+        Ok(())
     }
 
     /// After `statement` succeeded. Gives whether a block ended.

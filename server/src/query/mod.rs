@@ -21,7 +21,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use limnos_engine::execute::{QueryContext, QueryRun};
+use limnos_engine::execute::{KeptRows, QueryContext, QueryRun};
 use limnos_engine::parse::{ParsedStatement, Statement};
 use limnos_engine::{CommandTag, Engine, Error, ErrorCode, Notice, Prepared, Result, Session};
 use parking_lot::RwLock;
@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use crate::http::metrics::Sample;
 use execution::{Execution, State};
 use history::History;
-pub use slot::CancelSlot;
+pub use slot::{CancelSlot, CancelWatch};
 
 /// Executions that may work at the same time, per CPU thread. What waits for its client doesn't count.
 const ACTIVE_PER_THREAD: usize = 8;
@@ -198,6 +198,17 @@ impl QueryService {
             permits: Arc::clone(&self.permits),
             deadline,
         })
+    }
+
+    /// A suspended execution goes on: a cancel reaches it again, and the time it may take begins anew.
+    pub fn resume(&self, session: &Session, result: &mut QueryResult, slot: &CancelSlot) {
+        result.deadline = self.timeout(session).map(|timeout| Instant::now() + timeout);
+        slot.set(&result.execution);
+    }
+
+    /// A place for the rows of a cursor.
+    pub fn keep_rows(&self) -> KeptRows {
+        self.engine.keep_rows()
     }
 
     /// Cancels a running query by its id.

@@ -57,8 +57,45 @@ impl CancelSlot {
         })
     }
 
+    /// A cancel reaches the watch until it is dropped: for work that has several executions, or none.
+    pub fn watch(&self) -> CancelWatch {
+        let cancel = CancellationToken::new();
+        self.current.lock().planning = Some((cancel.clone(), ""));
+        CancelWatch { slot: self.clone(), cancel }
+    }
+
+    /// Nothing runs any more: what is suspended is not what a cancel means.
+    pub fn rest(&self) {
+        self.current.lock().execution = Weak::new();
+    }
+
     pub(super) fn set(&self, execution: &Arc<Execution>) {
         self.current.lock().execution = Arc::downgrade(execution);
+    }
+}
+
+/// See [`CancelSlot::watch`].
+#[derive(Debug)]
+pub struct CancelWatch {
+    slot: CancelSlot,
+    cancel: CancellationToken,
+}
+
+impl CancelWatch {
+    /// # Errors
+    /// [`ErrorCode::QueryCanceled`] after a cancel.
+    pub fn check(&self) -> Result<()> {
+        if !self.cancel.is_cancelled() {
+            return Ok(());
+        }
+        let reason = self.slot.current.lock().planning.as_ref().map(|(_, reason)| *reason);
+        Err(Error::new(ErrorCode::QueryCanceled, reason.unwrap_or("canceling statement due to user request")))
+    }
+}
+
+impl Drop for CancelWatch {
+    fn drop(&mut self) {
+        self.slot.current.lock().planning = None;
     }
 }
 
@@ -77,5 +114,9 @@ mod tests {
         assert_eq!(planned.unwrap_err().code, ErrorCode::QueryCanceled);
         slot.cancel("too late");
         slot.guard(async { Ok(()) }).await.unwrap();
+        let watch = slot.watch();
+        watch.check().unwrap();
+        slot.cancel("canceling statement due to user request");
+        assert_eq!(watch.check().unwrap_err().code, ErrorCode::QueryCanceled);
     }
 }

@@ -366,9 +366,19 @@ impl Settings {
 
     /// BEGIN: what changes from here on can be taken back.
     pub fn begin_transaction(&mut self, modes: &TransactionModes) {
-        let before = self.values.clone();
-        self.transaction = Some(Transaction { at_begin: before.clone(), after_commit: before });
+        self.begin_implicit();
         self.set_transaction(modes);
+    }
+
+    /// The transaction that a text of several statements is. A BEGIN in it makes a block of all of it.
+    pub fn begin_implicit(&mut self) {
+        let before = &self.values;
+        self.transaction.get_or_insert_with(|| Transaction { at_begin: before.clone(), after_commit: before.clone() });
+    }
+
+    /// Whether SET LOCAL has something that ends it.
+    pub fn is_in_transaction(&self) -> bool {
+        self.transaction.is_some()
     }
 
     /// SET TRANSACTION: the characteristics of the open block.

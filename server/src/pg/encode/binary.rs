@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::calendar::{DAY_MICROSECONDS, POSTGRES_EPOCH_DAYS};
-use super::cells::{Cells, OutOfRange, Value};
+use super::cells::{Cells, OutOfRange, Value, storable};
 use super::json;
 use super::text::Zone;
 use crate::pg::types::Scalar;
@@ -28,7 +28,7 @@ pub(crate) fn write(value: Value<'_>, scalar: Scalar, zone: Zone, out: &mut Byte
         },
         Value::Float4(value) => out.put_f32(value),
         Value::Float8(value) => out.put_f64(value),
-        Value::Text(value) => out.put_slice(value.as_bytes()),
+        Value::Text(value) => out.put_slice(storable(value)?.as_bytes()),
         Value::Bytes(value) => out.put_slice(value),
         Value::Decimal(value, scale) => {
             let mut buffer = itoa::Buffer::new();

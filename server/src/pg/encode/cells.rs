@@ -62,10 +62,25 @@ impl From<OutOfRange> for Error {
     fn from(error: OutOfRange) -> Self {
         let code = match error.0 {
             "date" | "time" | "timestamp" | "interval" => ErrorCode::DatetimeFieldOverflow,
+            NUL => {
+                let message = "invalid byte sequence for encoding \"UTF8\": 0x00";
+                return Self::new(ErrorCode::CharacterNotInRepertoire, message)
+                    .with_detail("A text has a zero byte, which PostgreSQL's types can't hold.")
+                    .with_hint("Take it out, as with replace(x, chr(0), '').");
+            }
             _ => ErrorCode::NumericValueOutOfRange,
         };
         Self::new(code, format!("{} out of range", error.0))
     }
+}
+
+/// What text with a zero byte is out of range for. Clients in C would take the byte for the text's end.
+const NUL: &str = "\0";
+
+/// `text`, if PostgreSQL's types can hold it.
+#[inline]
+pub(crate) fn storable(text: &str) -> Result<&str, OutOfRange> {
+    if text.as_bytes().contains(&0) { Err(OutOfRange(NUL)) } else { Ok(text) }
 }
 
 /// The values of one column of one batch.

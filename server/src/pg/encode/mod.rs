@@ -87,6 +87,11 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// How many rows are written.
+    pub(crate) fn written(&self) -> usize {
+        self.next
+    }
+
     /// Whether all rows are written.
     pub(crate) fn is_done(&self) -> bool {
         self.next == self.count

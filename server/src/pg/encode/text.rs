@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 use chrono::{DateTime, Offset, TimeZone};
 
 use super::calendar::{DAY_MICROSECONDS, Date};
-use super::cells::{Cells, Interval, OutOfRange, Value};
+use super::cells::{Cells, Interval, OutOfRange, Value, storable};
 use super::json;
 
 /// The zone that instants are shown in.
@@ -50,7 +50,7 @@ pub(crate) fn write(value: Value<'_>, zone: Zone, out: &mut BytesMut) -> Result<
         Value::Int(value) => integer(value, out),
         Value::Float4(value) => float4(value, out),
         Value::Float8(value) => float8(value, out),
-        Value::Text(value) => out.put_slice(value.as_bytes()),
+        Value::Text(value) => out.put_slice(storable(value)?.as_bytes()),
         Value::Bytes(value) => bytea(value, out),
         Value::Decimal(value, scale) => decimal(value, scale, out),
         Value::BigDecimal(value, scale) => big_decimal(value, scale, out),
