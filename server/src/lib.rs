@@ -19,3 +19,4 @@ pub mod schedule;
 pub mod script;
 pub mod serve;
 pub mod telemetry;
+pub mod tls;

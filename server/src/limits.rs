@@ -6,6 +6,18 @@ use std::time::Duration;
 /// every setting a driver sends takes under 2 KiB.
 pub const PRE_AUTH_BYTES_MAX: usize = 64 << 10;
 
+/// Longest startup packet; PostgreSQL's limit.
+pub const STARTUP_BYTES_MAX: usize = 10_000;
+
+/// A message that was begun has to grow by this much in this time: a slow line does, a peer that holds a connection with a
+/// byte now and then doesn't.
+pub const MESSAGE_PACE_BYTES: usize = 4 << 10;
+/// See [`MESSAGE_PACE_BYTES`].
+pub const MESSAGE_PACE_TIME: Duration = Duration::from_secs(60);
+
+/// How long a client that doesn't read may keep its connection after its query was cancelled for that.
+pub const WRITE_STALL_AFTER_CANCEL: Duration = Duration::from_secs(30);
+
 /// Longest message of an authenticated client: bounds what one session's Bind may hold. SQL text has its own, smaller
 /// limit in the engine.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -27,8 +39,11 @@ pub const AUTHENTICATION_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// See [`AUTHENTICATION_TIMEOUT_MIN`].
 pub const AUTHENTICATION_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
-/// Authenticated connections, by default. They cost some 100 KiB each; heavy plans are admitted elsewhere.
-pub const CONNECTIONS_MAX: usize = 500;
+/// Authenticated connections, by default: idle ones cost some KiB each, and heavy plans are admitted elsewhere.
+pub const CONNECTIONS_MAX: usize = 5_000;
+
+/// Connections kept for superusers, by default; PostgreSQL's.
+pub const CONNECTIONS_RESERVED: usize = 3;
 
 /// Sockets that may be in their handshake beside the authenticated ones. Beyond it new sockets are closed unread, so that
 /// strangers can't use up the file descriptors.
@@ -74,6 +89,6 @@ pub const SCRAM_ITERATIONS: u32 = 4096;
 /// RowDescription and DataRow count columns in an int16; PostgreSQL's own limit for a result is 1664.
 pub const RESULT_COLUMNS_MAX: usize = i16::MAX as usize;
 
-const _: () = assert!(PRE_AUTH_BYTES_MAX < MESSAGE_BYTES_MAX);
+const _: () = assert!(STARTUP_BYTES_MAX <= PRE_AUTH_BYTES_MAX && PRE_AUTH_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(STATEMENT_BYTES_MAX <= MESSAGE_BYTES_MAX);
 const _: () = assert!(SCRAM_ITERATIONS >= 4096, "RFC 7677 asks for at least 4096 rounds");

@@ -21,14 +21,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{AuthMethod, Users};
+use crate::auth::{AuthMethod, Rules, Users};
 use crate::config::{Auth, Config, process_environment};
 use crate::http::metrics::{Metrics, Sample};
 use crate::http::{self, HttpOptions};
+use crate::limits;
 use crate::pg::{self, PgOptions};
 use crate::query::QueryService;
 use crate::schedule::crawls::Crawlers;
 use crate::schedule::{self, Scheduler};
+use crate::tls::{Tls, TlsError, TlsOptions};
 
 /// The role of those who come without a login: HTTP and the command line.
 pub const DEFAULT_USER: &str = "limnos";
@@ -38,6 +40,9 @@ const SPILL_FOLDER: &str = "spill";
 
 /// The folder of the block cache in the data directory.
 const BLOCKS_FOLDER: &str = "blocks";
+
+/// The file in the data directory of the secret that the salts of unknown users are made from.
+const MOCK_SECRET_FILE: &str = "mock_authentication_secret";
 
 /// How long connections may take to close once no query runs.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
@@ -59,10 +64,22 @@ pub struct ServeOptions {
     pub catalog_name: String,
     /// How PostgreSQL clients prove who they are.
     pub auth: AuthMethod,
+    /// Who may connect from where; `None` is everyone from everywhere by [`Self::auth`].
+    pub rules: Option<Rules>,
     /// Who may log in.
     pub users: Users,
+    /// `None` is no TLS.
+    pub tls: Option<TlsOptions>,
     /// Most PostgreSQL connections.
     pub max_connections: usize,
+    /// How many of them are kept for superusers.
+    pub superuser_reserved_connections: usize,
+    /// How long a client may take to log in.
+    pub authentication_timeout: Duration,
+    /// `None` is never.
+    pub idle_session_timeout: Option<Duration>,
+    /// `None` is never.
+    pub idle_in_transaction_session_timeout: Option<Duration>,
     /// `None` is never.
     pub statement_timeout: Option<Duration>,
     /// How long a shutdown waits for running queries.
@@ -92,6 +109,9 @@ pub enum ServeError {
     /// A user's password or verifier.
     #[error("{0}")]
     Users(String),
+    /// A certificate, its key, an authority.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl ServeError {
@@ -103,6 +123,7 @@ impl ServeError {
             Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
                 Some("Is another server running? Choose other ports with --pg and --http.".to_owned())
             }
+            Self::Tls(error) => error.hint.clone(),
             Self::Busy(_) => Some("Stop it, or choose another --data-dir.".to_owned()),
             _ => None,
         }
@@ -127,8 +148,14 @@ impl ServeOptions {
                 Auth::Trust => AuthMethod::Trust,
                 Auth::ScramSha256 => AuthMethod::ScramSha256,
             },
+            rules: Some(config.rules.clone()),
             users: Users::from_secrets(secrets).map_err(ServeError::Users)?,
+            tls: config.tls.clone(),
             max_connections: config.max_connections,
+            superuser_reserved_connections: config.superuser_reserved_connections,
+            authentication_timeout: config.authentication_timeout,
+            idle_session_timeout: config.idle_session_timeout,
+            idle_in_transaction_session_timeout: config.idle_in_transaction_session_timeout,
             statement_timeout: config.statement_timeout,
             shutdown_deadline: config.shutdown_deadline,
             clock: Arc::new(SystemClock),
@@ -160,8 +187,14 @@ impl ServeOptions {
             http: loopback,
             catalog_name: "lake".to_owned(),
             auth: AuthMethod::Trust,
+            rules: None,
             users: Users::default(),
+            tls: None,
             max_connections: 100,
+            superuser_reserved_connections: 0,
+            authentication_timeout: limits::AUTHENTICATION_TIMEOUT,
+            idle_session_timeout: None,
+            idle_in_transaction_session_timeout: None,
             statement_timeout: None,
             shutdown_deadline: Duration::from_secs(5),
             clock: Arc::new(SystemClock),
@@ -217,6 +250,22 @@ fn absolute(root: &str) -> String {
     std::path::absolute(root).map_or_else(|_| root.to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
+/// The secret that unknown users' salts are made from, made at the first start: like real salts they outlive a restart.
+fn mock_secret(data_dir: &std::path::Path) -> std::io::Result<[u8; 32]> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = data_dir.join(MOCK_SECRET_FILE);
+    if let Ok(secret) = std::fs::read(&path)
+        && let Ok(secret) = secret.try_into()
+    {
+        return Ok(secret);
+    }
+    let secret = crate::auth::random();
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(&secret)?;
+    Ok(secret)
+}
+
 /// A data directory that is ours alone, with its catalog and engine.
 pub struct OpenLake {
     /// The one door.
@@ -267,6 +316,7 @@ pub struct RunningServer {
     serving: CancellationToken,
     draining: Arc<AtomicBool>,
     shutdown_deadline: Duration,
+    tls: Option<Arc<Tls>>,
     pg_task: JoinHandle<()>,
     http_task: JoinHandle<()>,
     schedule_task: JoinHandle<()>,
@@ -278,6 +328,9 @@ pub struct RunningServer {
 /// # Errors
 /// As [`open`]; a port that is taken.
 pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
+    // First of all: what is meant to be encrypted must never be served in clear.
+    let tls = options.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
+    let rules = Arc::new(options.rules.clone().unwrap_or_else(|| Rules::everyone(options.auth)));
     // Before the catalog: a second start with the same ports fails at once, having touched nothing.
     let pg_listener = listen(options.pg).await?;
     let http_listener = listen(options.http).await?;
@@ -286,6 +339,8 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
     // PostgreSQL may let one wait.
     let lake = tokio::task::spawn_blocking(move || open(&data_dir, &location, engine, clock));
     let lake = lake.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    let unusable = |source| ServeError::DataDir { path: options.data_dir.clone(), source };
+    let mock_secret = mock_secret(&options.data_dir).map_err(unusable)?;
     let service = Arc::clone(&lake.service);
     service.set_statement_timeout(options.statement_timeout);
     let accepting = CancellationToken::new();
@@ -298,7 +353,8 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
     let http_options = HttpOptions {
         catalog_name: options.catalog_name.clone(),
         user: DEFAULT_USER.to_owned(),
-        query_enabled: options.auth == AuthMethod::Trust,
+        query_enabled: options.http.ip().is_loopback()
+            && rules.trusts_this_machine(DEFAULT_USER, &options.catalog_name),
         metrics: Arc::new(Metrics::new(move || Sample {
             connections: open.load(Ordering::Relaxed) as u64,
             connections_max,
@@ -309,10 +365,15 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
     let terminating = CancellationToken::new();
     let pg_options = PgOptions {
         catalog_name: options.catalog_name.clone(),
-        auth: options.auth,
-        users: Arc::new(options.users.clone()),
+        rules,
+        users: Arc::new(options.users.clone().with_mock_secret(mock_secret)),
+        tls: tls.clone(),
         connections_max: options.max_connections,
+        connections_reserved: options.superuser_reserved_connections,
         connections_open,
+        authentication_timeout: options.authentication_timeout,
+        idle_session_timeout: options.idle_session_timeout,
+        idle_in_transaction_session_timeout: options.idle_in_transaction_session_timeout,
         ..PgOptions::new(terminating.clone())
     };
     let (pg_address, http_address) = (address_of(&pg_listener, options.pg), address_of(&http_listener, options.http));
@@ -340,6 +401,7 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
         serving,
         draining,
         shutdown_deadline,
+        tls,
         pg_task,
         http_task,
         schedule_task,
@@ -353,13 +415,23 @@ impl RunningServer {
         self.stop(deadline).await;
     }
 
-    /// Serves until SIGTERM or SIGINT, then shuts down; a second signal cancels what still runs at once.
+    /// Serves until SIGTERM or SIGINT, then shuts down; a second signal cancels what still runs at once. SIGHUP reads the
+    /// TLS files again.
     ///
     /// # Errors
     /// When signals can't be listened to.
     pub async fn serve_until_signalled(self) -> std::io::Result<()> {
         let mut signals = Signals::new()?;
-        let signal = signals.next().await;
+        let signal = loop {
+            match signals.next().await {
+                SIGHUP => {
+                    if let Some(tls) = &self.tls {
+                        tls.reload();
+                    }
+                }
+                signal => break signal,
+            }
+        };
         let deadline_s = self.shutdown_deadline.as_secs();
         tracing::info!(signal, deadline_s, "shutdown began, running queries may end");
         let hurry = Arc::clone(&self.service);
@@ -369,6 +441,9 @@ impl RunningServer {
             tokio::select! {
                 () = &mut stopping => break,
                 signal = signals.next() => {
+                    if signal == SIGHUP {
+                        continue;
+                    }
                     tracing::warn!(signal, "second signal, running queries are cancelled");
                     hurry.drain(Duration::ZERO).await;
                 }
@@ -404,15 +479,23 @@ fn address_of(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
     listener.local_addr().unwrap_or(asked)
 }
 
-/// SIGTERM and SIGINT.
+/// The name of the signal that doesn't end us.
+const SIGHUP: &str = "SIGHUP";
+
+/// SIGTERM, SIGINT and SIGHUP.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     /// The next one's name.
@@ -420,6 +503,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hangup.recv() => SIGHUP,
         }
     }
 }

@@ -14,3 +14,4 @@ pub mod proxy;
 pub mod s3;
 pub mod server;
 pub mod slt;
+pub mod tls;

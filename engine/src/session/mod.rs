@@ -1,7 +1,9 @@
 //! [`Session`]: who asks, in which database, with which settings.
 
+mod encryption;
 pub mod settings;
 
+pub use encryption::{ClientIdentity, Encryption};
 pub use settings::Settings;
 
 /// One connection's state. Cheap to clone; holds no engine state.
@@ -19,6 +21,8 @@ pub struct Session {
     pub backend_pid: i32,
     /// The client's address, for `system.queries` and `inet_client_addr()`.
     pub client_address: Option<std::net::SocketAddr>,
+    /// How the connection is encrypted; `None` is not at all.
+    pub encryption: Option<std::sync::Arc<Encryption>>,
     /// When it began, microseconds since 1970; 0 where nobody set it.
     pub started_at_us: i64,
     /// The catalog snapshot that BEGIN pinned; `None` outside a transaction block.
@@ -37,6 +41,7 @@ impl Session {
             settings: Settings::default(),
             backend_pid: 0,
             client_address: None,
+            encryption: None,
             started_at_us: 0,
             pinned: None,
             due_at_ms: None,

@@ -1,16 +1,38 @@
-//! Credentials -> [`Identity`]: who may connect, and how they prove it.
+//! Credentials -> [`Identity`]: who may connect ([`hba`]), and how they prove it ([`scram`]); [`throttle`] slows those who
+//! guess.
 
+pub mod hba;
 pub mod scram;
+pub mod throttle;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+pub use hba::Rules;
 pub use scram::Verifier;
+pub use throttle::Throttle;
+
+use crate::serve::DEFAULT_USER;
 
 /// Who a connection is. Made only after authentication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The role's name.
     pub user: String,
+    /// Whether the slots that are reserved are for it.
+    pub superuser: bool,
+    /// Most connections of the role; `None` is no limit.
+    pub connection_limit: Option<usize>,
+}
+
+/// What is known of a role before it has proven anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The roles that it is a member of, direct or not.
+    pub memberships: BTreeSet<String>,
+    /// Whether it is a superuser.
+    pub superuser: bool,
+    /// Most connections of the role; `None` is no limit.
+    pub connection_limit: Option<usize>,
 }
 
 /// How clients of one listener prove who they are.
@@ -91,7 +113,14 @@ impl Users {
     /// The verifier of `name`, or for an unknown name one that looks the same from outside and that no password matches,
     /// so that names can't be found out by trying.
     pub fn verifier(&self, name: &str) -> Verifier {
-        self.verifiers.get(name).cloned().unwrap_or_else(|| Verifier::mock(name, &self.mock_secret))
+        // Made for known names as well: how long it takes must not tell them apart.
+        let mock = Verifier::mock(name, &self.mock_secret);
+        self.verifiers.get(name).cloned().unwrap_or(mock)
+    }
+
+    /// What is known of a role. There are no groups and limits yet; the first user stands for the superuser.
+    pub fn standing(&self, name: &str) -> Standing {
+        Standing { superuser: name == DEFAULT_USER, ..Standing::default() }
     }
 }
 

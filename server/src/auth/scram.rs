@@ -1,5 +1,6 @@
-//! The server's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding. Client messages come in as text,
-//! server messages go out as text; nothing here knows the PostgreSQL protocol.
+//! The server's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), and of SCRAM-SHA-256-PLUS with the channel binding
+//! `tls-server-end-point` (RFC 5929). Client messages come in as text, server messages go out as text; nothing here knows
+//! the PostgreSQL protocol or TLS.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +16,12 @@ use crate::limits;
 
 /// The mechanism's name.
 pub const MECHANISM: &str = "SCRAM-SHA-256";
+
+/// The mechanism with channel binding: who stands between client and server can't log in, whatever certificate it shows.
+pub const MECHANISM_PLUS: &str = "SCRAM-SHA-256-PLUS";
+
+/// The one kind of channel binding, as GS2 headers name it.
+const END_POINT: &str = "p=tls-server-end-point";
 
 /// How a stored verifier begins.
 pub const VERIFIER_PREFIX: &str = "SCRAM-SHA-256$";
@@ -120,6 +127,42 @@ pub enum Failure {
     Malformed(&'static str),
     /// The proof is wrong, or the user doesn't exist.
     WrongProof,
+    /// The client was made to believe that there is no channel binding: someone stands in between.
+    Downgraded,
+    /// The client bound its login to another connection: likewise.
+    WrongChannel,
+}
+
+/// What a login is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel<'a> {
+    /// Nothing: channel binding was not offered.
+    Unbound,
+    /// Nothing: it was offered, but the client chose the mechanism without it.
+    Declined,
+    /// The server's certificate, whose hash this is.
+    EndPoint(&'a [u8]),
+}
+
+impl Channel<'_> {
+    /// Whether the GS2 flag of the client's first message goes with it (RFC 5802, section 6).
+    fn check(self, flag: &str) -> Result<(), Failure> {
+        match (self, flag) {
+            // 'y' says "I could do channel binding, but you don't offer it".
+            (Self::Unbound, "n" | "y") | (Self::Declined, "n") | (Self::EndPoint(_), END_POINT) => Ok(()),
+            (Self::Declined, "y") => Err(Failure::Downgraded),
+            (Self::EndPoint(_), "n" | "y") => {
+                Err(Failure::Malformed("The client selected channel binding, but its message does not include it."))
+            }
+            (Self::EndPoint(_), _) if flag.starts_with("p=") => {
+                Err(Failure::Malformed("The kind of channel binding is not supported."))
+            }
+            (_, _) if flag.starts_with("p=") => {
+                Err(Failure::Malformed("The message includes channel binding, which was not selected."))
+            }
+            _ => Err(Failure::Malformed("The channel binding flag is unknown.")),
+        }
+    }
 }
 
 /// One login: `client-first` -> [`Exchange::start`] -> `server-first` -> `client-final` -> [`Exchange::finish`] ->
@@ -127,8 +170,8 @@ pub enum Failure {
 #[derive(Debug)]
 pub struct Exchange {
     verifier: Verifier,
-    /// `n,,` or `y,,`, to be repeated by the client in base64.
-    gs2_header: String,
+    /// `n,,`, `y,,` or `p=...,,` and the binding's bytes, to be repeated by the client in base64.
+    binding: Vec<u8>,
     client_first_bare: String,
     server_first: String,
     nonce: String,
@@ -139,24 +182,22 @@ impl Exchange {
     ///
     /// # Errors
     /// [`Failure::Malformed`].
-    pub fn start(verifier: Verifier, client_first: &str) -> Result<(Self, String), Failure> {
+    pub fn start(verifier: Verifier, channel: Channel<'_>, client_first: &str) -> Result<(Self, String), Failure> {
         let server_nonce = BASE64.encode(random::<18>());
-        Self::start_with_nonce(verifier, client_first, &server_nonce)
+        Self::start_with_nonce(verifier, channel, client_first, &server_nonce)
     }
 
-    fn start_with_nonce(verifier: Verifier, client_first: &str, nonce: &str) -> Result<(Self, String), Failure> {
+    fn start_with_nonce(
+        verifier: Verifier,
+        channel: Channel<'_>,
+        client_first: &str,
+        nonce: &str,
+    ) -> Result<(Self, String), Failure> {
         let mut parts = client_first.splitn(3, ',');
         let flag = parts.next().unwrap_or_default();
         let authzid = parts.next().ok_or(Failure::Malformed("The message ends early."))?;
         let bare = parts.next().ok_or(Failure::Malformed("The message ends early."))?;
-        match flag {
-            // 'y' says "I could do channel binding, but you don't offer it", which is so.
-            "n" | "y" => {}
-            _ if flag.starts_with("p=") => {
-                return Err(Failure::Malformed("The client selected channel binding, which was not offered."));
-            }
-            _ => return Err(Failure::Malformed("The channel binding flag is unknown.")),
-        }
+        channel.check(flag)?;
         if !authzid.is_empty() {
             return Err(Failure::Malformed("The client uses an authorization identity, which is not supported."));
         }
@@ -179,7 +220,7 @@ impl Exchange {
         let server_first = format!("r={nonce},s={},i={}", BASE64.encode(&verifier.salt), verifier.iterations);
         let exchange = Self {
             verifier,
-            gs2_header: format!("{flag},,"),
+            binding: [flag.as_bytes(), b",,", if let Channel::EndPoint(hash) = channel { hash } else { &[] }].concat(),
             client_first_bare: bare.to_owned(),
             server_first: server_first.clone(),
             nonce,
@@ -191,7 +232,7 @@ impl Exchange {
     /// password's verifier.
     ///
     /// # Errors
-    /// [`Failure::WrongProof`] and [`Failure::Malformed`].
+    /// [`Failure::WrongProof`], [`Failure::WrongChannel`] and [`Failure::Malformed`].
     pub fn finish(self, client_final: &str) -> Result<String, Failure> {
         let (without_proof, proof) =
             client_final.rsplit_once(",p=").ok_or(Failure::Malformed("The proof is missing."))?;
@@ -200,7 +241,10 @@ impl Exchange {
             .next()
             .and_then(|attribute| attribute.strip_prefix("c="))
             .ok_or(Failure::Malformed("The channel binding data is missing."))?;
-        if binding != BASE64.encode(&self.gs2_header) {
+        if binding != BASE64.encode(&self.binding) {
+            if self.binding.starts_with(b"p=") {
+                return Err(Failure::WrongChannel);
+            }
             return Err(Failure::Malformed("The channel binding data is not what the first message said."));
         }
         let nonce = attributes
@@ -270,9 +314,13 @@ mod tests {
     fn answers_the_exchange_of_rfc_7677() {
         let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
         let verifier = Verifier::derive("pencil", salt, 4096);
-        let (exchange, server_first) =
-            Exchange::start_with_nonce(verifier, "n,,n=user,r=rOprNGfwEbeRWgbNEkqO", "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
-                .unwrap();
+        let (exchange, server_first) = Exchange::start_with_nonce(
+            verifier,
+            Channel::Unbound,
+            "n,,n=user,r=rOprNGfwEbeRWgbNEkqO",
+            "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0",
+        )
+        .unwrap();
         assert_eq!(
             server_first,
             "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
@@ -287,9 +335,18 @@ mod tests {
     }
 
     fn login(users: &super::super::Users, user: &str, password: &str) -> Result<(), Failure> {
-        let mut client = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
+        login_bound(users, (user, password), Channel::Unbound, ChannelBinding::unsupported())
+    }
+
+    fn login_bound(
+        users: &super::super::Users,
+        (user, password): (&str, &str),
+        channel: Channel<'_>,
+        binding: ChannelBinding,
+    ) -> Result<(), Failure> {
+        let mut client = ScramSha256::new(password.as_bytes(), binding);
         let first = String::from_utf8(client.message().to_vec()).unwrap();
-        let (exchange, server_first) = Exchange::start(users.verifier(user), &first)?;
+        let (exchange, server_first) = Exchange::start(users.verifier(user), channel, &first)?;
         client.update(server_first.as_bytes()).unwrap();
         let last = String::from_utf8(client.message().to_vec()).unwrap();
         let server_final = exchange.finish(&last)?;
@@ -306,6 +363,32 @@ mod tests {
         assert_eq!(login(&users, "bob", "käse x"), Ok(()));
         assert_eq!(login(&users, "ann", "pa,ss=wore"), Err(Failure::WrongProof));
         assert_eq!(login(&users, "nobody", "pa,ss=word"), Err(Failure::WrongProof));
+    }
+
+    #[test]
+    fn a_login_is_bound_to_the_certificate() {
+        let users = super::super::Users::from_secrets([("ann", "secret")]).unwrap();
+        let login = |channel, binding| login_bound(&users, ("ann", "secret"), channel, binding);
+        let (ours, theirs) = (vec![7; 32], vec![8; 32]);
+        assert_eq!(login(Channel::EndPoint(&ours), ChannelBinding::tls_server_end_point(ours.clone())), Ok(()));
+        assert_eq!(
+            login(Channel::EndPoint(&ours), ChannelBinding::tls_server_end_point(theirs)),
+            Err(Failure::WrongChannel)
+        );
+        // Who could bind and was told that it can't has been lied to by someone.
+        assert_eq!(login(Channel::Declined, ChannelBinding::unrequested()), Err(Failure::Downgraded));
+        assert_eq!(login(Channel::Declined, ChannelBinding::unsupported()), Ok(()));
+        assert_eq!(login(Channel::Unbound, ChannelBinding::unrequested()), Ok(()));
+        for (channel, binding) in [
+            (Channel::EndPoint(&ours), ChannelBinding::unrequested()),
+            (Channel::EndPoint(&ours), ChannelBinding::unsupported()),
+            (Channel::Declined, ChannelBinding::tls_server_end_point(ours.clone())),
+            (Channel::Unbound, ChannelBinding::tls_server_end_point(ours.clone())),
+        ] {
+            assert!(matches!(login(channel, binding), Err(Failure::Malformed(_))));
+        }
+        let other = Exchange::start(Verifier::from_password("x"), Channel::EndPoint(&ours), "p=tls-unique,,n=,r=abc");
+        assert!(matches!(other, Err(Failure::Malformed(_))));
     }
 
     #[test]
@@ -328,11 +411,11 @@ mod tests {
             "n,,n=,r=",
             "z,,n=,r=a",
         ] {
-            let result = Exchange::start(Verifier::from_password("x"), first);
+            let result = Exchange::start(Verifier::from_password("x"), Channel::Unbound, first);
             assert!(matches!(result, Err(Failure::Malformed(_))), "{first:?}");
         }
         for last in ["", "c=biws", "c=biws,r=abc,p=AAAA", "c=eSws,r=,p=", ",p="] {
-            let (exchange, _) = Exchange::start(Verifier::from_password("x"), "n,,n=,r=abc").unwrap();
+            let (exchange, _) = Exchange::start(Verifier::from_password("x"), Channel::Unbound, "n,,n=,r=abc").unwrap();
             assert!(matches!(exchange.finish(last), Err(Failure::Malformed(_))), "{last:?}");
         }
     }

@@ -110,8 +110,24 @@ pub fn main() -> ExitCode {
 }
 
 /// Settings of listeners: a configuration file may have them, but commands without listeners don't offer them.
-const LISTENER_SETTINGS: [&str; 7] =
-    ["pg", "http", "max_connections", "statement_timeout", "shutdown_deadline", "auth", "users_file"];
+const LISTENER_SETTINGS: [&str; 16] = [
+    "pg",
+    "http",
+    "max_connections",
+    "superuser_reserved_connections",
+    "authentication_timeout",
+    "idle_session_timeout",
+    "idle_in_transaction_session_timeout",
+    "statement_timeout",
+    "shutdown_deadline",
+    "auth",
+    "users_file",
+    "tls_certificate",
+    "tls_key",
+    "tls_client_ca",
+    "tls_min_version",
+    "tls_required",
+];
 
 /// Settings that say where a catalog is: all that the commands on a catalog offer.
 const CATALOG_SETTINGS: [&str; 3] = ["config", "data_dir", "catalog"];

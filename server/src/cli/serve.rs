@@ -17,6 +17,9 @@ impl Serve {
         if config.roots.is_empty() && config.own_roots.is_empty() {
             tracing::warn!("no --root is given, so no table can be read");
         }
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
         runtime()?.block_on(async {
             let server = serve::start(ServeOptions::from_config(&config)?).await?;
             server.serve_until_signalled().await.map_err(|error| Failure::new(error, None))

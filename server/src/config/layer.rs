@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+use super::access::{HbaLayer, IdentLayer, TlsLayer};
 use super::size::{ByteSize, Span};
 
 /// Settings as one source gives them: the file, the environment or the flags. What it doesn't say is `None`.
@@ -85,9 +86,25 @@ pub struct Layer {
     #[arg(long, value_name = "NAME")]
     pub catalog_name: Option<String>,
 
-    /// Most PostgreSQL connections at a time [default: 500]
+    /// Most PostgreSQL connections at a time [default: 5000, or half of the files that the process may open]
     #[arg(long, value_name = "COUNT")]
     pub max_connections: Option<usize>,
+
+    /// How many of them are kept for superusers [default: 3]
+    #[arg(long, value_name = "COUNT")]
+    pub superuser_reserved_connections: Option<usize>,
+
+    /// How long a PostgreSQL client may take to log in, 1s to 60s [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    pub authentication_timeout: Option<Span>,
+
+    /// End PostgreSQL sessions that ask for nothing for longer, such as 8h; 0 is never [default: 0]
+    #[arg(long, value_name = "DURATION")]
+    pub idle_session_timeout: Option<Span>,
+
+    /// The same for sessions in a transaction; 0 is never [default: 0]
+    #[arg(long, value_name = "DURATION")]
+    pub idle_in_transaction_session_timeout: Option<Span>,
 
     /// Cancel statements that run longer, such as 5min; 0 is never [default: 0]
     #[arg(long, value_name = "DURATION")]
@@ -120,6 +137,18 @@ pub struct Layer {
     /// Users and their passwords, in the file only: a flag would show them to everyone on the machine.
     #[arg(skip)]
     pub users: Option<BTreeMap<String, String>>,
+
+    /// Who may connect from where and how, in the file only: `[[hba]]`.
+    #[arg(skip)]
+    pub hba: Option<Vec<HbaLayer>>,
+
+    /// Which names in client certificates are which roles, in the file only: `[[ident]]`.
+    #[arg(skip)]
+    pub ident: Option<Vec<IdentLayer>>,
+
+    /// Encryption of PostgreSQL connections.
+    #[command(flatten)]
+    pub tls: TlsLayer,
 
     /// How to reach object stores.
     #[command(flatten)]
@@ -248,6 +277,10 @@ impl Layer {
             scan_limit,
             catalog_name,
             max_connections,
+            superuser_reserved_connections,
+            authentication_timeout,
+            idle_session_timeout,
+            idle_in_transaction_session_timeout,
             statement_timeout,
             shutdown_deadline,
             auth,
@@ -256,6 +289,9 @@ impl Layer {
             log_format,
             roots,
             users,
+            hba,
+            ident,
+            tls,
             s3,
         } = self;
         Self {
@@ -277,6 +313,11 @@ impl Layer {
             scan_limit: scan_limit.or(under.scan_limit),
             catalog_name: catalog_name.or(under.catalog_name),
             max_connections: max_connections.or(under.max_connections),
+            superuser_reserved_connections: superuser_reserved_connections.or(under.superuser_reserved_connections),
+            authentication_timeout: authentication_timeout.or(under.authentication_timeout),
+            idle_session_timeout: idle_session_timeout.or(under.idle_session_timeout),
+            idle_in_transaction_session_timeout: idle_in_transaction_session_timeout
+                .or(under.idle_in_transaction_session_timeout),
             statement_timeout: statement_timeout.or(under.statement_timeout),
             shutdown_deadline: shutdown_deadline.or(under.shutdown_deadline),
             auth: auth.or(under.auth),
@@ -285,6 +326,9 @@ impl Layer {
             log_format: log_format.or(under.log_format),
             roots: roots.or(under.roots),
             users: users.or(under.users),
+            hba: hba.or(under.hba),
+            ident: ident.or(under.ident),
+            tls: tls.over(under.tls),
             s3: s3.over(under.s3),
         }
     }

@@ -1,4 +1,4 @@
-//! What the machine has: memory and cores, as a container is allowed to use them.
+//! What the machine has: memory, cores and files, as a container is allowed to use them.
 
 use std::fs;
 
@@ -21,6 +21,16 @@ pub(super) fn core_count() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Files that this process may have open, sockets among them; `None` is not known, or no limit.
+pub(super) fn open_files_max() -> Option<usize> {
+    limits_open_files(&fs::read_to_string("/proc/self/limits").ok()?)
+}
+
+fn limits_open_files(text: &str) -> Option<usize> {
+    let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 fn meminfo_total(text: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
@@ -34,5 +44,8 @@ mod tests {
         let text = "MemFree: 1 kB\nMemTotal:       16384 kB\n";
         assert_eq!(super::meminfo_total(text), Some(16 << 20));
         assert_eq!(super::meminfo_total("garbage"), None);
+        let text = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 524288               files\n";
+        assert_eq!(super::limits_open_files(text), Some(1024));
+        assert_eq!(super::limits_open_files("Max open files  unlimited  unlimited  files"), None);
     }
 }

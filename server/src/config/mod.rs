@@ -3,6 +3,7 @@
 //! Each setting is defined once, in [`Layer`]. A flag wins over the environment, that over the file, that over the
 //! default. What can't work is refused here, before anything is opened: [`Config::check`].
 
+mod access;
 mod layer;
 mod machine;
 mod size;
@@ -18,6 +19,12 @@ use std::time::Duration;
 use clap::{Args, Command, FromArgMatches};
 use limnos_catalog::Location;
 
+use crate::auth::Rules;
+use crate::auth::hba::Method;
+use crate::limits;
+use crate::tls::TlsOptions;
+
+pub use access::{HbaLayer, IdentLayer, TlsLayer};
 pub use layer::{Auth, Layer, LogFormat, RootLayer, S3Layer};
 pub use size::{ByteSize, Span};
 
@@ -39,6 +46,9 @@ const BLOCK_CACHE_MIN: ByteSize = ByteSize(64 << 20);
 
 /// Bytes of lists of files kept between queries, unless said otherwise: some 300,000 files.
 const LISTING_CACHE: ByteSize = ByteSize(64 << 20);
+
+/// Files that queries, the catalog and caches may need beside the connections.
+const OPEN_FILES_KEPT: usize = 256;
 
 /// Least memory that a server can answer anything with.
 const MEMORY_LIMIT_MIN: u64 = 64 << 20;
@@ -90,6 +100,14 @@ pub struct Config {
     pub catalog_name: String,
     /// Most PostgreSQL connections.
     pub max_connections: usize,
+    /// How many of them are kept for superusers.
+    pub superuser_reserved_connections: usize,
+    /// How long a client may take to log in.
+    pub authentication_timeout: Duration,
+    /// `None` is never.
+    pub idle_session_timeout: Option<Duration>,
+    /// `None` is never.
+    pub idle_in_transaction_session_timeout: Option<Duration>,
     /// `None` is never.
     pub statement_timeout: Option<Duration>,
     /// How long running queries may go on after a shutdown began.
@@ -98,6 +116,10 @@ pub struct Config {
     pub auth: Auth,
     /// Names and passwords or verifiers.
     pub users: BTreeMap<String, String>,
+    /// Who may connect from where, and how they prove who they are.
+    pub rules: Rules,
+    /// `None` is no TLS.
+    pub tls: Option<TlsOptions>,
     /// Object store options by name.
     pub s3: BTreeMap<String, String>,
     /// `tracing` filter.
@@ -216,6 +238,11 @@ impl Config {
         let machine_memory = machine::memory_bytes();
         let memory_limit = layer.memory_limit.unwrap_or(ByteSize(machine_memory / 10 * 6));
         let footer_cache = ByteSize((memory_limit.0 / FOOTER_CACHE_SHARE).min(FOOTER_CACHE_MAX));
+        let auth = layer.auth.unwrap_or(Auth::Trust);
+        let tls_required = layer.tls.required == Some(true);
+        let tls = layer.tls.into_options()?;
+        let rules = access::rules(auth, layer.hba, layer.ident, tls.as_ref(), tls_required)?;
+        let never_at_zero = |span: Option<Span>| span.map(|span| span.0).filter(|span| !span.is_zero());
         let warehouse = layer.warehouse.unwrap_or_else(|| data_dir.join("warehouse").to_string_lossy().into_owned());
         Ok(Self {
             data_dir,
@@ -236,15 +263,28 @@ impl Config {
             scan_limit: layer.scan_limit.filter(|limit| limit.0 > 0),
             listing_cache: layer.listing_cache_bytes.unwrap_or(LISTING_CACHE),
             catalog_name: layer.catalog_name.unwrap_or_else(|| "lake".to_owned()),
-            max_connections: layer.max_connections.unwrap_or(500),
+            max_connections: layer.max_connections.unwrap_or_else(default_connections),
+            superuser_reserved_connections: layer
+                .superuser_reserved_connections
+                .unwrap_or(limits::CONNECTIONS_RESERVED),
+            authentication_timeout: layer.authentication_timeout.map_or(limits::AUTHENTICATION_TIMEOUT, |span| span.0),
+            idle_session_timeout: never_at_zero(layer.idle_session_timeout),
+            idle_in_transaction_session_timeout: never_at_zero(layer.idle_in_transaction_session_timeout),
             statement_timeout: layer.statement_timeout.map(|span| span.0).filter(|timeout| !timeout.is_zero()),
             shutdown_deadline: layer.shutdown_deadline.map_or(Duration::from_secs(30), |span| span.0),
-            auth: layer.auth.unwrap_or(Auth::Trust),
+            auth,
             users,
+            rules,
+            tls,
             s3: layer.s3.into_options(),
             log_level: layer.log_level.unwrap_or_else(|| "info".to_owned()),
             log_format: layer.log_format.unwrap_or(LogFormat::Text),
         })
+    }
+
+    /// What may go wrong later, to be logged.
+    pub fn warnings(&self) -> Vec<String> {
+        check_open_files(self.max_connections).into_iter().collect()
     }
 
     /// Refuses what can't work or must not be.
@@ -261,7 +301,16 @@ impl Config {
     }
 
     fn check_listeners(&self) -> Result<(), ConfigError> {
-        if self.auth == Auth::Trust && !self.pg.ip().is_loopback() {
+        let trusts_others = |rule: &crate::auth::hba::Rule| rule.method == Method::Trust && rule.reaches_others();
+        let open = self.rules.iter().any(trusts_others) && !self.pg.ip().is_loopback();
+        if open && self.auth != Auth::Trust {
+            return Err(ConfigError::new(format!(
+                "--pg {} is open to the network, and a rule of [[hba]] trusts other machines: anyone could log in as anyone",
+                self.pg
+            ))
+            .with_hint("Trust only the addresses loopback and samehost, and ask others for scram-sha-256 or cert."));
+        }
+        if open {
             return Err(ConfigError::new(format!(
                 "--pg {} is open to the network, and auth is trust: anyone could log in as anyone",
                 self.pg
@@ -269,7 +318,7 @@ impl Config {
             .with_hint("Set auth to scram-sha-256 and name users in [users], or listen on 127.0.0.1."));
         }
         // With passwords HTTP serves only /healthz and /metrics, which may be seen from outside.
-        if self.auth == Auth::Trust && !self.http.ip().is_loopback() {
+        if self.auth == Auth::Trust && self.rules.iter().any(trusts_others) && !self.http.ip().is_loopback() {
             return Err(ConfigError::new(format!(
                 "--http {} is open to the network, and auth is trust: anyone could query",
                 self.http
@@ -314,6 +363,17 @@ impl Config {
         if !(1..=1024).contains(&self.threads) {
             return Err(ConfigError::new(format!("threads must be between 1 and 1024, not {}", self.threads)));
         }
+        if self.superuser_reserved_connections >= self.max_connections {
+            return Err(ConfigError::new(format!(
+                "superuser_reserved_connections ({}) must be less than max_connections ({})",
+                self.superuser_reserved_connections, self.max_connections
+            )));
+        }
+        if !(limits::AUTHENTICATION_TIMEOUT_MIN..=limits::AUTHENTICATION_TIMEOUT_MAX)
+            .contains(&self.authentication_timeout)
+        {
+            return Err(ConfigError::new("authentication_timeout must be between 1s and 60s"));
+        }
         if !(1..=100_000).contains(&self.max_connections) {
             return Err(ConfigError::new(format!(
                 "max_connections must be between 1 and 100000, not {}",
@@ -326,6 +386,19 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Says so where connections could use up the files that the process may open.
+fn check_open_files(connections: usize) -> Option<String> {
+    let files = machine::open_files_max().filter(|files| connections.saturating_add(OPEN_FILES_KEPT) > *files)?;
+    Some(format!(
+        "max_connections is {connections}, but the process may open only {files} files; raise its limit (ulimit -n, LimitNOFILE=)"
+    ))
+}
+
+/// As many as there may be by default, but no more than leave files to queries.
+fn default_connections() -> usize {
+    machine::open_files_max().map_or(limits::CONNECTIONS_MAX, |files| limits::CONNECTIONS_MAX.min(files / 2)).max(8)
 }
 
 /// Where `text` says, with the password that it may leave to the environment, as libpq does.
@@ -389,16 +462,18 @@ fn read_file(path: &Path) -> Result<Layer, ConfigError> {
 
 fn parse_file(text: &str) -> Result<Layer, ConfigError> {
     let table: toml::Table = text.parse().map_err(|error| toml_error(text, &error))?;
-    let (s3_keys, mut keys): (Vec<_>, Vec<_>) = setting_names()
-        .into_iter()
-        .chain(SECRET_VARIABLES.map(str::to_owned))
-        .partition(|name| name.starts_with("s3_"));
-    keys.extend(["users".to_owned(), "s3".to_owned(), "roots".to_owned()]);
-    refuse_unknown(table.keys(), &keys, "")?;
-    if let Some(toml::Value::Table(s3)) = table.get("s3") {
-        let s3_keys: Vec<_> = s3_keys.iter().map(|name| name["s3_".len()..].to_owned()).collect();
-        refuse_unknown(s3.keys(), &s3_keys, "s3.")?;
+    let mut keys: Vec<_> = setting_names().into_iter().chain(SECRET_VARIABLES.map(str::to_owned)).collect();
+    for folded in ["s3", "tls"] {
+        let prefix = format!("{folded}_");
+        let (inner, outer): (Vec<_>, Vec<_>) = keys.into_iter().partition(|name| name.starts_with(&prefix));
+        keys = outer;
+        if let Some(toml::Value::Table(found)) = table.get(folded) {
+            let inner: Vec<_> = inner.iter().map(|name| name[prefix.len()..].to_owned()).collect();
+            refuse_unknown(found.keys(), &inner, &format!("{folded}."))?;
+        }
     }
+    keys.extend(["users", "s3", "tls", "hba", "ident", "roots"].map(str::to_owned));
+    refuse_unknown(table.keys(), &keys, "")?;
     toml::from_str(text).map_err(|error| toml_error(text, &error))
 }
 
@@ -542,11 +617,13 @@ mod tests {
     #[test]
     fn every_setting_can_be_given_in_the_file() {
         let file = "data_dir = \"/d\"\ncatalog = \"postgres://ann:hunter2@h/d\"\nroot = [\"/a\"]\nwarehouse = \"/w\"\npg = \"127.0.0.1:1\"\nhttp = \"[::1]:2\"\nmemory_limit = 1073741824\n\
-            threads = 1\nspill_limit = \"1GB\"\nresult_cache_bytes = \"1MiB\"\nscan_limit = \"1TB\"\ncatalog_name = \"c\"\nmax_connections = 7\nstatement_timeout = \"5min\"\n\
+            threads = 1\nspill_limit = \"1GB\"\nresult_cache_bytes = \"1MiB\"\nscan_limit = \"1TB\"\ncatalog_name = \"c\"\nmax_connections = 7\nsuperuser_reserved_connections = 2\n\
+            authentication_timeout = \"20s\"\nidle_session_timeout = \"8h\"\nidle_in_transaction_session_timeout = 0\nstatement_timeout = \"5min\"\n\
             footer_cache_bytes = \"1MiB\"\npartition_cache_bytes = \"2MiB\"\nlisting_cache_bytes = \"3MiB\"\n\
             block_cache_bytes = 0\nblock_cache_memory_bytes = \"4MiB\"\n\
             shutdown_deadline = \"1s\"\nauth = \"scram-sha-256\"\nlog_level = \"debug\"\nlog_format = \"json\"\n\
-            [users]\nann = \"secret\"\n[s3]\nendpoint = \"http://e\"\nregion = \"r\"\naccess_key_id = \"i\"\n\
+            [users]\nann = \"secret\"\n[tls]\ncertificate = \"/c\"\nkey = \"/k\"\nclient_ca = \"/a\"\nmin_version = \"1.3\"\n\
+            required = true\n[s3]\nendpoint = \"http://e\"\nregion = \"r\"\naccess_key_id = \"i\"\n\
             secret_access_key = \"k\"\nsession_token = \"t\"\nprofile = \"p\"\nallow_http = true\nvirtual_hosted_style_request = false\n\
             skip_signature = false";
         let table: toml::Table = file.parse().unwrap();
@@ -554,10 +631,18 @@ mod tests {
         assert_eq!(config.statement_timeout, Some(Duration::from_secs(300)));
         assert_eq!(config.s3.len(), 9);
         // Nothing is left out here but the path of a second file.
-        let flat = setting_names().into_iter().filter(|name| !name.starts_with("s3_") && name != "users_file");
-        for name in flat {
-            assert!(table.contains_key(&name), "{name}");
+        for name in setting_names().into_iter().filter(|name| !name.starts_with("s3_") && name != "users_file") {
+            let is_there = match name.strip_prefix("tls_") {
+                Some(inner) => table["tls"].get(inner).is_some(),
+                None => table.contains_key(&name),
+            };
+            assert!(is_there, "{name}");
         }
+        assert_eq!((config.max_connections, config.superuser_reserved_connections), (7, 2));
+        assert_eq!(config.authentication_timeout, Duration::from_secs(20));
+        assert_eq!(config.idle_session_timeout, Some(Duration::from_secs(8 * 3600)));
+        assert_eq!(config.idle_in_transaction_session_timeout, None);
+        assert!(config.tls.as_ref().is_some_and(|tls| tls.min_version == crate::tls::TlsVersion::Tls13));
         let shown = format!("{config:?} {:?}", parse_file(file).unwrap().s3);
         assert!(!shown.contains("secret") && !shown.contains("\"k\""), "{shown}");
         assert!(shown.contains("postgres://ann@h/d") && !shown.contains("hunter2"), "{shown}");

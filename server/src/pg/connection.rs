@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use limnos_engine::Session;
 use limnos_engine::parse::Statement;
@@ -36,6 +37,8 @@ pub(crate) struct Connection {
     pub(crate) implicit_block: bool,
     /// After an error in the extended protocol everything up to Sync is dropped.
     skipping: bool,
+    /// Whether the client was told so and hasn't asked for anything since: what idle timeouts are about.
+    is_idle: bool,
 }
 
 /// Why a message was not answered as asked.
@@ -85,6 +88,7 @@ impl Connection {
             reported,
             implicit_block: false,
             skipping: false,
+            is_idle: false,
         }
     }
 
@@ -105,18 +109,56 @@ impl Connection {
     async fn serve(&mut self) -> Stop {
         let server = Arc::clone(&self.server);
         loop {
-            let frame = tokio::select! {
+            // Boxed while it is there: most sessions have no such timeout.
+            let idle = self.idle_timeout().map(|(after, error)| (Box::pin(tokio::time::sleep(after)), error));
+            let timed_out = async {
+                match idle {
+                    Some((sleep, error)) => {
+                        sleep.await;
+                        error
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            let begun = tokio::select! {
                 biased;
                 () = server.shutdown.cancelled() => return PgError::shutdown().into(),
-                frame = self.wire.read() => frame,
+                begun = self.wire.wait() => begun,
+                error = timed_out => return error.into(),
             };
-            let answered = match frame {
-                Ok(frame) => self.message(frame).await,
-                Err(stop) => Err(stop),
-            };
+            if let Err(stop) = begun {
+                return stop;
+            }
+            self.is_idle = false;
+            // Boxed as well: what a statement needs is not kept for as long as the session waits for the next.
+            let answered = Box::pin(async {
+                let frame = tokio::select! {
+                    biased;
+                    () = server.shutdown.cancelled() => return Err(PgError::shutdown().into()),
+                    frame = self.wire.read() => frame?,
+                };
+                self.message(frame).await
+            });
+            let answered = answered.await;
             if let Err(stop) = answered {
                 return stop;
             }
+        }
+    }
+
+    /// How long the session may go on being idle, and what it is told then.
+    fn idle_timeout(&self) -> Option<(Duration, PgError)> {
+        let (settings, options) = (&self.session.settings, &self.server.options);
+        if !self.is_idle {
+            return None;
+        }
+        if self.transaction.is_idle() {
+            let after = settings.idle_session_timeout().or(options.idle_session_timeout)?;
+            Some((after, PgError::new("57P05", "terminating connection due to idle-session timeout")))
+        } else {
+            let own = settings.idle_in_transaction_session_timeout();
+            let after = own.or(options.idle_in_transaction_session_timeout)?;
+            Some((after, PgError::new("25P03", "terminating connection due to idle-in-transaction timeout")))
         }
     }
 
@@ -271,7 +313,9 @@ impl Connection {
     async fn ready(&mut self) -> Result<(), Stop> {
         self.report_settings();
         self.wire.send(&ReadyForQuery::new(self.transaction.status()));
-        self.wire.flush().await
+        self.wire.flush().await?;
+        self.is_idle = true;
+        Ok(())
     }
 
     /// Tells the client about reported settings that a statement has changed.

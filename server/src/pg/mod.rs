@@ -1,7 +1,8 @@
 //! The PostgreSQL endpoint: protocol 3.0 and 3.2 on `pgwire`'s messages, with framing and a message loop of our own.
 //!
 //! The life of a connection:
-//! 1. [`serve`] accepts a socket; the handshake ([`startup`]) has a deadline, small buffers, and executes nothing.
+//! 1. [`serve`] accepts a socket; the handshake ([`startup`], [`login`]) has a deadline, small buffers, and executes
+//!    nothing. [`slots`] are limited.
 //! 2. [`wire`] cuts the byte stream into messages, [`frontend`] decodes them.
 //! 3. [`connection`] answers them: simple queries itself, the extended protocol in [`extended`] with its [`store`] of
 //!    prepared statements and portals ([`parameter`] decodes what is bound), under a [`transaction`] block.
@@ -19,9 +20,11 @@ pub mod encode;
 mod error;
 mod extended;
 mod frontend;
+mod login;
 mod parameter;
 mod restore;
 mod run;
+mod slots;
 mod startup;
 mod statement;
 mod store;
@@ -43,27 +46,40 @@ use tokio_util::task::TaskTracker;
 use self::cancel::CancelKeys;
 use self::connection::Connection;
 use self::error::PgError;
+use self::login::Ends;
+use self::slots::Slots;
 use self::wire::{Stop, Wire};
-use crate::auth::{self, AuthMethod, Users};
+use crate::auth::{self, AuthMethod, Rules, Throttle, Users};
 use crate::limits;
 use crate::query::{CancelSlot, QueryService};
+use crate::tls::Tls;
 
 /// How the endpoint behaves.
 #[derive(Debug, Clone)]
 pub struct PgOptions {
-    /// How clients prove who they are.
-    pub auth: AuthMethod,
-    /// Who may log in, for [`AuthMethod::ScramSha256`].
+    /// Who may connect from where, and how they prove who they are.
+    pub rules: Arc<Rules>,
+    /// Who may log in by password.
     pub users: Arc<Users>,
+    /// Failed logins.
+    pub throttle: Arc<Throttle>,
+    /// `None` is no TLS.
+    pub tls: Option<Arc<Tls>>,
     /// What clients call the one database.
     pub catalog_name: String,
     /// Authenticated connections at a time; the next is refused with `53300`.
     pub connections_max: usize,
+    /// How many of them are kept for superusers.
+    pub connections_reserved: usize,
     /// How many there are, for whoever shows it.
     pub connections_open: Arc<AtomicUsize>,
     /// From connecting to being authenticated. Brought within
     /// [`limits::AUTHENTICATION_TIMEOUT_MIN`] and [`limits::AUTHENTICATION_TIMEOUT_MAX`].
     pub authentication_timeout: Duration,
+    /// For sessions that set none; `None` is never.
+    pub idle_session_timeout: Option<Duration>,
+    /// Likewise, in a transaction block.
+    pub idle_in_transaction_session_timeout: Option<Duration>,
     /// Cancelled at the drain deadline, some time after `serve`'s own `shutdown`: connections that are still busy end.
     pub terminate: CancellationToken,
 }
@@ -72,12 +88,17 @@ impl PgOptions {
     /// Defaults: SCRAM, nobody may log in, `lake`.
     pub fn new(terminate: CancellationToken) -> Self {
         Self {
-            auth: AuthMethod::default(),
+            rules: Arc::new(Rules::everyone(AuthMethod::default())),
             users: Arc::default(),
+            throttle: Arc::default(),
+            tls: None,
             catalog_name: "lake".to_owned(),
             connections_max: limits::CONNECTIONS_MAX,
+            connections_reserved: 0,
             connections_open: Arc::default(),
             authentication_timeout: limits::AUTHENTICATION_TIMEOUT,
+            idle_session_timeout: None,
+            idle_in_transaction_session_timeout: None,
             terminate,
         }
     }
@@ -90,6 +111,7 @@ pub(crate) struct Server {
     keys: Arc<CancelKeys>,
     shutdown: CancellationToken,
     sockets: AtomicUsize,
+    slots: Arc<Slots>,
 }
 
 /// One of a counted number, given back when dropped.
@@ -112,7 +134,10 @@ impl Drop for Permit<'_> {
 /// Serves clients until `shutdown` is cancelled and the last connection has ended. Idle connections end at once, busy ones
 /// after their statement, or when `options.terminate` is cancelled.
 pub async fn serve(listener: TcpListener, service: Arc<QueryService>, options: PgOptions, shutdown: CancellationToken) {
-    let server = Arc::new(Server { service, options, keys: Arc::default(), shutdown, sockets: AtomicUsize::new(0) });
+    let slots =
+        Slots::new(options.connections_max, options.connections_reserved, Arc::clone(&options.connections_open));
+    let server =
+        Arc::new(Server { service, options, keys: Arc::default(), shutdown, sockets: AtomicUsize::new(0), slots });
     let tasks = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -143,8 +168,14 @@ async fn accept(server: Arc<Server>, socket: TcpStream, peer: SocketAddr) {
     if let Err(error) = prepare_socket(&socket) {
         tracing::debug!(%error, "socket options not set");
     }
+    // Gone already, if it has no address any more.
+    let Ok(local) = socket.local_addr() else { return };
     let wire = Wire::new(Box::new(socket), server.options.terminate.clone());
-    client(Arc::clone(&server), wire, Some(peer)).await;
+    // Each phase in a box of its own: what a handshake needs is not kept for an idle session.
+    let established = Box::pin(establish(Arc::clone(&server), wire, Ends { client: peer, server: local })).await;
+    if let Some((connection, _held)) = established {
+        Box::pin(connection.run()).await;
+    }
 }
 
 /// Small answers leave at once, and a peer whose machine is gone is noticed.
@@ -157,14 +188,17 @@ fn prepare_socket(socket: &TcpStream) -> std::io::Result<()> {
     socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive)
 }
 
-/// One client from its first byte to its last.
-async fn client(server: Arc<Server>, mut wire: Wire, peer: Option<SocketAddr>) {
+/// What a session holds until its end: its slot, and the key that cancels its statements.
+type Held = (slots::Slot, cancel::CancelKey);
+
+/// One client from its first byte to being logged in; `None` if it never is.
+async fn establish(server: Arc<Server>, mut wire: Wire, ends: Ends) -> Option<(Connection, Held)> {
     let options = &server.options;
     let timeout =
         options.authentication_timeout.clamp(limits::AUTHENTICATION_TIMEOUT_MIN, limits::AUTHENTICATION_TIMEOUT_MAX);
     let handshake = async {
         let Some(startup) = startup::open(&mut wire, &server).await? else { return Ok(None) };
-        let identity = startup::authenticate(&mut wire, &startup, options).await?;
+        let identity = login::authenticate(&mut wire, &startup, ends, options).await?;
         Ok(Some((startup, identity)))
     };
     let handshake = tokio::select! {
@@ -176,17 +210,26 @@ async fn client(server: Arc<Server>, mut wire: Wire, peer: Option<SocketAddr>) {
     };
     let (startup, identity) = match handshake {
         Ok(Some(authenticated)) => authenticated,
-        Ok(None) | Err(Stop::Gone) => return wire.close(None).await,
-        Err(Stop::Fatal(error)) => return wire.close(Some(&error)).await,
+        Ok(None) | Err(Stop::Gone) => {
+            wire.close(None).await;
+            return None;
+        }
+        Err(Stop::Fatal(error)) => {
+            wire.close(Some(&error)).await;
+            return None;
+        }
     };
     // Counted only now: strangers can't use up the connections of those with a password.
-    let Some(_permit) = Permit::take(&options.connections_open, options.connections_max) else {
-        let error = PgError::new("53300", "sorry, too many clients already").fatal();
-        return wire.close(Some(&error)).await;
-    };
-    let mut session = match startup::session(&startup, identity, options) {
-        Ok(session) => session,
-        Err(error) => return wire.close(Some(&error.fatal())).await,
+    let admitted = server.slots.take(&identity).and_then(|held| {
+        let session = startup::session(&startup, identity, options)?;
+        Ok((session, held))
+    });
+    let (mut session, held) = match admitted {
+        Ok(admitted) => admitted,
+        Err(error) => {
+            wire.close(Some(&error.fatal())).await;
+            return None;
+        }
     };
     let slot = CancelSlot::default();
     // Protocol 3.2 has room for a key that can't be guessed; 3.0 has four bytes.
@@ -197,13 +240,13 @@ async fn client(server: Arc<Server>, mut wire: Wire, peer: Option<SocketAddr>) {
     };
     let key = server.keys.register(secret, slot.clone());
     session.backend_pid = key.pid;
-    session.client_address = peer;
+    session.client_address = Some(ends.client);
     let statuses = startup::parameter_statuses(&session);
     for (name, value) in &statuses {
         wire.send(&ParameterStatus::new((*name).to_owned(), value.clone()));
     }
     wire.send(&BackendKeyData::new(key.pid, SecretKey::Bytes(key.secret.clone())));
-    tracing::debug!(user = session.user, pid = key.pid, peer = ?peer, "client connected");
+    tracing::debug!(user = session.user, pid = key.pid, peer = %ends.client, "client connected");
     let reported = statuses.into_iter().collect();
-    Connection::new(wire, Arc::clone(&server), session, slot, reported).run().await;
+    Some((Connection::new(wire, Arc::clone(&server), session, slot, reported), (held, key)))
 }

@@ -219,7 +219,7 @@ impl Connection {
                     (running.rows, running.current) = (None, None);
                 }
                 if self.wire.output.len() >= FLUSH_BYTES {
-                    self.wire.flush_watching().await?;
+                    self.flush_rows(running.result.as_mut()).await?;
                 }
                 if max_rows != 0 && sent == max_rows {
                     running.rows_sent += sent;
@@ -241,6 +241,20 @@ impl Connection {
         }
         running.rows_sent += sent;
         Ok(End::Done(sent))
+    }
+
+    /// Sends what has gathered. A client that doesn't read holds up its query, but neither a cancel nor a timeout.
+    async fn flush_rows(&mut self, result: Option<&mut QueryResult>) -> Result<(), Failure> {
+        let Some(result) = result else { return Ok(self.wire.flush_watching().await?) };
+        let query_id = result.query_id.clone();
+        tokio::select! {
+            biased;
+            flushed = self.wire.flush_watching() => Ok(flushed?),
+            error = result.stopped() => {
+                self.wire.hurry();
+                Err(PgError::from_engine(error, Some(&query_id)).into())
+            }
+        }
     }
 
     /// The next batch of a statement, from wherever it comes.

@@ -1,20 +1,21 @@
-//! From the first byte to the first ReadyForQuery: encryption requests, cancel requests, the startup packet,
-//! authentication, the session's settings. Until [`authenticate`] says so, nothing a client sends is executed, and every
-//! error ends the connection.
+//! From the first byte to the first ReadyForQuery: encryption, cancel requests, the startup packet, then, after
+//! [`login`](super::login), the session's settings. Every error ends the connection.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use limnos_engine::Session;
+use limnos_engine::session::Encryption;
 use limnos_engine::session::settings::REPORTED;
-use pgwire::messages::startup::{Authentication, NegotiateProtocolVersion};
+use pgwire::messages::startup::NegotiateProtocolVersion;
 
 use super::error::PgError;
 use super::frontend::Reader;
 use super::wire::{Stop, Wire};
 use super::{PgOptions, Server};
-use crate::auth::{AuthMethod, Identity, scram};
+use crate::auth::Identity;
 use crate::limits;
+use crate::tls::{self, Tls};
 
 const SSL_REQUEST: i32 = 80_877_103;
 const GSSENC_REQUEST: i32 = 80_877_104;
@@ -28,15 +29,44 @@ const MINOR_MAX: u16 = 2;
 pub(crate) struct Startup {
     /// The minor version agreed on.
     pub(crate) minor: u16,
-    user: String,
-    database: String,
+    /// The role.
+    pub(crate) user: String,
+    pub(crate) database: String,
+    /// Over TLS, what there is to know of it.
+    pub(crate) secured: Option<Secured>,
     /// What else it says, to be set in the session.
     settings: Vec<(String, String)>,
 }
 
+/// A connection over TLS.
+#[derive(Debug)]
+pub(crate) struct Secured {
+    encryption: Arc<Encryption>,
+    /// The hash of the server's certificate that logins can be bound to.
+    pub(crate) end_point: Option<Arc<[u8]>>,
+    /// The names in the client's certificate, if it has shown one.
+    pub(crate) client_names: Option<Vec<String>>,
+}
+
+/// How a TLS connection begins: with a record of a handshake. A startup packet begins with a length, whose first byte is 0.
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// Reads the connection's opening up to its startup packet; `None` when it was a cancel request.
 pub(crate) async fn open(wire: &mut Wire, server: &Server) -> Result<Option<Startup>, Stop> {
     let (mut ssl_asked, mut gss_asked) = (false, false);
+    let tls = server.options.tls.as_deref();
+    let mut secured = None;
+    if wire.first_byte().await? == TLS_HANDSHAKE {
+        // PostgreSQL 17's direct negotiation. Without its name in ALPN it could be a client of another protocol that is led
+        // here; as in PostgreSQL, there is nothing to say to one that doesn't know ours.
+        let Some(tls) = tls else { return Err(Stop::Gone) };
+        let (direct, protocol) = start_tls(wire, tls).await?;
+        if protocol.as_deref() != Some(tls::ALPN) {
+            tracing::info!("direct TLS connection without ALPN");
+            return Err(Stop::Gone);
+        }
+        (ssl_asked, gss_asked, secured) = (true, true, Some(direct));
+    }
     loop {
         let mut packet = Reader::new(wire.read_startup().await?);
         let code = packet.i32()?;
@@ -54,15 +84,24 @@ pub(crate) async fn open(wire: &mut Wire, server: &Server) -> Result<Option<Star
                         .with_detail("This could be a client bug, or a man-in-the-middle attack.")
                         .into());
                 }
-                wire.send_byte(b'N');
-                wire.flush().await?;
+                match tls.filter(|_| code == SSL_REQUEST && secured.is_none()) {
+                    Some(tls) => {
+                        wire.send_byte(b'S');
+                        wire.flush().await?;
+                        secured = Some(start_tls(wire, tls).await?.0);
+                    }
+                    None => {
+                        wire.send_byte(b'N');
+                        wire.flush().await?;
+                    }
+                }
             }
             CANCEL_REQUEST => {
                 let pid = packet.i32()?;
                 server.keys.cancel(pid, &packet.rest());
                 return Ok(None);
             }
-            version if version >> 16 == 3 => return startup(wire, packet, version).map(Some),
+            version if version >> 16 == 3 => return startup(wire, packet, version, secured).map(Some),
             version => {
                 let (major, minor) = (version >> 16, version & 0xffff);
                 let message =
@@ -73,7 +112,21 @@ pub(crate) async fn open(wire: &mut Wire, server: &Server) -> Result<Option<Star
     }
 }
 
-fn startup(wire: &mut Wire, mut packet: Reader, version: i32) -> Result<Startup, Stop> {
+/// Encrypts the connection, with the certificate as it is now. Gives the protocol of ALPN, too.
+async fn start_tls(wire: &mut Wire, tls: &Tls) -> Result<(Secured, Option<Vec<u8>>), Stop> {
+    let loaded = tls.current();
+    wire.start_tls(Arc::clone(&loaded.config), |connection| {
+        let secured = Secured {
+            encryption: Arc::new(tls::encryption(connection)),
+            end_point: loaded.end_point.clone(),
+            client_names: tls::client_certificate(connection).map(tls::names),
+        };
+        (secured, connection.alpn_protocol().map(<[u8]>::to_vec))
+    })
+    .await
+}
+
+fn startup(wire: &mut Wire, mut packet: Reader, version: i32, secured: Option<Secured>) -> Result<Startup, Stop> {
     let mut fields = BTreeMap::new();
     loop {
         let name = packet.string()?;
@@ -105,7 +158,7 @@ fn startup(wire: &mut Wire, mut packet: Reader, version: i32) -> Result<Startup,
     }
     let mut settings = fields.remove("options").map_or(Ok(Vec::new()), |options| command_line(&options))?;
     settings.extend(fields);
-    Ok(Startup { minor, user, database, settings })
+    Ok(Startup { minor, user, database, secured, settings })
 }
 
 /// `-c name=value --name=value`: what libpq's `PGOPTIONS` holds. A backslash takes the next character as it is.
@@ -137,55 +190,6 @@ fn command_line(options: &str) -> Result<Vec<(String, String)>, PgError> {
     Ok(settings)
 }
 
-/// Makes the client prove who it is. AuthenticationOk is in the output after that, and nowhere else.
-pub(crate) async fn authenticate(wire: &mut Wire, startup: &Startup, options: &PgOptions) -> Result<Identity, Stop> {
-    if options.auth == AuthMethod::ScramSha256 {
-        scram_sha_256(wire, &startup.user, options).await?;
-    }
-    wire.send(&Authentication::Ok);
-    Ok(Identity { user: startup.user.clone() })
-}
-
-async fn scram_sha_256(wire: &mut Wire, user: &str, options: &PgOptions) -> Result<(), Stop> {
-    wire.send(&Authentication::SASL(vec![scram::MECHANISM.to_owned()]));
-    wire.flush().await?;
-    let mut initial = Reader::new(wire.read_authentication().await?);
-    if initial.string()? != scram::MECHANISM {
-        return Err(PgError::protocol("client selected an invalid SASL authentication mechanism").into());
-    }
-    let length = initial.i32()?;
-    // A client that leaves out its first message is asked for it with an empty challenge.
-    let client_first = if length == -1 {
-        initial.finish()?;
-        wire.send(&Authentication::SASLContinue(Bytes::new()));
-        wire.flush().await?;
-        wire.read_authentication().await?
-    } else {
-        let data = initial.bytes(length)?;
-        initial.finish()?;
-        data
-    };
-    let failed = |failure| match failure {
-        scram::Failure::Malformed(detail) => PgError::protocol("malformed SCRAM message").with_detail(detail),
-        scram::Failure::WrongProof => {
-            tracing::info!(user, "password authentication failed");
-            PgError::new("28P01", format!("password authentication failed for user \"{user}\""))
-        }
-    };
-    let verifier = options.users.verifier(user);
-    let (exchange, server_first) = scram::Exchange::start(verifier, scram_text(&client_first)?).map_err(failed)?;
-    wire.send(&Authentication::SASLContinue(Bytes::from(server_first)));
-    wire.flush().await?;
-    let client_final = wire.read_authentication().await?;
-    let server_final = exchange.finish(scram_text(&client_final)?).map_err(failed)?;
-    wire.send(&Authentication::SASLFinal(Bytes::from(server_final)));
-    Ok(())
-}
-
-fn scram_text(bytes: &[u8]) -> Result<&str, PgError> {
-    super::parameter::utf8(bytes).map_err(|_| PgError::protocol("malformed SCRAM message"))
-}
-
 /// The session that an authenticated client gets.
 ///
 /// One server has one database. Its name is accepted, and the user's own name too: that is what psql and libpq send
@@ -199,6 +203,7 @@ pub(crate) fn session(startup: &Startup, identity: Identity, options: &PgOptions
             .with_hint(format!("The database of this server is called \"{}\".", options.catalog_name)));
     }
     let mut session = Session::new(identity.user, options.catalog_name.clone());
+    session.encryption = startup.secured.as_ref().map(|secured| Arc::clone(&secured.encryption));
     for (name, value) in &startup.settings {
         session.settings.set(name, std::slice::from_ref(value))?;
         if name.eq_ignore_ascii_case("search_path") {

@@ -5,20 +5,38 @@
 //! `TCP_USER_TIMEOUT` is none either: Linux counts a peer that answers zero-window probes (a paused pager) as stalled and
 //! would cut it off. What ends a dead peer's session is the kernel's own judgement: keep-alive probes when the connection
 //! is silent (two minutes), unanswered retransmissions when it isn't (`tcp_retries2`). A stalled reader holds one output
-//! buffer and a suspended query, nothing that grows.
+//! buffer and a suspended query, nothing that grows; cancelling the query ends it, and the session if nothing is read then,
+//! either.
+//!
+//! A slow writer is not a dead one, either, but one that begins a message owes its end: some bytes a minute.
+//!
+//! **An idle session holds no buffers.** Thousands may be open, so [`Wire::wait`] gives them back before it waits.
 
 use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
 use pgwire::messages::Message;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use rustls::{ServerConfig, ServerConnection};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::error::PgError;
 use super::frontend;
-use crate::limits::{FLUSH_BYTES, MESSAGE_BYTES_MAX, PRE_AUTH_BYTES_MAX, READ_AHEAD_BYTES_MAX};
+use crate::limits::{
+    FLUSH_BYTES, MESSAGE_BYTES_MAX, MESSAGE_PACE_BYTES, MESSAGE_PACE_TIME, PRE_AUTH_BYTES_MAX, READ_AHEAD_BYTES_MAX,
+    STARTUP_BYTES_MAX, WRITE_STALL_AFTER_CANCEL,
+};
 
-/// What carries the protocol: a TCP socket, or one in a test's memory.
+/// What is read at once after an idle time: most messages whole.
+const FIRST_READ_BYTES: usize = 512;
+
+/// What carries the protocol: a TCP socket, TLS over one, or one in a test's memory.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
@@ -54,12 +72,112 @@ pub(crate) struct Wire {
     pub(crate) output: BytesMut,
     /// Cancelled when even busy connections have to end.
     terminate: CancellationToken,
+    /// Whether the client had its query cancelled under it because it didn't read: it isn't waited for any longer.
+    hurried: bool,
+}
+
+/// Bytes that were read already, then a socket.
+struct Ahead {
+    bytes: Bytes,
+    socket: Box<dyn Socket>,
+}
+
+impl AsyncRead for Ahead {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.bytes.is_empty() {
+            return Pin::new(&mut self.socket).poll_read(context, into);
+        }
+        let count = self.bytes.len().min(into.remaining());
+        into.put_slice(&self.bytes.split_to(count));
+        if self.bytes.is_empty() {
+            // What it was cut from is not kept for as long as the connection.
+            self.bytes = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Ahead {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+/// How fast a message that was begun has to come.
+struct Pace {
+    until: Instant,
+    /// The input's length that has to be reached by then.
+    length: usize,
+}
+
+impl Pace {
+    fn from(length: usize) -> Self {
+        Self { until: Instant::now() + MESSAGE_PACE_TIME, length: length + MESSAGE_PACE_BYTES }
+    }
 }
 
 impl Wire {
     pub(crate) fn new(socket: Box<dyn Socket>, terminate: CancellationToken) -> Self {
         let (reader, writer) = tokio::io::split(socket);
-        Self { reader, writer, input: BytesMut::new(), output: BytesMut::new(), terminate }
+        Self { reader, writer, input: BytesMut::new(), output: BytesMut::new(), terminate, hurried: false }
+    }
+
+    /// The first byte of the connection, which stays to be read.
+    pub(crate) async fn first_byte(&mut self) -> Result<u8, Stop> {
+        self.wait().await?;
+        Ok(self.input[0])
+    }
+
+    /// Goes on over TLS. What was read already is the handshake's; `look` sees the connection once it stands.
+    pub(crate) async fn start_tls<T>(
+        &mut self,
+        config: Arc<ServerConfig>,
+        look: impl FnOnce(&ServerConnection) -> T,
+    ) -> Result<T, Stop> {
+        let (no_reader, no_writer) = tokio::io::split::<Box<dyn Socket>>(Box::new(tokio::io::empty()));
+        let reader = std::mem::replace(&mut self.reader, no_reader);
+        let writer = std::mem::replace(&mut self.writer, no_writer);
+        let socket = Ahead { bytes: self.input.split().freeze(), socket: reader.unsplit(writer) };
+        self.input = BytesMut::new();
+        let secured = Box::pin(TlsAcceptor::from(config).accept(socket)).await.map_err(|error| {
+            tracing::info!(%error, "TLS handshake failed");
+            Stop::Gone
+        })?;
+        let seen = look(secured.get_ref().1);
+        (self.reader, self.writer) = tokio::io::split::<Box<dyn Socket>>(Box::new(secured));
+        Ok(seen)
+    }
+
+    /// Waits for the next message to begin, holding no buffers meanwhile. May be dropped and called again.
+    pub(crate) async fn wait(&mut self) -> Result<(), Stop> {
+        while self.input.is_empty() {
+            // What is there already is read as ever.
+            tokio::select! {
+                biased;
+                filled = self.fill() => filled?,
+                () = std::future::ready(()) => {
+                    self.input = BytesMut::new();
+                    // Answers of an unfinished batch wait in it.
+                    if self.output.is_empty() {
+                        self.output = BytesMut::new();
+                    }
+                    let mut first = [0; FIRST_READ_BYTES];
+                    match self.reader.read(&mut first).await {
+                        Ok(0) | Err(_) => return Err(Stop::Gone),
+                        Ok(count) => self.input.extend_from_slice(&first[..count]),
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether bytes were sent beyond what was read.
@@ -73,7 +191,7 @@ impl Wire {
             self.fill().await?;
         }
         let length = length_field(&self.input[..4]);
-        if !(8..=PRE_AUTH_BYTES_MAX).contains(&length) {
+        if !(8..=STARTUP_BYTES_MAX).contains(&length) {
             return Err(PgError::protocol("invalid length of startup packet").into());
         }
         while self.input.len() < length {
@@ -117,13 +235,12 @@ impl Wire {
     }
 
     async fn read_frame(&mut self, length_max: usize, allowed: impl Fn(u8) -> Result<(), Stop>) -> Result<Frame, Stop> {
-        while self.input.is_empty() {
-            self.fill().await?;
-        }
+        self.wait().await?;
         let kind = self.input[0];
         allowed(kind)?;
+        let mut pace = Pace::from(self.input.len());
         while self.input.len() < 5 {
-            self.fill().await?;
+            self.fill_in_time(&mut pace).await?;
         }
         let length = length_field(&self.input[1..5]);
         if length < 4 {
@@ -134,11 +251,27 @@ impl Wire {
             return Err(PgError::protocol("invalid message length").with_detail(detail).into());
         }
         while self.input.len() < 1 + length {
-            self.fill().await?;
+            self.fill_in_time(&mut pace).await?;
         }
         let mut body = self.input.split_to(1 + length).freeze();
         body.advance(5);
         Ok(Frame { kind, body })
+    }
+
+    /// Reads more of a message that was begun.
+    async fn fill_in_time(&mut self, pace: &mut Pace) -> Result<(), Stop> {
+        match tokio::time::timeout_at(pace.until, self.fill()).await {
+            Ok(filled) => filled?,
+            Err(_) => {
+                let error =
+                    PgError::new("08006", "terminating connection because a message was begun and not finished");
+                return Err(error.into());
+            }
+        }
+        if self.input.len() >= pace.length {
+            *pace = Pace::from(self.input.len());
+        }
+        Ok(())
     }
 
     /// Reads what is there. The buffer grows with what arrives, not with what a length field claims.
@@ -175,22 +308,38 @@ impl Wire {
             }
             self.writer.flush().await.map_err(|_| Stop::Gone)
         };
+        let hurried = self.hurried;
+        let stalled = async {
+            if hurried { tokio::time::sleep(WRITE_STALL_AFTER_CANCEL).await } else { std::future::pending().await }
+        };
         tokio::select! {
             sent = send => sent?,
             () = self.terminate.cancelled() => return Err(PgError::shutdown().into()),
+            () = stalled => return Err(Stop::Gone),
         }
+        self.hurried = false;
         self.shrink();
         Ok(())
     }
 
+    /// The client doesn't read, and its query was cancelled: it has a while to read the rest and hear of it.
+    pub(crate) fn hurry(&mut self) {
+        self.hurried = true;
+    }
+
     /// Sends the output while a statement runs: a client that goes away is noticed even if its window is closed.
     pub(crate) async fn flush_watching(&mut self) -> Result<(), Stop> {
-        let Self { reader, writer, input, output, terminate } = self;
-        while !output.is_empty() {
+        let Self { reader, writer, input, output, terminate, .. } = self;
+        loop {
+            // TLS keeps what the socket didn't take.
+            let is_last = output.is_empty();
+            let send =
+                async { if is_last { writer.flush().await.map(|()| 1) } else { writer.write_buf(output).await } };
             tokio::select! {
                 biased;
-                sent = writer.write_buf(output) => match sent {
+                sent = send => match sent {
                     Ok(0) | Err(_) => return Err(Stop::Gone),
+                    Ok(_) if is_last => break,
                     Ok(_) => {}
                 },
                 watched = watch(reader, input) => watched?,

@@ -14,6 +14,7 @@ mod slot;
 mod system;
 mod watchdog;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +85,15 @@ impl QueryResult {
                 let error = self.execution.fail(error);
                 Some(Err(error))
             }
+        }
+    }
+
+    /// Waits for a cancel or the timeout; for who holds the query up with something else than its next batch.
+    pub fn stopped(&self) -> impl Future<Output = Error> + use<> {
+        let (execution, deadline) = (Arc::clone(&self.execution), self.deadline);
+        async move {
+            let Err(error) = execution.guard(deadline, std::future::pending::<Result<Infallible>>()).await;
+            execution.fail(error)
         }
     }
 

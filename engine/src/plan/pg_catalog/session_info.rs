@@ -58,6 +58,8 @@ pub struct SessionInfo {
     pub backend_pid: i32,
     /// `inet_client_addr()`; `None` for in-process sessions.
     pub client_address: Option<SocketAddr>,
+    /// For `pg_stat_ssl`.
+    pub encryption: Option<std::sync::Arc<crate::session::Encryption>>,
     /// `inet_server_addr()`.
     pub server_address: Option<SocketAddr>,
     /// When the server started, microseconds since 1970, for `pg_postmaster_start_time()`.
@@ -83,6 +85,7 @@ impl SessionInfo {
             database: database.into(),
             backend_pid: 0,
             client_address: None,
+            encryption: None,
             server_address: None,
             server_started_at_us: 0,
             session_started_at_us: 0,

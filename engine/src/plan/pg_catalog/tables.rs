@@ -58,13 +58,14 @@ pub(crate) fn session_table(
         "pg_settings" => Some(pg_settings(rows, session)),
         "pg_stat_activity" => Some(pg_stat_activity(rows, index, session)),
         "pg_stat_database" => Some(pg_stat_database(rows, session)),
+        "pg_stat_ssl" => Some(pg_stat_ssl(rows, session)),
         _ => None,
     }
 }
 
 /// Whether a relation never has rows, which lets the rewrite fold subqueries over it.
 pub(crate) fn is_always_empty(name: &str) -> bool {
-    const FILLED: [&str; 18] = [
+    const FILLED: [&str; 19] = [
         "pg_namespace",
         "pg_class",
         "pg_attribute",
@@ -83,6 +84,7 @@ pub(crate) fn is_always_empty(name: &str) -> bool {
         "pg_database",
         "pg_settings",
         "pg_stat_activity",
+        "pg_stat_ssl",
     ];
     !FILLED.contains(&name) && name != "pg_stat_database" && !matches!(static_table(name), Ok(Some(_)) | Err(_))
 }
@@ -356,6 +358,22 @@ fn pg_stat_activity(mut rows: Rows, index: &CatalogIndex, session: &SessionInfo)
         ("backend_start", Value::Timestamp(session.session_started_at_us)),
         ("state", "active".into()),
         ("backend_type", "client backend".into()),
+    ]);
+    rows.finish()
+}
+
+/// As `pg_stat_activity`, a session sees itself alone.
+fn pg_stat_ssl(mut rows: Rows, session: &SessionInfo) -> Result<RecordBatch> {
+    let tls = session.encryption.as_deref();
+    let client = tls.and_then(|tls| tls.client.as_ref());
+    rows.push([
+        ("pid", session.backend_pid.into()),
+        ("ssl", tls.is_some().into()),
+        ("version", tls.map(|tls| tls.version.to_owned()).into()),
+        ("cipher", tls.map(|tls| tls.cipher.to_owned()).into()),
+        ("bits", tls.map(|tls| tls.bits).into()),
+        ("client_dn", client.map(|client| client.subject.clone()).into()),
+        ("issuer_dn", client.map(|client| client.issuer.clone()).into()),
     ]);
     rows.finish()
 }

@@ -132,6 +132,12 @@ const DEFINITIONS: &[Definition] = &[
         Kind::Milliseconds,
         "Sets the maximum allowed idle time between queries, when in a transaction.",
     ),
+    setting(
+        "idle_session_timeout",
+        "0",
+        Kind::Milliseconds,
+        "Sets the maximum allowed idle time between queries, when not in a transaction.",
+    ),
     fixed("in_hot_standby", "off", "Shows whether hot standby is currently active."),
     fixed("integer_datetimes", "on", "Shows whether datetimes are integer based."),
     setting(
@@ -421,6 +427,11 @@ impl Settings {
     /// Most time a statement may take; `None` is without end.
     pub fn statement_timeout(&self) -> Option<Duration> {
         self.duration("statement_timeout")
+    }
+
+    /// Most time a session may be idle outside a transaction block; `None` is without end.
+    pub fn idle_session_timeout(&self) -> Option<Duration> {
+        self.duration("idle_session_timeout")
     }
 
     /// Most time a session may be idle inside a transaction block.
