@@ -7,6 +7,7 @@ use limnos_catalog::crawler::{OnDelete, OnSchemaChange, Recrawl};
 use limnos_catalog::{ClassifierDefinition, Column, CreateMode, FileFormat, Schedule};
 
 use crate::parse::ddl::Stored;
+use crate::parse::role::RoleStatement;
 
 /// A name as written: `name` or `database.name`, unquoted parts lower-cased, not yet resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,6 +281,8 @@ pub enum Statement {
     Kill {
         query_id: String,
     },
+    /// About roles and rights.
+    Role(Box<RoleStatement>),
     /// `ALTER SYSTEM DROP CACHE name`; `None` is ALL.
     DropCache {
         name: Option<String>,

@@ -1,9 +1,11 @@
 //! Credentials -> [`Identity`]: who may connect, and how they prove it.
 
+mod role;
 pub mod scram;
 
 use std::collections::HashMap;
 
+pub use role::{Refusal, Seat};
 pub use scram::Verifier;
 
 /// Who a connection is. Made only after authentication.
@@ -29,6 +31,8 @@ pub struct Users {
     verifiers: HashMap<String, Verifier>,
     /// Makes the salt shown for names that don't exist.
     mock_secret: [u8; 32],
+    /// The catalog's roles, for names that the configuration hasn't.
+    roles: Option<role::Roles>,
 }
 
 /// Shows names only: verifiers let their holder guess passwords offline.
@@ -40,7 +44,7 @@ impl std::fmt::Debug for Users {
 
 impl Default for Users {
     fn default() -> Self {
-        Self { verifiers: HashMap::new(), mock_secret: random() }
+        Self { verifiers: HashMap::new(), mock_secret: random(), roles: None }
     }
 }
 
@@ -88,10 +92,16 @@ impl Users {
         self.verifiers.is_empty()
     }
 
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.verifiers.keys().map(String::as_str)
+    }
+
     /// The verifier of `name`, or for an unknown name one that looks the same from outside and that no password matches,
     /// so that names can't be found out by trying.
     pub fn verifier(&self, name: &str) -> Verifier {
-        self.verifiers.get(name).cloned().unwrap_or_else(|| Verifier::mock(name, &self.mock_secret))
+        let of_role = || self.roles.as_ref().and_then(|roles| roles.verifier(name));
+        self.verifiers.get(name).cloned().or_else(of_role).unwrap_or_else(|| Verifier::mock(name, &self.mock_secret))
     }
 }
 

@@ -179,10 +179,25 @@ async fn client(server: Arc<Server>, mut wire: Wire, peer: Option<SocketAddr>) {
         let error = PgError::new("53300", "sorry, too many clients already").fatal();
         return wire.close(Some(&error)).await;
     };
+    let _seat = match options.users.admit(&identity.user) {
+        Ok(seat) => seat,
+        Err(refusal) => {
+            tracing::info!(user = identity.user, reason = refusal.message, "login refused");
+            return wire.close(Some(&PgError::new(refusal.sqlstate, refusal.message).fatal())).await;
+        }
+    };
     let mut session = match startup::session(&startup, identity, options) {
         Ok(session) => session,
         Err(error) => return wire.close(Some(&error.fatal())).await,
     };
+    if !server.service.rights(&session).may_connect() {
+        let message = format!("permission denied for database \"{}\"", options.catalog_name);
+        let error = PgError::new("42501", message).with_detail("User does not have CONNECT privilege.");
+        return wire.close(Some(&error.fatal())).await;
+    }
+    let settings = options.users.settings(&session.login.user);
+    startup::role_settings(&mut session, &startup, settings);
+    server.service.tell_identity(&mut session);
     let slot = CancelSlot::default();
     // Protocol 3.2 has room for a key that can't be guessed; 3.0 has four bytes.
     let secret = if startup.minor >= 2 {
