@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::write::{RemovedFile, WriteTarget};
-use crate::{BookmarkUpdate, ClassifierDefinition, CrawlRun, CrawlerDefinition, Partition, TableDefinition, TableName};
+use crate::{
+    AclEdit, AclKind, BookmarkUpdate, ClassifierDefinition, CrawlRun, CrawlerDefinition, Partition, RoleDefinition,
+    TableDefinition, TableName,
+};
 
 /// What to do when the object to be made is already there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,39 @@ pub enum DatabaseChange {
     Parameters(BTreeMap<String, String>),
     /// Another name, which must be free; its tables come along. `default` keeps its own.
     Rename(String),
+}
+
+/// What rights are on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AclObject {
+    /// All of it: PostgreSQL's database.
+    Lake,
+    /// A database, by name.
+    Database(String),
+    /// A table or view.
+    Table(TableName),
+}
+
+/// What may become of an object's rights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AclChange {
+    /// GRANT or REVOKE.
+    Edit(AclEdit),
+    /// ALTER DEFAULT PRIVILEGES; of the lake.
+    EditDefault {
+        /// Whose new objects.
+        role: String,
+        /// The database they are made in; `None` is any.
+        database: Option<String>,
+        /// Tables, or databases.
+        kind: AclKind,
+        /// What is said of them.
+        edit: AclEdit,
+    },
+    /// Another owner, of a database or the lake; tables have theirs in their definitions.
+    Owner(String),
+    /// The owner of a database that the same commit makes; nothing if it was there before.
+    InitialOwner(String),
 }
 
 /// One step of a commit. Names are matched without regard to case.
@@ -224,6 +260,55 @@ pub enum Change {
         name: String,
         /// Whether it may be absent.
         if_exists: bool,
+    },
+    /// Makes a role.
+    CreateRole {
+        /// Its name, in the case that it keeps.
+        name: String,
+        /// What it is.
+        definition: RoleDefinition,
+    },
+    /// Gives a role another definition.
+    AlterRole {
+        /// Its name.
+        name: String,
+        /// What it is to be.
+        definition: RoleDefinition,
+        /// As in [`Change::AlterTable`].
+        base_version: Option<i64>,
+    },
+    /// Renames a role, wherever it is named.
+    RenameRole {
+        /// Its name.
+        from: String,
+        /// Its new name, which must be free.
+        to: String,
+    },
+    /// Drops a role that owns nothing and has no rights on anything ([`crate::Error::Dependents`] else).
+    DropRole {
+        /// Its name.
+        name: String,
+        /// Whether it may be absent.
+        if_exists: bool,
+    },
+    /// Gives, takes or moves rights on one object.
+    AlterAcl {
+        /// The object.
+        object: AclObject,
+        /// What becomes of it.
+        change: AclChange,
+    },
+    /// Gives all that one role owns to another.
+    ReassignOwned {
+        /// Whose it is.
+        from: String,
+        /// Whose it shall be.
+        to: String,
+    },
+    /// Takes away whatever rights a role has on what it doesn't own.
+    ForgetRights {
+        /// The role.
+        role: String,
     },
     /// Notes the end of a crawl in the same commit as what it found.
     EndCrawlRun {

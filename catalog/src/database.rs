@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// The id of `default`.
+pub(crate) const DEFAULT_ID: i64 = 1;
+
 /// A database as it is in one [`crate::Snapshot`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {

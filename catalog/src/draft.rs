@@ -22,6 +22,8 @@ pub(crate) struct Draft<'a> {
     /// Which of the servers on the store we are.
     pub(crate) server_id: i64,
     next_id: i64,
+    /// Ids from here on are of what this commit makes.
+    pub(crate) first_new_id: i64,
     pub(crate) is_changed: bool,
 }
 
@@ -31,7 +33,7 @@ impl<'a> Draft<'a> {
         let mut snapshot = base.clone();
         snapshot.version = transaction.version();
         let next_id = transaction.next_id();
-        Self { snapshot, transaction, now_ms, server_id, next_id, is_changed: false }
+        Self { snapshot, transaction, now_ms, server_id, next_id, first_new_id: next_id, is_changed: false }
     }
 
     /// Makes it durable and returns it; `None` if nothing has changed, and then nothing is written.
@@ -84,6 +86,13 @@ impl<'a> Draft<'a> {
             Change::AbortWrite { write, is_lost } => self.abort_write(write, is_lost),
             Change::RemoveFiles { files } => self.remove_files(&files),
             Change::ResetBookmark { name, if_exists } => self.reset_bookmark(&name, if_exists),
+            Change::CreateRole { name, definition } => self.create_role(&name, definition),
+            Change::AlterRole { name, definition, base_version } => self.alter_role(&name, definition, base_version),
+            Change::RenameRole { from, to } => self.rename_role(&from, &to),
+            Change::DropRole { name, if_exists } => self.drop_role(&name, if_exists),
+            Change::AlterAcl { object, change } => self.alter_acl(&object, change),
+            Change::ReassignOwned { from, to } => self.reassign_owned(&from, &to),
+            Change::ForgetRights { role } => self.forget_rights(&role),
             Change::EndCrawlRun { run } => self.replace_run(CRAWL_RUNS, &run.to_run()?),
         }
     }
@@ -177,6 +186,8 @@ impl<'a> Draft<'a> {
             self.remove(table)?;
         }
         self.transaction.delete_database(database.id)?;
+        self.delete_acl(database.id)?;
+        self.forget_defaults_in(database.id)?;
         self.snapshot.databases.remove(&database.name);
         self.is_changed = true;
         Ok(())
@@ -190,6 +201,8 @@ impl<'a> Draft<'a> {
                 CreateMode::Create => Err(already_exists(&existing)),
                 CreateMode::IfNotExists => Ok(()),
                 CreateMode::OrReplace => {
+                    // As in PostgreSQL: who replaces what is another's doesn't get it, or a view would run with more rights.
+                    let definition = TableDefinition { owner: existing.owner.clone(), ..definition };
                     // Partitions of another folder are other partitions.
                     let drops_partitions = location(&existing.kind) != location(&definition.kind);
                     self.redefine(&existing, definition, drops_partitions)
@@ -199,6 +212,7 @@ impl<'a> Draft<'a> {
         validate_table_name(&name.name)?;
         let definition = checked(definition)?;
         let id = self.take_id();
+        self.put_initial_acl(id, &name.database, &definition.owner)?;
         self.put(Table {
             id,
             name,
@@ -236,6 +250,9 @@ impl<'a> Draft<'a> {
                 expected: wanted,
                 hint: Some(format!("Drop the {is} first, or choose another name.")),
             });
+        }
+        if definition.owner != existing.owner {
+            self.change_owner_in_acl(existing, &definition.owner)?;
         }
         let mut table =
             Table { version: existing.version + 1, definition: Arc::new(checked(definition)?), ..existing.clone() };
@@ -363,6 +380,7 @@ impl<'a> Draft<'a> {
     fn remove(&mut self, table: &Table) -> Result<()> {
         self.transaction.drop_all_partitions(table.id)?;
         self.transaction.delete_table(table.id)?;
+        self.delete_acl(table.id)?;
         self.snapshot.tables.remove(&table.name);
         self.is_changed = true;
         Ok(())

@@ -104,7 +104,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn put_object<D: Definition>(&mut self, object: Object<D>) -> Result<()> {
+    pub(crate) fn put_object<D: Definition>(&mut self, object: Object<D>) -> Result<()> {
         object.definition.validate()?;
         let object = Object { updated_at_ms: self.now_ms, ..object };
         self.transaction.put_object(&object)?;

@@ -7,7 +7,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// `kind` is `database`, `table`, `view`, `partition`, `crawler` or `classifier`.
+    /// `kind` is `database`, `table`, `view`, `partition`, `crawler`, `classifier` or `role`.
     #[error("{kind} \"{name}\" does not exist")]
     NotFound {
         /// What was looked for.
@@ -92,6 +92,32 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// What is to be dropped or revoked is in use by others.
+    #[error("{message}")]
+    Dependents {
+        /// What can't be done.
+        message: String,
+        /// Who needs it.
+        detail: Option<String>,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// Roles in roles in a circle.
+    #[error("role \"{role}\" is a member of role \"{member}\"")]
+    Loop {
+        /// The role that was to get a member.
+        role: String,
+        /// The member, in which it is already.
+        member: String,
+    },
+    /// A name that the system keeps for itself.
+    #[error("{message}")]
+    Reserved {
+        /// Which.
+        message: String,
+        /// Why.
+        detail: Option<String>,
+    },
     /// Something else needs it.
     #[error("cannot drop {kind} \"{name}\" because {by} uses it")]
     InUse {
@@ -120,6 +146,7 @@ impl Error {
             Self::NotFound { hint, .. }
             | Self::WrongKind { hint, .. }
             | Self::Invalid { hint, .. }
+            | Self::Dependents { hint, .. }
             | Self::Unreachable { hint, .. } => hint.as_deref(),
             Self::Conflict { .. } | Self::WriteEnded { .. } => Some("Run the statement again."),
             _ => None,

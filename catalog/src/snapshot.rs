@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::crawler::{ClassifierDefinition, CrawlerDefinition};
 use crate::object::{Definition, Object, Objects};
-use crate::{Classifier, Crawler, Database, Error, Result, Table, TableName, Writes, near};
+use crate::{Acl, Classifier, Crawler, Database, Error, Result, Role, RoleDefinition, Table, TableName, Writes, near};
 
 /// Everything that exists at one catalog version. Held by a statement from planning to its last row.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,10 @@ pub struct Snapshot {
     pub crawlers: Objects<CrawlerDefinition>,
     /// By name.
     pub classifiers: Objects<ClassifierDefinition>,
+    /// By name.
+    pub roles: Objects<RoleDefinition>,
+    /// Rights on databases and tables that have any to speak of, by the objects' ids; [`crate::role::LAKE_ID`] is all of it.
+    pub acls: BTreeMap<i64, Arc<Acl>>,
     /// What goes on with files: which of them a table has.
     pub writes: Arc<Writes>,
 }
@@ -65,6 +69,14 @@ impl Snapshot {
     /// The classifier called `name`, or [`crate::Error::NotFound`] with near names as a hint.
     pub fn classifier(&self, name: &str) -> Result<&Arc<Classifier>> {
         self.object(name)
+    }
+
+    /// The role called exactly `name`, or [`crate::Error::NotFound`] with near names as a hint.
+    pub fn role(&self, name: &str) -> Result<&Arc<Role>> {
+        self.roles.get(name).ok_or_else(|| {
+            let hint = near::hint(near::nearest(name, self.roles.keys().map(String::as_str)));
+            Error::NotFound { kind: "role", name: name.to_owned(), hint }
+        })
     }
 
     /// The object of a kind that is called `name`, in any case.

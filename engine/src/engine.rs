@@ -14,7 +14,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::Query;
 use futures::stream::{BoxStream, StreamExt};
-use limnos_catalog::{Catalog, Column, Snapshot, Table};
+use limnos_catalog::{BOOTSTRAP_ROLE, Catalog, Column, Snapshot, Table};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Caches, NamedCache};
@@ -27,12 +27,13 @@ use crate::execute::{
 use crate::function;
 use crate::parse::locate::locate;
 use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
+use crate::plan::authorize::{self, Rights};
 use crate::plan::explain::{self, Explained, Measured};
 use crate::plan::field_name::FieldNames;
 use crate::plan::hidden::HiddenTables;
 use crate::plan::lake::PlanContext;
 use crate::plan::operator::IntervalOperators;
-use crate::plan::pg_catalog::{SessionInfo, Setting, SystemTable as SystemTableInfo};
+use crate::plan::pg_catalog::{RoleInfo, SessionInfo, Setting, SystemTable as SystemTableInfo};
 use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query, session_state, with_typed_parameters};
 use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
 use crate::prune::projection::Projection;
@@ -49,7 +50,7 @@ use crate::scan::settings::ScanSettings;
 use crate::scan::store::{Listings, StoreOptions, Stores};
 use crate::scan::survey::OpenTable;
 use crate::scan::table::{CatalogTable, ScanContext};
-use crate::session::Settings;
+use crate::session::{Accounts, Settings};
 use crate::write::{self, sweep::Sweeper};
 use crate::{Error, ErrorCode, Notice, Result, Session};
 
@@ -99,6 +100,7 @@ pub(crate) struct Shared {
     partition_indexes: Arc<PartitionIndexes>,
     pub(crate) results: Arc<ResultCache>,
     pub(crate) warehouse: Option<String>,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) sweeper: Arc<Sweeper>,
     scan_limit_bytes: Option<u64>,
     started_at_us: i64,
@@ -237,6 +239,7 @@ impl Engine {
         let shared = Shared {
             catalog,
             warehouse: config.warehouse,
+            accounts: Arc::default(),
             sweeper: Arc::clone(&sweeper),
             started_at_us: clock.now().timestamp_micros(),
             clock,
@@ -280,6 +283,22 @@ impl Engine {
     /// The crawlers that run.
     pub fn crawls(&self) -> &Arc<Crawls> {
         &self.shared.crawls
+    }
+
+    /// Which roles there are beside the catalog's.
+    pub fn accounts(&self) -> &Arc<Accounts> {
+        &self.shared.accounts
+    }
+
+    /// What the current role of `session` may do now.
+    pub fn rights(&self, session: &Session) -> Rights {
+        Rights::of(self.catalog().snapshot(), &self.shared.accounts, session)
+    }
+
+    /// Lets SHOW say who the session is; to be called when it begins.
+    pub fn tell_identity(&self, session: &mut Session) {
+        let rights = self.rights(session);
+        command::tell_identity(session, &rights);
     }
 
     /// What is kept between queries.
@@ -331,6 +350,7 @@ impl Engine {
         statement: Arc<ParsedStatement>,
         parameter_types: &[Option<DataType>],
     ) -> Result<Prepared> {
+        authorize::statement::check(&self.rights(session), session, &statement.statement)?;
         let writes = match &statement.statement {
             Statement::Insert(_) => true,
             Statement::CreateTableAs(create) => create.query.is_some(),
@@ -366,6 +386,7 @@ impl Engine {
         parameters: &[ArrayRef],
         context: QueryContext,
     ) -> Result<Outcome> {
+        authorize::statement::check(&self.rights(session), session, &prepared.statement.statement)?;
         let stats = Arc::clone(&context.stats);
         match &prepared.statement.statement {
             Statement::Query(_) | Statement::Explain(_) => {
@@ -501,7 +522,11 @@ impl Engine {
         // Not on the workers: SHOW and SET answer while heavy queries compute.
         let work = async move {
             let mut own = own;
-            let snapshot = own.pinned.clone().unwrap_or_else(|| engine.catalog().snapshot());
+            let mut snapshot = own.pinned.clone().unwrap_or_else(|| engine.catalog().snapshot());
+            if lists(&statement.statement) {
+                snapshot = engine.rights(&own).visible_of(&snapshot);
+            }
+            let identity = (own.user.clone(), own.login.clone());
             let planner = ViewColumns { engine: Arc::clone(&engine), run: QueryRun::new(context.clone()) };
             let command = CommandContext {
                 catalog: &engine.shared.catalog,
@@ -511,12 +536,17 @@ impl Engine {
                 opener: &planner,
                 clock: &engine.shared.clock,
                 crawls: &engine.shared.crawls,
+                accounts: &engine.shared.accounts,
                 caches: &engine.shared.caches,
                 scan_limit_bytes: engine.shared.scan_limit_bytes,
                 query: &context,
             };
             let version = engine.catalog().snapshot().version;
             let answer = Box::pin(command::run(&command, &mut own, &statement.statement)).await?;
+            if identity != (own.user.clone(), own.login.clone()) {
+                let rights = engine.rights(&own);
+                command::tell_identity(&mut own, &rights);
+            }
             // What a statement changed is seen by the next one, whatever listings a table lets be kept.
             if engine.catalog().snapshot().version != version {
                 engine.shared.scan.listings.clear();
@@ -550,6 +580,8 @@ impl Engine {
             shared: Arc::clone(&self.shared),
             run,
             bookmark: None,
+            rights: Arc::new(self.rights(session)),
+            own_target: None,
             view_depth: 0,
             views: Arc::default(),
         }
@@ -557,6 +589,8 @@ impl Engine {
 
     fn session_info(&self, session: &Session) -> SessionInfo {
         let mut info = SessionInfo::new(&session.user, &session.catalog_name, &session.database);
+        info.session_user.clone_from(&session.login.session_user);
+        info.roles = roles(&self.catalog().snapshot(), &self.shared.accounts, session);
         info.backend_pid = session.backend_pid;
         info.client_address = session.client_address;
         info.encryption.clone_from(&session.encryption);
@@ -588,6 +622,14 @@ impl Engine {
             .collect();
         info
     }
+}
+
+/// Statements that list what there is: they see no more than may be known.
+fn lists(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::ShowTables { .. } | Statement::ShowCrawlers { .. } | Statement::ShowClassifiers { .. }
+    )
 }
 
 /// Says what columns a view's query has, for `CREATE VIEW`, and opens tables for `ANALYZE`.
@@ -626,6 +668,31 @@ impl command::ViewPlanner for ViewColumns {
             .map(|(name, field)| Ok(Column::new(name, catalog_field_type(field)?)))
             .collect()
     }
+}
+
+/// The roles that `pg_roles` and its kin show: the catalog's, those of the configuration, `limnos`, and who asks.
+fn roles(snapshot: &Snapshot, accounts: &Accounts, session: &Session) -> Vec<RoleInfo> {
+    let superuser = |id: i64, name: &str| RoleInfo { id, name: name.to_owned(), superuser: true, login: true };
+    let mut roles: Vec<RoleInfo> = Vec::new();
+    let mut add = |role: RoleInfo| {
+        if !roles.iter().any(|known| known.name == role.name) {
+            roles.push(role);
+        }
+    };
+    if snapshot.roles.is_empty() && accounts.configured().is_empty() {
+        // A machine of one's own: who asks is the superuser.
+        add(superuser(0, &session.user));
+        return roles;
+    }
+    add(superuser(0, BOOTSTRAP_ROLE));
+    for (number, name) in (1..).zip(accounts.configured()) {
+        add(superuser(-number, &name));
+    }
+    for role in snapshot.roles.values() {
+        let info = RoleInfo { id: role.id, name: role.name.clone(), superuser: role.superuser, login: role.can_login };
+        add(info);
+    }
+    roles
 }
 
 async fn prepare_query(

@@ -124,6 +124,11 @@ impl ServeError {
                 Some("Is another server running? Choose other ports with --pg and --http.".to_owned())
             }
             Self::Tls(error) => error.hint.clone(),
+            Self::Users(message) if message.contains("there is no user") => Some(
+                "Name users in the table [users] of the configuration file or in --users-file, or make one with \
+                 limnos user create --password."
+                    .to_owned(),
+            ),
             Self::Busy(_) => Some("Stop it, or choose another --data-dir.".to_owned()),
             _ => None,
         }
@@ -339,10 +344,21 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
     // PostgreSQL may let one wait.
     let lake = tokio::task::spawn_blocking(move || open(&data_dir, &location, engine, clock));
     let lake = lake.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    // Those of the configuration, or roles of the catalog.
+    let has_password = |role: &Arc<limnos_catalog::Role>| role.can_login && role.verifier.is_some();
+    if rules.need_passwords()
+        && options.users.is_empty()
+        && !lake.catalog.snapshot().roles.values().any(has_password)
+    {
+        return Err(ServeError::Users("auth is scram-sha-256, but there is no user with a password".to_owned()));
+    }
     let unusable = |source| ServeError::DataDir { path: options.data_dir.clone(), source };
     let mock_secret = mock_secret(&options.data_dir).map_err(unusable)?;
+    let users = options.users.clone().with_mock_secret(mock_secret);
+    let users = users.with_roles(Arc::clone(&lake.catalog), Arc::clone(&options.clock));
     let service = Arc::clone(&lake.service);
     service.set_statement_timeout(options.statement_timeout);
+    service.accounts().set_configured(options.users.names().map(str::to_owned));
     let accepting = CancellationToken::new();
     let serving = CancellationToken::new();
     let draining = Arc::new(AtomicBool::new(false));
@@ -366,7 +382,7 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
     let pg_options = PgOptions {
         catalog_name: options.catalog_name.clone(),
         rules,
-        users: Arc::new(options.users.clone().with_mock_secret(mock_secret)),
+        users: Arc::new(users),
         tls: tls.clone(),
         connections_max: options.max_connections,
         connections_reserved: options.superuser_reserved_connections,

@@ -29,6 +29,7 @@ mod protocol;
 mod pruning;
 mod rejects;
 mod results;
+mod roles;
 mod s3_faults;
 mod s3_proxy;
 mod shared_catalog;

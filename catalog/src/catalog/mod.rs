@@ -18,6 +18,8 @@ mod partition_lists;
 pub(crate) mod places;
 mod published;
 mod rejects;
+#[cfg(test)]
+mod role_tests;
 mod runs;
 #[cfg(test)]
 mod server_tests;

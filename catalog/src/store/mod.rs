@@ -11,6 +11,7 @@
 //! that loading a table's partitions never waits for a commit. What is read and written ([`read`], [`mod@write`]) is the same for
 //! every store; only the [`connection::Connection`] differs.
 
+pub(crate) mod acl;
 pub(crate) mod bookmark;
 pub(crate) mod connection;
 pub(crate) mod files;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::connection::{Connection, Value};
-use super::{damaged, object, partition_key, writes};
+use super::{acl, damaged, object, partition_key, writes};
 use crate::{Database, Partition, PartitionList, Result, Snapshot, Table, TableName, TableVersion, record};
 
 /// The version of the catalog in the store, and the next free id.
@@ -32,7 +32,8 @@ pub(crate) fn load(connection: &mut dyn Connection, base: Option<&Snapshot>) -> 
     let tables = load_tables(connection, base)?;
     let (crawlers, classifiers) = (object::load(connection)?, object::load(connection)?);
     let writes = writes::load(connection, base.map(|base| &base.writes))?;
-    Ok(Snapshot { version, databases, tables, crawlers, classifiers, writes })
+    let (roles, acls) = (object::load(connection)?, acl::load(connection, base)?);
+    Ok(Snapshot { version, databases, tables, crawlers, classifiers, roles, acls, writes })
 }
 
 fn load_databases(connection: &mut dyn Connection) -> Result<BTreeMap<String, Arc<Database>>> {

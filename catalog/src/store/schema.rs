@@ -4,7 +4,8 @@
 //! meta            one row: the catalog's version, the next free id
 //! databases       tables          table_versions   what each table was, newest included
 //! partitions      one row for each partition and each span of catalog versions it was in
-//! objects         whatever else has a name and a definition (crawlers, classifiers), by kind
+//! objects         whatever else has a name and a definition (crawlers, classifiers, roles), by kind
+//! grants          who may do what with a database or a table
 //! runs            the history of what runs by itself (crawls), by kind
 //! files           what is known of each data file: its own columns, rows, statistics
 //! sniffed_files   what crawls have seen in files that they looked into
@@ -164,6 +165,15 @@ pub(super) const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (table_id, location, version, byte_offset)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX rejects_by_time ON rejects (seen_at_ms);
+    ",
+    "
+    -- Rights on the object of this id, 0 being all of it. With a version of its own, so that older servers, which would let
+    -- anyone in, refuse the store.
+    CREATE TABLE grants (
+        object_id INTEGER PRIMARY KEY,
+        catalog_version INTEGER NOT NULL,
+        record TEXT NOT NULL
+    ) STRICT;
     ",
 ];
 

@@ -176,6 +176,7 @@ impl<'a> Transaction<'a> {
         self.connection.execute("DELETE FROM tables", &[])?;
         self.connection.execute("DELETE FROM table_versions", &[])?;
         self.connection.execute("DELETE FROM objects", &[])?;
+        self.connection.execute("DELETE FROM grants", &[])?;
         self.delete_bookmarks()?;
         self.connection.execute("DELETE FROM rejects", &[])?;
         self.connection.execute("DELETE FROM databases WHERE id <> 1", &[])?;

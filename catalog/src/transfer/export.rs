@@ -6,12 +6,12 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Counts, DatabaseLine, FORMAT, HeaderLine, Line, ObjectLine, OnProgress, PROGRESS_STEP, PartitionLine, TableLine,
-    VersionLine,
+    Counts, DatabaseLine, FORMAT, GrantsLine, HeaderLine, Line, ObjectLine, OnProgress, PROGRESS_STEP, PartitionLine,
+    TableLine, VersionLine,
 };
 use crate::store::connection::Connection;
 use crate::store::read;
-use crate::{Catalog, Error, Result, Table, record};
+use crate::{Catalog, Error, Result, Table, record, role_record};
 
 impl Catalog {
     /// Writes everything in the catalog, as it is at one moment, as lines of JSON; see [`crate::transfer`]. No more than one
@@ -54,6 +54,9 @@ impl Export<'_, '_> {
             self.table(connection, table)?;
         }
         self.objects(connection)?;
+        for (&object, acl) in &snapshot.acls {
+            self.write(&Line::Grants(GrantsLine { object, record: raw(role_record::encode_acl(acl)?)? }))?;
+        }
         self.write(&Line::End(self.counts))?;
         self.output.flush().map_err(write_failed)?;
         (self.on_progress)(&self.counts);

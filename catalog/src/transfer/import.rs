@@ -5,16 +5,16 @@ use std::io::{BufRead, Read};
 use std::sync::Arc;
 
 use super::{
-    Counts, DatabaseLine, FORMAT, FormatLine, HeaderLine, Line, ObjectLine, OnProgress, PartitionLine, TableLine,
-    VersionLine,
+    Counts, DatabaseLine, FORMAT, FormatLine, GrantsLine, HeaderLine, Line, ObjectLine, OnProgress, PartitionLine,
+    TableLine, VersionLine,
 };
 use crate::draft;
 use crate::name::{DEFAULT_DATABASE, validate_database_name, validate_table_name};
 use crate::object::Definition as _;
 use crate::store::write::Transaction;
 use crate::{
-    Catalog, ClassifierDefinition, CrawlerDefinition, Database, Error, Partition, Result, Snapshot, Table, TableName,
-    record,
+    Catalog, ClassifierDefinition, CrawlerDefinition, Database, Error, Partition, Result, RoleDefinition, Snapshot,
+    Table, TableName, record, role_record,
 };
 
 /// The longest line that is read: a table of twenty thousand columns, each with a comment, is a few megabytes.
@@ -167,6 +167,7 @@ impl Import<'_, '_, '_> {
             Line::Version(line) => self.version(&line)?,
             Line::Partition(line) => self.partition(line)?,
             Line::Object(line) => self.object(&line)?,
+            Line::Grants(line) => self.grants(&line)?,
             Line::End(wanted) => {
                 self.end_table()?;
                 if wanted != self.counts {
@@ -285,9 +286,19 @@ impl Import<'_, '_, '_> {
             ClassifierDefinition::KIND => {
                 ClassifierDefinition::decode(definition.get()).and_then(|read| read.validate())?
             }
+            RoleDefinition::KIND => RoleDefinition::decode(definition.get()).and_then(|read| read.validate())?,
             other => return Err(invalid(format!("this version of Limnos knows no \"{other}\""))),
         }
         self.transaction.put_object_text(*id, kind, name, *version, (*created_at_ms, *updated_at_ms), definition.get())
+    }
+
+    fn grants(&mut self, line: &GrantsLine) -> Result<()> {
+        self.end_table()?;
+        if line.object != crate::role::LAKE_ID && !self.ids.contains(&line.object) {
+            return Err(invalid(format!("there is no database or table with the id {}", line.object)));
+        }
+        let acl = role_record::decode_acl(line.record.get())?;
+        self.transaction.put_acl(line.object, &acl)
     }
 
     fn open_table(&self) -> Result<&Table> {

@@ -9,6 +9,7 @@
 //! {"version":{"version":1,"changed_at_ms":0,"definition":{...}}}                   of the table above, oldest first
 //! {"partition":{"values":["2024","01"],"location":"s3://..."}}                     of the table above, by its values
 //! {"object":{"id":8,"kind":"crawler","name":"c", ...,"definition":{...}}}          by kind and name
+//! {"grants":{"object":2,"record":{...}}}                rights on the database or table of this id, 0 being all of it
 //! {"end":{"databases":1,"tables":1,"partitions":1,"objects":1}}                    nothing is missing
 //! ```
 //! Definitions are the frozen forms of [`crate::record`]. What is not in it: histories of runs, and what is known of data
@@ -78,6 +79,7 @@ enum Line {
     Version(VersionLine),
     Partition(PartitionLine),
     Object(ObjectLine),
+    Grants(GrantsLine),
     End(Counts),
 }
 
@@ -122,6 +124,13 @@ struct PartitionLine {
     location: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     storage: Option<Box<RawValue>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantsLine {
+    object: i64,
+    record: Box<RawValue>,
 }
 
 #[derive(Serialize, Deserialize)]

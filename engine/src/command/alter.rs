@@ -181,6 +181,7 @@ impl Alteration<'_> {
                 names.iter().try_for_each(|name| self.unset_serde_property(name))
             }
             TableAction::OwnerTo(owner) => {
+                // Who it may be was decided before.
                 owner.clone_into(&mut self.definition.owner);
                 Ok(())
             }
@@ -445,7 +446,9 @@ impl Alteration<'_> {
                 .with_detail(format!("Its {} partitions would be dropped.", self.table.partition_count))
                 .with_hint("Drop the partitions first; MSCK REPAIR TABLE finds them again."));
         }
-        self.definition = found.definition.clone();
+        // Whose it is has nothing to do with what it is.
+        let owner = self.definition.owner.clone();
+        self.definition = TableDefinition { owner, ..found.definition.clone() };
         if let (TableKind::External(old), TableKind::External(new)) = (&self.table.kind, &self.definition.kind) {
             self.partitions_stay = old.location != new.location && self.table.partition_count > 0;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use limnos_catalog::{Change, CreateMode, DatabaseChange};
+use limnos_catalog::{AclChange, AclObject, Change, CreateMode, DatabaseChange};
 
 use super::{CommandAnswer, CommandContext, commit, resolve_database_name, skipping};
 use crate::parse::statement::AlterDatabase;
@@ -25,8 +25,10 @@ pub(super) async fn create(
     }
     let location = location.map(|location| context.stores.resolve(location)).transpose()?.map(|location| location.url);
     let parameters = parameters.clone();
+    let owner = AclChange::InitialOwner(session.user.clone());
+    let owner = Change::AlterAcl { object: AclObject::Database(name.clone()), change: owner };
     let change = Change::CreateDatabase { name, comment, location, parameters, mode };
-    let notices = commit(context, session, vec![change]).await?;
+    let notices = commit(context, session, vec![change, owner]).await?;
     Ok(answer.with_notices(notices))
 }
 

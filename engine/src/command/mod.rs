@@ -18,6 +18,7 @@ use crate::execute::QueryContext;
 use crate::parse::{ObjectName, Statement};
 use crate::scan::store::Stores;
 use crate::scan::survey::OpenTable;
+use crate::session::Accounts;
 use crate::{CommandTag, Error, ErrorCode, Notice, Result, Session};
 
 mod alter;
@@ -35,6 +36,7 @@ mod partition;
 mod pattern;
 mod projection;
 mod repair;
+mod role;
 mod setting;
 mod show;
 mod show_create;
@@ -45,6 +47,7 @@ mod version;
 pub use bookmark::Bookmarks;
 pub(crate) use cache::CacheTable;
 pub use crawler::{CrawlChanges, CrawlHistory, Crawls};
+pub(crate) use role::tell_identity;
 pub use show_create::create_statement;
 pub use table::VIEW_DIALECT;
 
@@ -75,6 +78,8 @@ pub struct CommandContext<'a> {
     pub clock: &'a Arc<dyn Clock>,
     /// The crawlers that run.
     pub crawls: &'a Arc<Crawls>,
+    /// Which roles there are beside the catalog's.
+    pub accounts: &'a Arc<Accounts>,
     /// What ALTER SYSTEM DROP CACHE empties.
     pub caches: &'a Caches,
     /// Most bytes that the server lets a query read.
@@ -198,6 +203,7 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
         Statement::Release { .. } => Ok(CommandAnswer::tag("RELEASE")),
         Statement::RollbackTo { .. } => Ok(CommandAnswer::tag("ROLLBACK")),
         Statement::Discard { what } => setting::discard(context, session, what),
+        Statement::Role(statement) => role::run(context, session, statement).await,
         Statement::DropCache { name } => cache::drop_cache(context.caches, name.as_deref()),
         Statement::NoOp { tag } => Ok(CommandAnswer::tag(tag)),
         Statement::Empty

@@ -143,6 +143,7 @@ pub(super) fn begin(
     } else {
         session.pinned = Some(std::sync::Arc::clone(&context.snapshot));
         session.settings.begin_transaction(modes);
+        session.save_role();
     }
     Ok(CommandAnswer::tag("BEGIN").with_notices(notices))
 }
@@ -167,6 +168,7 @@ fn end(
     }
     // The transaction of a text of several statements has settings to settle, too.
     let path = session.settings.search_path();
+    session.end_role(tag == "COMMIT");
     settle(&mut session.settings);
     if path != session.settings.search_path() {
         follow_search_path(context, session);
@@ -181,6 +183,8 @@ pub(super) fn discard(context: &CommandContext<'_>, session: &mut Session, what:
             return Err(Error::new(ErrorCode::ActiveTransaction, message));
         }
         session.settings.reset_all();
+        let user = session.login.user.clone();
+        session.become_role(user.clone(), user, false);
         follow_search_path(context, session);
     }
     Ok(CommandAnswer::tag(&format!("DISCARD {what}")))

@@ -92,6 +92,7 @@ impl Lake {
                 opener: &Closed,
                 clock: &self.clock,
                 crawls: &self.crawls,
+                accounts: &Arc::default(),
                 caches: &Caches::default(),
                 scan_limit_bytes: None,
                 query: &QueryContext::detached(&format!("test-{}", QUERIES.fetch_add(1, Ordering::Relaxed))),

@@ -27,6 +27,8 @@ pub enum ErrorCode {
     DuplicateObject,
     WrongObjectType,
     DependentObjectsStillExist,
+    InvalidGrantOperation,
+    ReservedName,
     DatatypeMismatch,
     /// A parameter of which nothing says what it is.
     IndeterminateDatatype,
@@ -120,6 +122,8 @@ impl ErrorCode {
             Self::DuplicateObject => "42710",
             Self::WrongObjectType => "42809",
             Self::DependentObjectsStillExist => "2BP01",
+            Self::InvalidGrantOperation => "0LP01",
+            Self::ReservedName => "42939",
             Self::DatatypeMismatch => "42804",
             Self::IndeterminateDatatype => "42P18",
             Self::InvalidTableDefinition => "42P16",
@@ -257,12 +261,17 @@ impl From<limnos_catalog::Error> for Error {
             Catalog::NotEmpty { .. } => ErrorCode::DependentObjectsStillExist,
             Catalog::Invalid { .. } => ErrorCode::InvalidTableDefinition,
             Catalog::Conflict { .. } | Catalog::WriteEnded { .. } => ErrorCode::SerializationFailure,
-            Catalog::InUse { .. } => ErrorCode::DependentObjectsStillExist,
+            Catalog::InUse { .. } | Catalog::Dependents { .. } => ErrorCode::DependentObjectsStillExist,
+            Catalog::Loop { .. } => ErrorCode::InvalidGrantOperation,
+            Catalog::Reserved { .. } => ErrorCode::ReservedName,
             Catalog::Unusable { .. } => ErrorCode::DataCorrupted,
             _ => ErrorCode::IoError,
         };
         let mut new = Self::new(code, error.to_string());
         new.hint = error.hint().map(str::to_owned);
+        if let Catalog::Dependents { detail, .. } | Catalog::Reserved { detail, .. } = &error {
+            new.detail.clone_from(detail);
+        }
         if let Catalog::NotEmpty { table_count, .. } = &error {
             new.detail = Some(format!("It holds {table_count} tables and views."));
             new.hint = Some("Use DROP ... CASCADE to drop them too.".to_owned());

@@ -24,7 +24,7 @@ pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
         constant("current_catalog", "name", session.catalog_name.as_str().into()),
         constant("current_schema", "name", session.current_schema().into()),
         constant("current_user", "name", user()),
-        constant("session_user", "name", user()),
+        constant("session_user", "name", session.session_user.as_str().into()),
         constant("user", "name", user()),
         constant("current_role", "name", user()),
         constant("version", "text", session.version.as_str().into()),

@@ -22,6 +22,7 @@ mod maintain;
 pub mod portal;
 pub mod query;
 pub mod rewrite;
+pub mod role;
 pub mod session;
 pub mod statement;
 mod unsupported;
@@ -57,9 +58,13 @@ pub fn parse(sql: &str, dialect: Dialect) -> Result<Vec<ParsedStatement>> {
     let mut statements = Vec::new();
     for part in lexer::split(sql, dialect)? {
         complexity::check(&part.lexemes)?;
-        let statement = parse_one(&mut Cursor::new(sql, &part, dialect))?;
+        // Whatever shows the text of a statement shows this one: it never holds a password.
+        let secret = ddl::may_hold_password(&part);
+        let parsed = parse_one(&mut Cursor::new(sql, &part, dialect));
+        let statement = if secret { parsed.map_err(ddl::masked_error) } else { parsed }?;
+        let text = if secret { ddl::masked(sql, &part) } else { part.text(sql).to_owned() };
         let offset = part.lexemes.first().map_or(0, |first| first.position - 1);
-        statements.push(ParsedStatement { statement, sql: part.text(sql).to_owned(), offset });
+        statements.push(ParsedStatement { statement, sql: text, offset });
     }
     if statements.is_empty() {
         statements.push(ParsedStatement { statement: Statement::Empty, sql: String::new(), offset: 0 });
@@ -84,6 +89,8 @@ pub(crate) fn parse_one(cursor: &mut Cursor<'_>) -> Result<Statement> {
         Some("DROP") => ddl::drop(cursor)?,
         Some("ALTER") => ddl::alter(cursor)?,
         Some("COMMENT") => ddl::comment(cursor)?,
+        Some("GRANT" | "REVOKE") => ddl::grant(cursor)?,
+        Some("REASSIGN") => ddl::reassign(cursor)?,
         Some("MSCK") => ddl::repair(cursor)?,
         Some("CRAWL") => ddl::crawl(cursor)?,
         Some("ANALYZE" | "ANALYSE") => ddl::analyze(cursor)?,

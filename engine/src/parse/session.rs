@@ -163,17 +163,8 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Statement> {
         cursor.advance();
         return Ok(Statement::Set { name: "search_path".to_owned(), values: Some(vec![cursor.string()?]), local });
     }
-    if cursor.take_words("ROLE NONE") {
-        return Ok(Statement::NoOp { tag: "SET" });
-    }
-    if cursor.take_words("SESSION AUTHORIZATION DEFAULT") {
-        return Ok(Statement::NoOp { tag: "SET" });
-    }
-    for what in ["ROLE", "SESSION AUTHORIZATION"] {
-        let next = cursor.peek_nth(what.split(' ').count());
-        if cursor.peek_words(what) && next.is_some_and(|next| next.token.token != Token::Eq && !next.is_word("TO")) {
-            return Err(Error::unsupported(format!("SET {what} is not supported yet")));
-        }
+    if let Some(statement) = ddl::set_role(cursor, local)? {
+        return Ok(statement);
     }
     if cursor.take_words("CONSTRAINTS") {
         while cursor.skip_tree() {}
@@ -188,7 +179,7 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Statement> {
 }
 
 /// A setting's value: a string, a word, or a number.
-fn value(cursor: &mut Cursor<'_>) -> Result<String> {
+pub(crate) fn value(cursor: &mut Cursor<'_>) -> Result<String> {
     if let Some(text) = cursor.peek_string() {
         cursor.advance();
         return Ok(text);
@@ -220,8 +211,11 @@ fn reset(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.take_words("TRANSACTION ISOLATION LEVEL") {
         return Ok(Statement::Reset { name: Some("transaction_isolation".to_owned()) });
     }
-    if cursor.take_words("SESSION AUTHORIZATION") || cursor.take_words("ROLE") {
-        return Ok(Statement::NoOp { tag: "RESET" });
+    if cursor.take_words("SESSION AUTHORIZATION") {
+        return Ok(ddl::reset_role(true));
+    }
+    if cursor.take_words("ROLE") {
+        return Ok(ddl::reset_role(false));
     }
     Ok(Statement::Reset { name: Some(setting_name(cursor)?) })
 }

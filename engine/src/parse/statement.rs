@@ -8,6 +8,7 @@ use limnos_catalog::{ClassifierDefinition, Column, CreateMode, FileFormat, Sched
 
 use crate::parse::ddl::Stored;
 use crate::parse::portal::{DeclareCursor, FetchCursor};
+use crate::parse::role::RoleStatement;
 
 /// A name as written: `name` or `database.name`, unquoted parts lower-cased, not yet resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -293,6 +294,8 @@ pub enum Statement {
     Kill {
         query_id: String,
     },
+    /// About roles and rights.
+    Role(Box<RoleStatement>),
     /// `ALTER SYSTEM DROP CACHE name`; `None` is ALL.
     DropCache {
         name: Option<String>,

@@ -30,9 +30,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("CLUSTER", "CLUSTER"),
     ("REINDEX", "REINDEX"),
     ("REFRESH MATERIALIZED VIEW", "REFRESH MATERIALIZED VIEW"),
-    ("GRANT", "GRANT"),
-    ("REVOKE", "REVOKE"),
-    ("REASSIGN", "REASSIGN OWNED"),
     ("SECURITY LABEL", "SECURITY LABEL"),
     ("IMPORT", "IMPORT"),
     ("EXPORT", "EXPORT"),
@@ -70,16 +67,13 @@ pub(crate) fn name(cursor: &Cursor<'_>) -> Option<String> {
             | "FUNCTION"
             | "FUNCTIONS"
             | "GRANTS"
-            | "GROUP"
             | "INDEX"
             | "LANGUAGE"
             | "MATERIALIZED"
             | "OPERATOR"
-            | "OWNED"
             | "POLICY"
             | "PROCEDURE"
             | "PUBLICATION"
-            | "ROLE"
             | "ROLES"
             | "ROUTINE"
             | "RULE"
@@ -93,7 +87,6 @@ pub(crate) fn name(cursor: &Cursor<'_>) -> Option<String> {
             | "TABLESPACE"
             | "TRIGGER"
             | "TYPE"
-            | "USER"
             | "VIEW"
     )
     .then(|| format!("{verb} {object}"))

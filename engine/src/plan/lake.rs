@@ -16,8 +16,9 @@ use chrono::{DateTime, Utc};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::datasource::ViewTable;
 use datafusion::error::Result as DataFusionResult;
-use limnos_catalog::{Snapshot, TableKind, TableName};
+use limnos_catalog::{Privilege, Snapshot, TableKind, TableName};
 
+use super::authorize::Rights;
 use super::document;
 use super::hidden::Marked;
 use super::information_schema::InformationSchema;
@@ -54,6 +55,10 @@ pub(crate) struct PlanContext {
     pub(crate) now: DateTime<Utc>,
     /// The database that unqualified names are looked up in.
     pub(crate) database: String,
+    /// What whoever asks may do; inside a view, what its owner may.
+    pub(crate) rights: Arc<Rights>,
+    /// The table that a DELETE without a condition and its kin are about: they don't read it.
+    pub(crate) own_target: Option<TableName>,
     /// Of an INSERT that reads only new files.
     pub(crate) bookmark: Option<Arc<BookmarkRun>>,
     pub(crate) view_depth: usize,
@@ -96,8 +101,11 @@ impl CatalogProvider for LakeCatalog {
                 let schema = PgCatalogSchema::new(&context.snapshot, context.session.clone());
                 Arc::new(schema.with_known(&context.shared.scan.known))
             }
-            "information_schema" => Arc::new(InformationSchema::new(&context.snapshot, &context.session)),
-            SYSTEM_SCHEMA => Arc::new(SystemSchema(Arc::clone(&context.shared.system))),
+            "information_schema" => {
+                let accessible = context.rights.accessible_of(&context.snapshot);
+                Arc::new(InformationSchema::new(&accessible, &context.session))
+            }
+            SYSTEM_SCHEMA => Arc::new(SystemSchema(Arc::clone(&context.shared.system), Arc::clone(&context.rights))),
             FILE_TABLE_DATABASE => Arc::new(FileSchema { context: Arc::clone(context) }),
             // A schema that doesn't exist is told by its provider, when a table of it is asked for.
             name => {
@@ -172,9 +180,16 @@ impl DatabaseSchema {
     async fn provider(&self, name: &str, hidden: HiddenColumns) -> Result<Arc<dyn TableProvider>> {
         let context = &self.context;
         let full_name = TableName::new(&self.database, name);
+        // A view was made by who could name its tables.
+        if context.view_depth == 0 {
+            context.rights.check_database(&self.database, Privilege::Usage)?;
+        }
         let Some(table) = context.snapshot.tables.get(&full_name) else {
             return Err(self.undefined(name));
         };
+        if context.own_target.as_ref() != Some(&full_name) {
+            context.rights.check_table(table, Privilege::Select)?;
+        }
         match &table.kind {
             TableKind::View { sql, database } => {
                 if context.view_depth >= VIEW_DEPTH_MAX {
@@ -192,6 +207,8 @@ impl DatabaseSchema {
                 }
                 let inner = PlanContext {
                     database: database.clone(),
+                    rights: Arc::new(context.rights.of_owner(&table.owner)),
+                    own_target: None,
                     view_depth: context.view_depth + 1,
                     ..PlanContext::clone(context)
                 };
@@ -214,7 +231,7 @@ impl DatabaseSchema {
     }
 
     fn undefined(&self, name: &str) -> Error {
-        let snapshot = &self.context.snapshot;
+        let snapshot = &self.context.rights.visible_of(&self.context.snapshot);
         if !snapshot.databases.contains_key(&self.database) {
             let message = format!("table \"{}.{name}\" does not exist", self.database);
             let mut error = Error::new(ErrorCode::UndefinedTable, message)
@@ -262,6 +279,7 @@ impl SchemaProvider for FileSchema {
 
     async fn table(&self, path: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
         let context = &self.context;
+        context.rights.check_reads_files("use files as tables").map_err(to_datafusion)?;
         let (path, hidden) = split_mark(path);
         if let Some(call) = document::call_of(path) {
             return document::table(context, &call).await.map(Some).map_err(to_datafusion);

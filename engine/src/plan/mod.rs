@@ -8,6 +8,7 @@
 //! 3. [`explain`]: a plan -> the text of EXPLAIN; [`cost`]: what it will read.
 //! 4. [`pg_catalog`], [`information_schema`], [`system`]: schemas that are not in the catalog.
 
+pub mod authorize;
 mod cost;
 mod document;
 mod expansion;

@@ -11,6 +11,7 @@ use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
 use datafusion::error::Result as DataFusionResult;
 use parking_lot::RwLock;
 
+use super::authorize::{Rights, denied_for};
 use crate::Result;
 use crate::error::to_datafusion;
 
@@ -33,6 +34,17 @@ pub trait SystemTable: Send + Sync + 'static {
     /// # Errors
     /// When they can't be made.
     fn rows(&self) -> Result<RecordBatch>;
+
+    /// Those of its rows that a role may see. Unless a table knows better, what the server does is for those who watch it.
+    ///
+    /// # Errors
+    /// 42501; and as [`SystemTable::rows`].
+    fn rows_for(&self, rights: &Rights) -> Result<RecordBatch> {
+        match rights.reads_statistics() {
+            true => self.rows(),
+            false => Err(denied_for("table", self.name())),
+        }
+    }
 }
 
 /// The tables of schema `system`.
@@ -61,7 +73,7 @@ impl SystemTables {
 
 /// The schema as DataFusion sees it.
 #[derive(Debug)]
-pub(crate) struct SystemSchema(pub(crate) Arc<SystemTables>);
+pub(crate) struct SystemSchema(pub(crate) Arc<SystemTables>, pub(crate) Arc<Rights>);
 
 #[async_trait]
 impl SchemaProvider for SystemSchema {
@@ -73,7 +85,7 @@ impl SchemaProvider for SystemSchema {
         let Some(table) = self.0.tables.read().get(name).cloned() else {
             return Ok(None);
         };
-        let batch = table.rows().map_err(to_datafusion)?;
+        let batch = table.rows_for(&self.1).map_err(to_datafusion)?;
         Ok(Some(Arc::new(MemTable::try_new(table.schema(), vec![vec![batch]])?)))
     }
 

@@ -57,6 +57,7 @@ const FIELD_BYTES: usize = 128;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Asker {
     user: String,
+    session_user: String,
     settings: Vec<(String, String)>,
 }
 
@@ -67,6 +68,7 @@ impl Asker {
         let settings = context.session.settings.iter().filter(|setting| matters(&setting.name));
         Self {
             user: context.session.user.clone(),
+            session_user: context.session.session_user.clone(),
             settings: settings.map(|setting| (setting.name.clone(), setting.value.clone())).collect(),
         }
     }
@@ -143,7 +145,7 @@ impl ResultKey {
             produce_one_row: true,
             schema: Arc::new(datafusion::common::DFSchema::empty()),
         });
-        let asker = Asker { user: "ann".to_owned(), settings: Vec::new() };
+        let asker = Asker { user: "ann".to_owned(), session_user: "ann".to_owned(), settings: Vec::new() };
         let scans = vec![vec![FilesVersion::of(&number)]];
         Arc::new(Self { hash: number, plan, details: Details::default(), asker, scans, bytes: 0 })
     }

@@ -1,16 +1,22 @@
 //! [`Session`]: who asks, in which database, with which settings.
 
+pub mod accounts;
 mod encryption;
+mod login;
 pub mod settings;
 
+pub use accounts::Accounts;
 pub use encryption::{ClientIdentity, Encryption};
+pub use login::Login;
 pub use settings::Settings;
 
 /// One connection's state. Cheap to clone; holds no engine state.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// The role that logged in.
+    /// The role whose rights hold (`current_user`): the one that logged in, or what SET ROLE has made of it.
     pub user: String,
+    /// Who logged in.
+    pub login: Login,
     /// What PostgreSQL clients call the database (`current_database()`): one server has one, `lake` by default.
     pub catalog_name: String,
     /// The database that unqualified names are looked up in first (PostgreSQL's `current_schema()`).
@@ -34,8 +40,10 @@ pub struct Session {
 impl Session {
     /// A session of `user` with every setting at its default.
     pub fn new(user: impl Into<String>, catalog_name: impl Into<String>) -> Self {
+        let user = user.into();
         Self {
-            user: user.into(),
+            login: Login::new(&user),
+            user,
             catalog_name: catalog_name.into(),
             database: "default".to_owned(),
             settings: Settings::default(),

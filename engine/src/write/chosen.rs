@@ -7,6 +7,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::sql::sqlparser::ast::{Query, SetExpr};
 use limnos_catalog::{Snapshot, StorageDescriptor, Table, TableKind};
 
 use super::plan::resolve_name;
@@ -53,7 +54,9 @@ impl Chosen {
         let (shared, run) = (Arc::clone(&context.shared), Arc::clone(&context.run));
         let location = Arc::new(shared.scan.stores.resolve(&storage.location)?);
         let partitions = shared.partitions(&context.snapshot, &table, context.now)?;
-        let planned = plan_query(context, &rows.query).await?;
+        // As in PostgreSQL: whoever deletes where something holds reads what it is said of.
+        let own_target = (!has_condition(&rows.query)).then(|| table.name.clone());
+        let planned = plan_query(PlanContext { own_target, ..context }, &rows.query).await?;
         let (filters, is_nothing) = conditions(&planned.state.optimize(&planned.plan)?, word)?;
         let keys: HashSet<&str> = table.partition_keys.iter().map(|key| key.name.as_str()).collect();
         if filters.iter().any(|filter| !is_partition_only(filter, &keys)) {
@@ -131,4 +134,12 @@ fn only_keys(word: &str, table: &Table) -> Error {
         table.name,
         keys.join(", ")
     ))
+}
+
+/// Whether a `SELECT * FROM table` has a WHERE; anything that isn't one is taken to have.
+fn has_condition(query: &Query) -> bool {
+    match query.body.as_ref() {
+        SetExpr::Select(select) => select.selection.is_some(),
+        _ => true,
+    }
 }

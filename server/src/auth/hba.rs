@@ -184,6 +184,11 @@ impl Rules {
         self.decide(&asked).is_some_and(|rule| rule.method == Method::Trust && !rule.needs_client_certificates())
     }
 
+    /// Whether a password is the only way in.
+    pub fn need_passwords(&self) -> bool {
+        self.rules.iter().all(|rule| matches!(rule.method, Method::ScramSha256 | Method::Reject))
+    }
+
     /// All rules, for checks.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter()

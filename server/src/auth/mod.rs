@@ -2,12 +2,14 @@
 //! guess.
 
 pub mod hba;
+mod role;
 pub mod scram;
 pub mod throttle;
 
 use std::collections::{BTreeSet, HashMap};
 
 pub use hba::Rules;
+pub use role::Refusal;
 pub use scram::Verifier;
 pub use throttle::Throttle;
 
@@ -51,6 +53,8 @@ pub struct Users {
     verifiers: HashMap<String, Verifier>,
     /// Makes the salt shown for names that don't exist.
     mock_secret: [u8; 32],
+    /// The catalog's roles, for names that the configuration hasn't.
+    roles: Option<role::Roles>,
 }
 
 /// Shows names only: verifiers let their holder guess passwords offline.
@@ -62,7 +66,7 @@ impl std::fmt::Debug for Users {
 
 impl Default for Users {
     fn default() -> Self {
-        Self { verifiers: HashMap::new(), mock_secret: random() }
+        Self { verifiers: HashMap::new(), mock_secret: random(), roles: None }
     }
 }
 
@@ -110,17 +114,29 @@ impl Users {
         self.verifiers.is_empty()
     }
 
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.verifiers.keys().map(String::as_str)
+    }
+
     /// The verifier of `name`, or for an unknown name one that looks the same from outside and that no password matches,
     /// so that names can't be found out by trying.
     pub fn verifier(&self, name: &str) -> Verifier {
         // Made for known names as well: how long it takes must not tell them apart.
         let mock = Verifier::mock(name, &self.mock_secret);
-        self.verifiers.get(name).cloned().unwrap_or(mock)
+        let of_role = || self.roles.as_ref().and_then(|roles| roles.verifier(name));
+        self.verifiers.get(name).cloned().or_else(of_role).unwrap_or(mock)
     }
 
-    /// What is known of a role. There are no groups and limits yet; the first user stands for the superuser.
+    /// What is known of a role. Users of the configuration, and whoever comes where no role was ever made, are superusers.
     pub fn standing(&self, name: &str) -> Standing {
-        Standing { superuser: name == DEFAULT_USER, ..Standing::default() }
+        if self.verifiers.contains_key(name) {
+            return Standing { superuser: true, ..Standing::default() };
+        }
+        match &self.roles {
+            Some(roles) => roles.standing(name),
+            None => Standing { superuser: name == DEFAULT_USER, ..Standing::default() },
+        }
     }
 }
 

@@ -120,6 +120,18 @@ impl Verifier {
     }
 }
 
+/// What is stored of `password`: its verifier, or itself if it is one.
+///
+/// # Errors
+/// What is wrong with a text that looks like a verifier and isn't one.
+pub fn verifier_of(password: &str) -> Result<String, String> {
+    if password.starts_with(VERIFIER_PREFIX) {
+        let verifier: Verifier = password.parse().map_err(|error| format!("the password is not usable: {error}"))?;
+        return Ok(verifier.to_string());
+    }
+    Ok(Verifier::from_password(password).to_string())
+}
+
 /// Why an exchange ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {

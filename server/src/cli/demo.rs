@@ -131,7 +131,7 @@ async fn catalog(server: &RunningServer, config: &Config, dir: &Path) -> Command
         return Ok(());
     }
     let sql = demo::tables_sql(dir).with_context(|| format!("could not read folder \"{}\"", dir.display()))?;
-    let mut session = Session::new(DEFAULT_USER, &config.catalog_name);
+    let mut session = Session::new(DEFAULT_USER, &config.catalog_name).of_process();
     let mut sink = script::Discard::default();
     script::run(&server.service, &mut session, &sql, &CancelSlot::default(), &mut sink)
         .await

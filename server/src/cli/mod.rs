@@ -12,6 +12,7 @@ mod remote;
 mod report;
 mod serve;
 mod target;
+mod user;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,8 @@ enum Command {
     Catalog(catalog::CatalogCommand),
     /// Make, run, list and drop crawlers, which find tables by themselves
     Crawler(crawler::Crawler),
+    /// Make, change, list and drop users, and set their passwords
+    User(user::User),
 }
 
 /// How a command ends when it doesn't succeed.
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Crawl(command) => command.run(),
         Command::Catalog(command) => command.run(),
         Command::Crawler(command) => command.run(),
+        Command::User(command) => command.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -157,6 +161,7 @@ fn command() -> clap::Command {
             catalog.mut_subcommand("export", hide_all).mut_subcommand("import", hide_all)
         })
         .mut_subcommand("crawler", hide_in_all)
+        .mut_subcommand("user", hide_in_all)
 }
 
 /// The runtime for I/O; queries compute on the engine's own.

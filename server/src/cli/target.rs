@@ -79,7 +79,7 @@ impl Local {
         } else {
             (in_memory(&config)?, None)
         };
-        let mut session = Session::new(DEFAULT_USER, &config.catalog_name);
+        let mut session = Session::new(DEFAULT_USER, &config.catalog_name).of_process();
         if let Some(database) = database {
             database.clone_into(&mut session.database);
         }

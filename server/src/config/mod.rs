@@ -325,10 +325,6 @@ impl Config {
             ))
             .with_hint("Set auth to scram-sha-256, which closes /query over HTTP, or listen on 127.0.0.1."));
         }
-        if self.auth == Auth::ScramSha256 && self.users.is_empty() {
-            return Err(ConfigError::new("auth is scram-sha-256, but there are no users")
-                .with_hint("Name them in the table [users] of the configuration file, or in --users-file."));
-        }
         if self.pg == self.http && self.pg.port() != 0 {
             return Err(ConfigError::new(format!("--pg and --http are the same address, {}", self.pg)));
         }
@@ -680,10 +676,9 @@ mod tests {
 
     #[test]
     fn open_doors_and_absurd_limits_are_refused() {
-        let cases: [(&[&str], &str); 8] = [
+        let cases: [(&[&str], &str); 7] = [
             (&["--pg", "0.0.0.0:5439"], "anyone could log in as anyone"),
             (&["--http", "0.0.0.0:8439"], "anyone could query"),
-            (&["--auth", "scram-sha-256"], "there are no users"),
             (&["--pg", "127.0.0.1:9", "--http", "127.0.0.1:9"], "the same address"),
             (&["--memory-limit", "1MiB"], "too small"),
             (&["--memory-limit", "9999TiB"], "more than the"),

@@ -320,8 +320,7 @@ impl Connection {
 
     /// Tells the client about reported settings that a statement has changed.
     fn report_settings(&mut self) {
-        // Who is logged in never changes, and the settings don't know it.
-        for name in REPORTED.iter().filter(|name| **name != "session_authorization") {
+        for name in REPORTED {
             let Ok(value) = self.session.settings.show(name) else { continue };
             if self.reported.get(name) != Some(&value) {
                 self.wire.send(&ParameterStatus::new((*name).to_owned(), value.clone()));

@@ -221,7 +221,18 @@ async fn establish(server: Arc<Server>, mut wire: Wire, ends: Ends) -> Option<(C
     };
     // Counted only now: strangers can't use up the connections of those with a password.
     let admitted = server.slots.take(&identity).and_then(|held| {
-        let session = startup::session(&startup, identity, options)?;
+        options.users.admit(&identity.user).map_err(|refusal| {
+            tracing::info!(user = identity.user, reason = refusal.message, "login refused");
+            PgError::new(refusal.sqlstate, refusal.message)
+        })?;
+        let mut session = startup::session(&startup, identity, options)?;
+        if !server.service.rights(&session).may_connect() {
+            let message = format!("permission denied for database \"{}\"", options.catalog_name);
+            return Err(PgError::new("42501", message).with_detail("User does not have CONNECT privilege."));
+        }
+        let settings = options.users.settings(&session.login.user);
+        startup::role_settings(&mut session, &startup, settings);
+        server.service.tell_identity(&mut session);
         Ok((session, held))
     });
     let (mut session, held) = match admitted {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use limnos_engine::Session;
 use limnos_engine::session::Encryption;
+use limnos_engine::session::Settings;
 use limnos_engine::session::settings::REPORTED;
 use pgwire::messages::startup::NegotiateProtocolVersion;
 
@@ -216,6 +217,22 @@ pub(crate) fn session(startup: &Startup, identity: Identity, options: &PgOptions
         }
     }
     Ok(session)
+}
+
+/// What ALTER ROLE .. SET has said of the role, where the client says nothing else. A value that is refused by now is passed
+/// over: it must not keep anybody out.
+pub(crate) fn role_settings(session: &mut Session, startup: &Startup, settings: Vec<(String, String)>) {
+    let said = |name: &str| startup.settings.iter().any(|(said, _)| Settings::canonical_name(said) == name);
+    for (name, value) in settings.into_iter().filter(|(name, _)| !said(name)) {
+        if let Err(error) = session.settings.set_startup(&name, &value) {
+            tracing::warn!(user = session.user, name, %error, "a setting of the role is not valid");
+            continue;
+        }
+        if name == "search_path" {
+            let first = session.settings.search_path().into_iter().find(|item| item != "$user");
+            session.database = first.filter(|name| name != "public").unwrap_or_else(|| "default".to_owned());
+        }
+    }
 }
 
 /// What ParameterStatus says at the start: first what never changes in a session, then the settings that are reported.

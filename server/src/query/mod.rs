@@ -24,6 +24,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use limnos_engine::execute::{KeptRows, QueryContext, QueryRun};
 use limnos_engine::parse::{ParsedStatement, Statement};
+use limnos_engine::plan::authorize::Rights;
+use limnos_engine::session::accounts::{Accounts, Standing};
 use limnos_engine::{CommandTag, Engine, Error, ErrorCode, Notice, Prepared, Result, Session};
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
@@ -124,6 +126,7 @@ impl QueryService {
     pub fn new(engine: Arc<Engine>) -> Arc<Self> {
         let history = Arc::new(History::new(Arc::clone(engine.clock())));
         engine.system_tables().register(Arc::new(system::Queries(Arc::clone(&history))));
+        engine.accounts().set_hasher(Arc::new(crate::auth::scram::verifier_of));
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         watchdog::start(&engine, &history);
         Arc::new(Self {
@@ -230,7 +233,8 @@ impl QueryService {
             return Err(Error::new(ErrorCode::UndefinedObject, format!("query \"{query_id}\" is not running"))
                 .with_hint("SELECT query_id FROM system.queries WHERE state = 'RUNNING' lists those that are."));
         };
-        if execution.user != session.user {
+        let is_own = execution.user == session.user || self.engine.rights(session).has_role("pg_signal_backend");
+        if !is_own {
             return Err(Error::new(
                 ErrorCode::InsufficientPrivilege,
                 format!("query \"{query_id}\" belongs to another user"),
@@ -238,6 +242,30 @@ impl QueryService {
         }
         execution.cancel(ErrorCode::QueryCanceled, "canceling statement due to user request");
         Ok(())
+    }
+
+    /// What the current role of `session` may do.
+    pub fn rights(&self, session: &Session) -> Rights {
+        self.engine.rights(session)
+    }
+
+    /// Which roles there are beside the catalog's.
+    pub fn accounts(&self) -> &Arc<Accounts> {
+        self.engine.accounts()
+    }
+
+    /// A session for what the server does in the name of `owner`. What belongs to no role is the server's own.
+    pub fn session_of_owner(&self, owner: &str, catalog_name: &str) -> Session {
+        let session = Session::new(owner, catalog_name);
+        match self.engine.accounts().standing(&self.engine.catalog().snapshot(), owner) {
+            Standing::Unknown => session.of_process(),
+            Standing::Superuser | Standing::Role => session,
+        }
+    }
+
+    /// Lets SHOW, and what clients are told, say who the session is.
+    pub fn tell_identity(&self, session: &mut Session) {
+        self.engine.tell_identity(session);
     }
 
     fn timeout(&self, session: &Session) -> Option<Duration> {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
+use limnos_engine::plan::authorize::Rights;
 use limnos_engine::plan::system::SystemTable;
 use limnos_engine::{Error, Result};
 
@@ -14,6 +15,9 @@ use super::history::History;
 
 /// The table; see its columns' names in [`Queries::schema`].
 pub(super) struct Queries(pub(super) Arc<History>);
+
+/// PostgreSQL's words in `pg_stat_activity`.
+const HIDDEN: &str = "<insufficient privilege>";
 
 fn text(name: &str) -> Field {
     Field::new(name, DataType::Utf8, true)
@@ -89,6 +93,17 @@ impl SystemTable for Queries {
     }
 
     fn rows(&self) -> Result<RecordBatch> {
+        self.rows_seen_by(&|_| true)
+    }
+
+    /// As in PostgreSQL, others see that a query runs, not what it says.
+    fn rows_for(&self, rights: &Rights) -> Result<RecordBatch> {
+        self.rows_seen_by(&|user| rights.reads_statistics() || rights.has_role(user))
+    }
+}
+
+impl Queries {
+    fn rows_seen_by(&self, is_open: &dyn Fn(&str) -> bool) -> Result<RecordBatch> {
         let rows: Vec<Row> = self
             .0
             .all()
@@ -107,8 +122,8 @@ impl SystemTable for Queries {
             texts(&rows, |row| Some(row.1.state.name().to_owned())),
             texts(&rows, |row| Some(row.0.user.clone())),
             texts(&rows, |row| Some(row.0.database.clone())),
-            texts(&rows, |row| row.0.client_address.clone()),
-            texts(&rows, |row| Some(row.0.sql.clone())),
+            texts(&rows, |row| row.0.client_address.clone().filter(|_| is_open(&row.0.user))),
+            texts(&rows, |row| Some(if is_open(&row.0.user) { row.0.sql.clone() } else { HIDDEN.to_owned() })),
             instants(&rows, |row| Some(row.0.queued_at)),
             instants(&rows, |row| row.1.started_at),
             instants(&rows, |row| row.1.ended_at),
@@ -128,7 +143,9 @@ impl SystemTable for Queries {
             stat(|stats| &stats.spilled_bytes),
             texts(&rows, |row| row.0.stats.result_cache().map(|used| used.name().to_owned())),
             texts(&rows, |row| row.1.error.as_ref().map(|error| error.code.sqlstate().to_owned())),
-            texts(&rows, |row| row.1.error.as_ref().map(|error| error.message.clone())),
+            texts(&rows, |row| {
+                row.1.error.as_ref().filter(|_| is_open(&row.0.user)).map(|error| error.message.clone())
+            }),
         ];
         RecordBatch::try_new(self.schema(), columns).map_err(|error| Error::internal(error.to_string()))
     }

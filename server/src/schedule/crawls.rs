@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use limnos_catalog::Catalog;
-use limnos_engine::{ErrorCode, Session};
+use limnos_engine::ErrorCode;
 use tokio::sync::Semaphore;
 
 use super::{Due, Job, Jobs};
@@ -57,7 +57,7 @@ impl Jobs for Crawlers {
         let snapshot = self.catalog.snapshot();
         let Some(crawler) = snapshot.crawlers.values().find(|crawler| crawler.id == due.key).cloned() else { return };
         let (service, permits) = (Arc::clone(&self.service), Arc::clone(&self.permits));
-        let mut session = Session::new(crawler.owner.clone(), &self.catalog_name);
+        let mut session = self.service.session_of_owner(&crawler.owner, &self.catalog_name);
         session.due_at_ms = Some(due.at.timestamp_millis());
         tokio::spawn(async move {
             let Ok(_permit) = permits.acquire().await else { return };

@@ -16,8 +16,9 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::{crawler, partition, properties, storage, table};
+use super::{crawler, grant, partition, properties, role, storage, table};
 use crate::parse::cursor::Cursor;
+use crate::parse::role::RoleStatement;
 use crate::parse::statement::{AlterDatabase, ColumnPlace, TableAction};
 use crate::parse::{ObjectName, Statement, query, unsupported};
 use crate::{Error, Result};
@@ -31,6 +32,12 @@ pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
     }
     if cursor.take_words("CRAWLER") {
         return crawler::alter(cursor);
+    }
+    if cursor.take_words("DEFAULT PRIVILEGES") {
+        return grant::default_privileges(cursor);
+    }
+    if !cursor.peek_words("USER MAPPING") && role::take_kind(cursor).is_some() {
+        return role::alter(cursor);
     }
     if cursor.take_words("SYSTEM DROP CACHE") {
         let name = if cursor.take_words("ALL") { None } else { Some(cursor.identifier()?) };
@@ -258,10 +265,15 @@ fn database(cursor: &mut Cursor<'_>) -> Result<Statement> {
         AlterDatabase::SetLocation(cursor.string()?)
     } else if cursor.take_words("RENAME TO") {
         AlterDatabase::RenameTo(cursor.identifier()?)
-    } else if cursor.peek_words("OWNER TO") || cursor.peek_words("SET OWNER") || cursor.peek_words("SET") {
-        let what = if cursor.peek_words("SET") { "SET" } else { "OWNER TO" };
-        return Err(Error::unsupported(format!("ALTER DATABASE ... {what} is not supported"))
-            .with_hint("What can be changed is DBPROPERTIES, LOCATION and, with RENAME TO, the name."));
+    } else if cursor.take_words("OWNER TO")
+        || cursor.take_words("SET OWNER ROLE")
+        || cursor.take_words("SET OWNER USER")
+    {
+        let to = role::role(cursor)?;
+        return Ok(Statement::Role(Box::new(RoleStatement::DatabaseOwner { database: name, to })));
+    } else if cursor.peek_words("SET") {
+        return Err(Error::unsupported("ALTER DATABASE ... SET is not supported")
+            .with_hint("What can be changed is DBPROPERTIES, LOCATION, the owner and, with RENAME TO, the name."));
     } else {
         return Err(cursor.unexpected());
     };

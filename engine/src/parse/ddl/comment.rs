@@ -10,6 +10,9 @@ use crate::{Error, Result};
 /// COMMENT ON kind name IS 'text' | NULL
 pub(crate) fn comment(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect_words("COMMENT ON")?;
+    if cursor.take_words("ROLE") {
+        return super::role::comment(cursor);
+    }
     let target = if cursor.take_words("DATABASE") || cursor.take_words("SCHEMA") {
         CommentTarget::Database(super::database_name(cursor)?)
     } else if cursor.take_words("TABLE") || cursor.take_words("FOREIGN TABLE") {
@@ -21,7 +24,7 @@ pub(crate) fn comment(cursor: &mut Cursor<'_>) -> Result<Statement> {
     } else {
         let what = cursor.peek_word().ok_or_else(|| cursor.unexpected())?;
         return Err(Error::unsupported(format!("COMMENT ON {what} is not supported"))
-            .with_hint("Databases, tables, views and columns have comments."));
+            .with_hint("Databases, tables, views, columns and roles have comments."));
     };
     cursor.expect_words("IS")?;
     let text = if cursor.take_words("NULL") { None } else { Some(cursor.string()?) };

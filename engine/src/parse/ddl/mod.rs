@@ -5,7 +5,9 @@ mod comment;
 mod crawler;
 mod create_as;
 mod database;
+mod grant;
 mod partition;
+mod role;
 mod show;
 mod statistics;
 mod storage;
@@ -24,7 +26,9 @@ pub(crate) use comment::comment;
 pub(crate) use crawler::run;
 pub(crate) use create_as::{has_query, property};
 pub(crate) use database::database_name;
+pub(crate) use grant::grant;
 pub(crate) use partition::constant;
+pub(crate) use role::{masked, masked_error, may_hold_password, reassign, reset as reset_role, set as set_role};
 pub(crate) use show::{describe, show};
 pub(crate) use statistics::analyze;
 pub use storage::Stored;
@@ -38,6 +42,12 @@ pub(crate) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let or_replace = cursor.take_words("OR REPLACE");
     if !or_replace && (cursor.take_words("DATABASE") || cursor.take_words("SCHEMA")) {
         return database::create(cursor);
+    }
+    if !or_replace
+        && !cursor.peek_words("USER MAPPING")
+        && let Some(is_user) = role::take_kind(cursor)
+    {
+        return role::create(cursor, is_user);
     }
     if cursor.take_words("EXTERNAL TABLE") {
         return table::create_external(cursor, or_replace);
@@ -63,6 +73,12 @@ pub(crate) fn drop(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect_words("DROP")?;
     if cursor.take_words("DATABASE") || cursor.take_words("SCHEMA") {
         return database::drop(cursor);
+    }
+    if cursor.take_words("OWNED") {
+        return role::drop_owned(cursor);
+    }
+    if !cursor.peek_words("USER MAPPING") && role::take_kind(cursor).is_some() {
+        return role::drop(cursor);
     }
     if let Some(kind) = cursor.take_one_of(&["CRAWLER", "CLASSIFIER"]) {
         let if_exists = cursor.if_exists();

@@ -48,8 +48,10 @@ impl PartialEq for SystemTable {
 /// Who asks, from where, with which settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionInfo {
-    /// `session_user`.
+    /// `current_user`.
     pub user: String,
+    /// `session_user`.
+    pub session_user: String,
     /// `current_database()`.
     pub catalog_name: String,
     /// Our database that unqualified names are looked up in first; `default` is shown as `public`.
@@ -79,8 +81,10 @@ pub struct SessionInfo {
 impl SessionInfo {
     /// A session that knows nothing but its names.
     pub fn new(user: impl Into<String>, catalog_name: impl Into<String>, database: impl Into<String>) -> Self {
+        let user = user.into();
         Self {
-            user: user.into(),
+            session_user: user.clone(),
+            user,
             catalog_name: catalog_name.into(),
             database: database.into(),
             backend_pid: 0,

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use limnos_catalog::{Catalog, KeptReject};
+use limnos_catalog::{Catalog, KeptReject, Privilege, Table};
 
 use super::RejectLog;
+use crate::plan::authorize::Rights;
 use crate::plan::system::SystemTable;
 use crate::{Error, Result};
 
@@ -46,6 +47,20 @@ impl SystemTable for RejectTable {
     }
 
     fn rows(&self) -> Result<RecordBatch> {
+        self.rows_of(&|_| true)
+    }
+
+    /// Lines of files are rows that a table hasn't: for those who may read it.
+    fn rows_for(&self, rights: &Rights) -> Result<RecordBatch> {
+        self.rows_of(&|table| {
+            rights.check_database(&table.name.database, Privilege::Usage).is_ok()
+                && rights.check_table(table, Privilege::Select).is_ok()
+        })
+    }
+}
+
+impl RejectTable {
+    fn rows_of(&self, is_shown: &dyn Fn(&Table) -> bool) -> Result<RecordBatch> {
         self.log.flush();
         let snapshot = self.catalog.snapshot();
         let tables: HashMap<i64, _> = snapshot.tables.values().map(|table| (table.id, table)).collect();
@@ -53,7 +68,7 @@ impl SystemTable for RejectTable {
         let kept: Vec<(String, KeptReject)> = (self.catalog.rejects()?.into_iter())
             .filter_map(|kept| {
                 let table = tables.get(&kept.reject.table_id)?;
-                (table.version == kept.reject.table_version).then(|| (table.name.to_string(), kept))
+                (table.version == kept.reject.table_version && is_shown(table)).then(|| (table.name.to_string(), kept))
             })
             .collect();
         let texts = |get: fn(&KeptReject) -> Option<&str>| -> ArrayRef {

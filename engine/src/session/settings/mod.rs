@@ -182,6 +182,7 @@ const DEFINITIONS: &[Definition] = &[
     fixed("server_encoding", "UTF8", "Shows the server (database) character set encoding."),
     fixed("server_version", SERVER_VERSION, "Shows the server version."),
     fixed("server_version_num", "150000", "Shows the server version as an integer."),
+    fixed("role", "none", "Sets the current role."),
     fixed("session_authorization", "", "Shows the session user name."),
     setting("standard_conforming_strings", "on", Kind::OnlyOn, "Causes '...' strings to treat backslashes literally."),
     setting("statement_timeout", "0", Kind::Milliseconds, "Sets the maximum allowed duration of any statement."),
