@@ -22,6 +22,7 @@ pub mod query;
 pub mod rewrite;
 pub mod session;
 pub mod statement;
+mod subquery;
 mod unsupported;
 
 pub use statement::{
