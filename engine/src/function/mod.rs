@@ -22,6 +22,7 @@ mod timezone;
 mod to_char;
 
 pub(crate) use interval::{divide as interval_divide, multiply as interval_multiply};
+pub(crate) use row_function::failure;
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
@@ -34,6 +35,7 @@ use datafusion::optimizer::AnalyzerRule;
 use limnos_catalog::Snapshot;
 
 use crate::plan::pg_catalog::{CatalogIndex, SessionInfo, SnapshotTables};
+use crate::plan::single_row::SingleRow;
 
 /// What session functions answer from.
 pub(crate) struct FunctionContext {
@@ -120,7 +122,11 @@ pub fn table_functions() -> Result<Vec<(&'static str, Arc<dyn TableFunctionImpl>
 
 /// Rules to run after DataFusion's own analyzer rules, types being settled.
 pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    vec![Arc::new(bounds::BoundConstantArguments), Arc::new(overflow::ExactArithmetic::default())]
+    vec![
+        Arc::new(bounds::BoundConstantArguments),
+        Arc::new(overflow::ExactArithmetic::default()),
+        Arc::new(SingleRow::default()),
+    ]
 }
 
 /// Registers all of it in `registry`, which must hold DataFusion's functions already: some of ours wrap them.

@@ -25,6 +25,7 @@ pub mod rewrite;
 pub mod role;
 pub mod session;
 pub mod statement;
+mod subquery;
 mod unsupported;
 
 pub use portal::{DeclareCursor, FetchCursor, FetchDirection};

@@ -17,9 +17,7 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor, TableWithJoins, UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut, WindowSpec, WindowType,
 };
 
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
-
+use super::subquery::SubqueryForms;
 use crate::parse::FILE_TABLE_DATABASE;
 use crate::{Error, Result};
 
@@ -30,7 +28,7 @@ use crate::{Error, Result};
 pub fn rewrite(query: &mut Query) -> Result<()> {
     let mut defined = Defined::default();
     let _: ControlFlow<()> = Visit::visit(query, &mut defined);
-    match VisitMut::visit(query, &mut Rewriter { defined: defined.names }) {
+    match VisitMut::visit(query, &mut Rewriter { defined: defined.names, subqueries: SubqueryForms::default() }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(*error),
     }
@@ -118,6 +116,7 @@ fn factor_alias(factor: &TableFactor) -> Option<&TableAlias> {
 
 struct Rewriter {
     defined: HashSet<String>,
+    subqueries: SubqueryForms,
 }
 
 impl Rewriter {
@@ -205,6 +204,9 @@ impl VisitorMut for Rewriter {
         if let Err(error) = refuse_multisets(&query.body) {
             return refuse(error);
         }
+        if let Err(error) = self.subqueries.order_by(query) {
+            return refuse(error);
+        }
         match query.fetch.take() {
             Some(fetch) => fetch_to_limit(query, fetch),
             None => ControlFlow::Continue(()),
@@ -226,10 +228,8 @@ impl VisitorMut for Rewriter {
         if let Err(error) = refuse_same_names(&select.from) {
             return refuse(error);
         }
-        for condition in select.selection.iter_mut().chain(&mut select.having) {
-            if let Err(error) = not_in(condition, true) {
-                return refuse(error);
-            }
+        if let Err(error) = self.subqueries.select(select) {
+            return refuse(error);
         }
         extend_windows(select);
         for window in &mut select.named_window {
@@ -280,7 +280,6 @@ impl VisitorMut for Rewriter {
             Expr::Identifier(ident) => self.ident(ident),
             Expr::CompoundIdentifier(idents) => idents.iter_mut().for_each(|ident| self.ident(ident)),
             Expr::QualifiedWildcard(name, _) => self.object_name(name),
-            Expr::AnyOp { .. } | Expr::AllOp { .. } => return quantified(expr),
             Expr::UnaryOp { op: UnaryOperator::Minus, .. } => negate_before_power(expr),
             Expr::Cast { data_type, .. } => to_microseconds(data_type),
             Expr::TypedString(typed) => to_microseconds(&mut typed.data_type),
@@ -405,74 +404,6 @@ fn refuse_same_names(from: &[TableWithJoins]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// `x NOT IN (query)` beside OR: DataFusion marks the rows of `x` that are in the query, and a mark is true or false where the
-/// answer is NULL. In a condition NULL and false are the same, so it is said without NULL: `x` is not among the rows, and
-/// the query has no rows, or neither it nor `x` is NULL. A condition by itself DataFusion joins rightly.
-fn not_in(condition: &mut Expr, alone: bool) -> Result<()> {
-    match condition {
-        Expr::Nested(inner) => not_in(inner, alone)?,
-        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-            not_in(left, alone)?;
-            not_in(right, alone)?;
-        }
-        Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
-            not_in(left, false)?;
-            not_in(right, false)?;
-        }
-        Expr::UnaryOp { op: UnaryOperator::Not, expr } if !alone => {
-            let mut inner = expr.as_mut();
-            while let Expr::Nested(nested) = inner {
-                inner = nested.as_mut();
-            }
-            if let Expr::InSubquery { negated: negated @ false, .. } = inner {
-                *negated = true;
-                let mut inner = inner.clone();
-                not_in(&mut inner, false)?;
-                *condition = inner;
-            }
-        }
-        Expr::InSubquery { expr, subquery, negated: true } if !alone => {
-            let parsed = |text: &str| {
-                let parser = Parser::new(&PostgreSqlDialect {});
-                parser.try_with_sql(text).and_then(|mut parser| parser.parse_expr())
-            };
-            // The words are ours and parse; what they compare is put in as it came.
-            let text = format!(
-                "NOT (({expr}) IN ({subquery})) AND ((SELECT count(*) FROM ({subquery}) AS found(value)) = 0 \
-                 OR (({expr}) IS NOT NULL AND (SELECT count(*) - count(value) FROM ({subquery}) AS found(value)) = 0))"
-            );
-            let new = parsed(&text)
-                .map_err(|_| Error::unsupported("NOT IN with this subquery is not supported beside OR yet"))?;
-            *condition = Expr::Nested(Box::new(new));
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// `x = ANY (query)` is `x IN (query)`, and `x <> ALL (query)` its opposite. The other comparisons with all rows of a query
-/// are refused: DataFusion answers them wrongly where NULLs are involved.
-fn quantified(expr: &mut Expr) -> Step {
-    let (Expr::AnyOp { left, compare_op, right, .. } | Expr::AllOp { left, compare_op, right }) = &*expr else {
-        return ControlFlow::Continue(());
-    };
-    let Expr::Subquery(subquery) = right.as_ref() else { return ControlFlow::Continue(()) };
-    let all = matches!(expr, Expr::AllOp { .. });
-    let negated = match (compare_op, all) {
-        (BinaryOperator::Eq, false) => false,
-        (BinaryOperator::NotEq, true) => true,
-        _ => {
-            let word = if all { "ALL" } else { "ANY" };
-            return refuse(
-                Error::unsupported(format!("operator {compare_op} {word} with a subquery is not supported yet"))
-                    .with_hint("Compare with the subquery's min or max instead."),
-            );
-        }
-    };
-    *expr = Expr::InSubquery { expr: left.clone(), subquery: subquery.clone(), negated };
-    ControlFlow::Continue(())
 }
 
 /// In PostgreSQL a sign binds tighter than a power: `-2 ^ 2` is 4.

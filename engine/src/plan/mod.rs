@@ -3,7 +3,7 @@
 //! 1. [`lake`]: the snapshot as DataFusion's catalogs, schemas and tables, made per query and thrown away with it.
 //! 2. [`query`]: a parsed query -> a logical plan and the names PostgreSQL gives its columns.
 //!    [`field_name`]: the fields inside its struct columns, found without regard to case.
-//!    [`operator`]: intervals times numbers.
+//!    [`operator`]: intervals times numbers. [`single_row`]: scalar subqueries that give one row or fail.
 //!    [`hidden`]: columns that are there where they are named. [`document`]: Excel and XML in FROM.
 //! 3. [`explain`]: a plan -> the text of EXPLAIN; [`cost`]: what it will read.
 //! 4. [`pg_catalog`], [`information_schema`], [`system`]: schemas that are not in the catalog.
@@ -20,6 +20,7 @@ pub(crate) mod lake;
 pub(crate) mod operator;
 pub mod pg_catalog;
 pub(crate) mod query;
+pub(crate) mod single_row;
 mod size;
 mod stop;
 pub mod system;
