@@ -7,6 +7,7 @@ mod ahead;
 mod block_cache;
 mod columnar;
 mod concurrency;
+mod copy;
 mod cost;
 mod counts;
 mod crawlers;
