@@ -1,5 +1,5 @@
 //! Measures the paths we own: `cargo run --release --bin limnos-benches -- partitions [--catalog URL] [COUNT ...]`, and
-//! `introspection [COUNT ...]`, `latency [--ms N]` (see the modules).
+//! `introspection [COUNT ...]`, `latency [--ms N]`, `transfer [--rows N]` (see the modules).
 //!
 //! `partitions`: a table of so many daily partitions, one file each, on local disk; how long it takes to add them, to open
 //! the catalog, to plan a query that names one (cold: the catalog has just been opened; warm: the median of many), and what that query
@@ -10,6 +10,7 @@
 
 mod introspection;
 mod latency;
+mod transfer;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,8 +29,7 @@ use limnos_engine::parse::Dialect;
 use limnos_engine::scan::store::StoreOptions;
 use limnos_engine::{Engine, EngineConfig, Session};
 
-const USAGE: &str =
-    "usage: limnos-benches partitions [--catalog URL] [COUNT ...] | introspection [COUNT ...] | latency [--ms N]";
+const USAGE: &str = "usage: limnos-benches partitions [--catalog URL] [COUNT ...] | introspection [COUNT ...] | latency [--ms N] | transfer [--rows N] [--runs N] [--postgres URL]";
 
 /// Runs of the warm query, of which the median is shown.
 const WARM_RUNS: usize = 25;
@@ -57,6 +57,7 @@ fn main() -> Result<()> {
             };
             tokio::runtime::Runtime::new()?.block_on(latency::latency(ms))
         }
+        Some("transfer") => transfer::transfer(&transfer::Options::parse(arguments)?),
         _ => bail!("{USAGE}"),
     }
 }

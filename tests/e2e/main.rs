@@ -9,6 +9,7 @@ mod columnar;
 mod concurrency;
 mod conformance;
 mod connections;
+mod copy;
 mod cost;
 mod counts;
 mod crawlers;

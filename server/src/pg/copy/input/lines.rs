@@ -100,6 +100,11 @@ impl Lines {
         self.at = 0;
     }
 
+    /// The number of the line that is being looked for.
+    pub(super) fn next_number(&self) -> u64 {
+        self.number + u64::from(self.at == 0)
+    }
+
     /// Looks for the next line.
     ///
     /// # Errors

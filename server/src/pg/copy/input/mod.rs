@@ -170,7 +170,7 @@ fn rows(
                 // Without CopyDone nothing is whole.
                 None => "COPY from stdin failed: the client went away".to_owned(),
             };
-            told.lock().context.get_or_insert(reader.place());
+            told.lock().context.get_or_insert(reader.stopped_at());
             return Err(Error::new(ErrorCode::QueryCanceled, failed));
         }
     })

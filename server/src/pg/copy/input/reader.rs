@@ -191,9 +191,14 @@ impl Reader {
         self.batch().map(Some)
     }
 
-    /// Where the client's rows are being read, for an error that isn't theirs.
-    pub(super) fn place(&self) -> String {
-        format!("COPY {}, line {}", self.table, self.line_number())
+    /// Where the client stopped sending, for an error that isn't its rows': the line that would come next, or the one of which
+    /// a part is here.
+    pub(super) fn stopped_at(&self) -> String {
+        let number = match &self.input {
+            Input::Lines(lines) => lines.next_number(),
+            Input::Tuples(tuples) => tuples.number + 1,
+        };
+        format!("COPY {}, line {number}", self.table)
     }
 
     fn line_number(&self) -> u64 {
@@ -352,7 +357,7 @@ impl Reader {
 
     /// The context of an error, as `CopyFromErrorCallback` words it.
     fn context(&self, bad: &Bad) -> String {
-        let place = self.place();
+        let place = format!("COPY {}, line {}", self.table, self.line_number());
         let column = bad.column.map(|column| format!(", column {}", self.columns[column].name));
         let is_binary = matches!(self.input, Input::Tuples(_));
         match (column, &bad.value) {
