@@ -33,6 +33,7 @@ mod slt;
 mod staleness;
 mod stores;
 mod tpch;
+mod transactions;
 mod types;
 mod writes;
 

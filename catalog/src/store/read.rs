@@ -32,7 +32,7 @@ pub(crate) fn load(connection: &mut dyn Connection, base: Option<&Snapshot>) -> 
     let tables = load_tables(connection, base)?;
     let (crawlers, classifiers) = (object::load(connection)?, object::load(connection)?);
     let writes = writes::load(connection, base.map(|base| &base.writes))?;
-    Ok(Snapshot { version, databases, tables, crawlers, classifiers, writes })
+    Ok(Snapshot { version, databases, tables, crawlers, classifiers, writes, private: None })
 }
 
 fn load_databases(connection: &mut dyn Connection) -> Result<BTreeMap<String, Arc<Database>>> {

@@ -1,7 +1,11 @@
 //! [`Session`]: who asks, in which database, with which settings.
 
+mod block;
+mod conduct;
 pub mod settings;
 
+pub use block::Block;
+pub use conduct::Conduct;
 pub use settings::Settings;
 
 /// One connection's state. Cheap to clone; holds no engine state.
@@ -21,8 +25,11 @@ pub struct Session {
     pub client_address: Option<std::net::SocketAddr>,
     /// When it began, microseconds since 1970; 0 where nobody set it.
     pub started_at_us: i64,
-    /// The catalog snapshot that BEGIN pinned; `None` outside a transaction block.
+    /// The catalog snapshot that a transaction block sees: the one that BEGIN pinned, with what the block has changed. `None`
+    /// outside of one.
     pub pinned: Option<std::sync::Arc<limnos_catalog::Snapshot>>,
+    /// What the open transaction block has done; there whenever `pinned` is.
+    pub block: Option<Block>,
     /// For a session that a schedule began: when it was due, in milliseconds since 1970.
     pub due_at_ms: Option<i64>,
 }
@@ -39,6 +46,7 @@ impl Session {
             client_address: None,
             started_at_us: 0,
             pinned: None,
+            block: None,
             due_at_ms: None,
         }
     }

@@ -127,6 +127,7 @@ impl Connection {
             Err(Failure::Stop(stop)) => Err(stop),
             Err(Failure::Error(error)) => {
                 self.transaction.failed();
+                self.abandon_implicit();
                 self.store.clear_portals();
                 self.wire.send(&error.response());
                 if frontend::is_extended(kind) {
@@ -153,6 +154,7 @@ impl Connection {
             Frontend::Close(target, name) => self.close(target, &name),
             Frontend::Sync => {
                 self.skipping = false;
+                self.commit_implicit().await?;
                 self.end_of_batch();
                 self.ready().await?;
             }
@@ -182,8 +184,12 @@ impl Connection {
             self.wire.send(&EmptyQueryResponse::new());
             return Ok(());
         }
-        for parsed in statements {
+        let count = statements.len();
+        for (index, parsed) in statements.into_iter().enumerate() {
             self.transaction.check(&parsed.statement)?;
+            if count > 1 {
+                self.service.begin_implicit(&mut self.session);
+            }
             let parsed = Arc::new(parsed);
             let prepared = match &parsed.statement {
                 Statement::Prepare { .. } | Statement::Execute { .. } | Statement::Deallocate { .. } => {
@@ -201,7 +207,13 @@ impl Connection {
                 self.wire.send(&row_description(schema, &[]));
             }
             match self.stream(&mut running, 0).await? {
-                End::Done(rows) => self.complete(running, rows),
+                End::Done(rows) => {
+                    // Before the last statement is said to be done.
+                    if index + 1 == count {
+                        self.commit_implicit().await?;
+                    }
+                    self.complete(running, rows);
+                }
                 End::Suspended => unreachable!("only a row limit suspends"),
             }
         }

@@ -105,6 +105,7 @@ impl Connection {
         let state = std::mem::replace(&mut portal.state, PortalState::Done);
         let mut running = match state {
             PortalState::Ready => {
+                self.join(&portal.statement.prepared.statement.statement);
                 let running = self.start(&portal.statement.prepared, &portal.parameters, &portal.formats).await?;
                 check_same_columns(&portal, running.schema.as_ref())?;
                 Box::new(running)
