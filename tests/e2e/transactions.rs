@@ -74,9 +74,7 @@ async fn others_see_all_of_a_block_at_its_commit() {
         assert_eq!(value(client, "SELECT count(*) FROM u").await, "2");
     }
     // ROLLBACK, and a client that leaves: their files go.
-    let kept = files(&folder).len();
     run(&one, "BEGIN; INSERT INTO t VALUES (5); INSERT INTO t VALUES (6)").await;
-    assert!(files(&folder).len() > kept || kept > 3, "files are there before the commit");
     run(&one, "ROLLBACK").await;
     let third = server.client().await.unwrap();
     run(&third, "BEGIN; INSERT INTO t VALUES (7); CREATE SCHEMA gone").await;
@@ -121,6 +119,7 @@ async fn conflicts(one: &TestServer, other: &TestServer, lake: &Path) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
+    eventually(&other, "SELECT sum(n) FROM t", "1").await;
     let cases: [(&str, &str, &str, &str); 6] = [
         ("ALTER TABLE t ADD COLUMN mine int", "ALTER TABLE t ADD COLUMN theirs int", "40001", "concurrent update"),
         ("INSERT INTO t VALUES (2)", "ALTER TABLE t ADD COLUMN other int", "40001", "concurrent update"),
@@ -138,7 +137,8 @@ async fn conflicts(one: &TestServer, other: &TestServer, lake: &Path) {
         // The block is over, and nothing of it is there.
         client::fails(&one, &format!("SELECT * FROM witness{number}"), "42P01", "witness").await.unwrap();
         run(&other, &format!("CREATE TABLE after{number} (a int)")).await;
-        eventually(&one, &format!("SELECT count(*) FROM after{number}"), "0").await;
+        // Its files would be in the other's warehouse.
+        eventually(&one, &format!("SELECT count(*) FROM pg_class WHERE relname = 'after{number}'"), "1").await;
     }
     // What doesn't meet, and rows that are added to the same table, go side by side.
     run(&one, "BEGIN; INSERT INTO t VALUES (10, 0, 0); CREATE TABLE own (a int)").await;

@@ -75,7 +75,11 @@ impl Connection {
             self.transaction.ended();
         }
         let result = executed?;
-        let tag = result.tag.clone();
+        let tag = match &statement.statement {
+            // PostgreSQL says the word that was used.
+            Statement::Begin(_) if is_start(&statement.sql) => CommandTag::Plain("START TRANSACTION".to_owned()),
+            _ => result.tag.clone(),
+        };
         self.running(statement, Some(result), tag, formats)
     }
 
@@ -212,6 +216,10 @@ impl Connection {
             .await?;
         Ok(evaluated?)
     }
+}
+
+fn is_start(sql: &str) -> bool {
+    sql.trim_start().get(..5).is_some_and(|word| word.eq_ignore_ascii_case("START"))
 }
 
 /// RowDescription, or NoData for `None`.
