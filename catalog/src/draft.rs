@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::block::{fresh_id, fresh_version, is_expected};
 use crate::crawl_run::CRAWL_RUNS;
 use crate::name::{DEFAULT_DATABASE, validate_database_name, validate_table_name};
 use crate::partition::{HIVE_DEFAULT_PARTITION, hive_path};
@@ -48,6 +49,25 @@ impl<'a> Draft<'a> {
         Ok(Some(self.snapshot))
     }
 
+    /// What a transaction block sees of it: nothing was written anywhere.
+    pub(crate) fn into_private(mut self) -> Result<Snapshot> {
+        if let Some(partitions) = self.transaction.take_private() {
+            partitions.put_into(&mut self.snapshot)?;
+        }
+        Ok(self.snapshot)
+    }
+
+    /// Whether it is a transaction block's.
+    pub(crate) fn is_private(&self) -> bool {
+        self.snapshot.private.is_some()
+    }
+
+    /// The version of whatever is changed now. A block's is its own: what caches keep under one must never be
+    /// taken for what another session makes of the same.
+    pub(crate) fn stamp(&self) -> i64 {
+        if self.is_private() { fresh_version() } else { self.snapshot.version }
+    }
+
     /// Does one change, or refuses it.
     pub(crate) fn apply(&mut self, change: Change) -> Result<()> {
         match change {
@@ -62,7 +82,7 @@ impl<'a> Draft<'a> {
             Change::RenameTable { from, to } => self.rename_table(&from, &to),
             Change::ExpectPartitions { table, partitions_version } => {
                 let table = self.snapshot.table(&table)?;
-                if table.partitions_version == partitions_version {
+                if is_expected(partitions_version, table.partitions_version) {
                     return Ok(());
                 }
                 Err(Error::Conflict { kind: "table", name: table.name.to_string() })
@@ -217,7 +237,7 @@ impl<'a> Draft<'a> {
             id,
             name,
             version: 1,
-            partitions_version: self.snapshot.version,
+            partitions_version: self.stamp(),
             partition_count: 0,
             data_version: 0,
             created_at_ms: self.now_ms,
@@ -235,7 +255,7 @@ impl<'a> Draft<'a> {
         let Some(existing) = self.snapshot.find_table(name).cloned() else {
             return Err(self.snapshot.table_not_found(name, definition.kind.noun()));
         };
-        if base_version.is_some_and(|base_version| base_version != existing.version) {
+        if base_version.is_some_and(|base_version| !is_expected(base_version, existing.version)) {
             return Err(Error::Conflict { kind: existing.kind.noun(), name: existing.name.to_string() });
         }
         self.redefine(&existing, definition, false)
@@ -254,15 +274,15 @@ impl<'a> Draft<'a> {
         if definition.owner != existing.owner {
             self.change_owner_in_acl(existing, &definition.owner)?;
         }
-        let mut table =
-            Table { version: existing.version + 1, definition: Arc::new(checked(definition)?), ..existing.clone() };
+        let version = if self.is_private() { fresh_version() } else { existing.version + 1 };
+        let mut table = Table { version, definition: Arc::new(checked(definition)?), ..existing.clone() };
         // A partition is its values in the keys' order and, mostly, a path made of the keys' names. Other types for the same
         // names leave both as they are.
         let keys = |table: &Table| -> Vec<String> { table.partition_keys.iter().map(|key| key.name.clone()).collect() };
         if drops_partitions || keys(existing) != keys(&table) {
             self.transaction.drop_all_partitions(table.id)?;
             table.partition_count = 0;
-            table.partitions_version = self.snapshot.version;
+            table.partitions_version = self.stamp();
         }
         self.put(table)
     }
@@ -348,7 +368,7 @@ impl<'a> Draft<'a> {
         if changed_count == 0 {
             return Ok(());
         }
-        self.put(Table { partition_count, partitions_version: self.snapshot.version, ..table.clone() })
+        self.put(Table { partition_count, partitions_version: self.stamp(), ..table.clone() })
     }
 
     /// The table called `name`, if it can have partitions.
@@ -387,6 +407,9 @@ impl<'a> Draft<'a> {
     }
 
     pub(crate) fn take_id(&mut self) -> i64 {
+        if self.is_private() {
+            return fresh_id();
+        }
         let id = self.next_id;
         self.next_id += 1;
         id

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use crate::block::is_expected;
 use crate::draft::Draft;
 use crate::name::validate_name;
 use crate::store::bookmark;
 use crate::write::{RemovedFile, SETTLE_MS, Write, WriteTarget, Writes, removed_key};
-use crate::{Bookmark, BookmarkUpdate, Error, Result, Table};
+use crate::{Bookmark, BookmarkUpdate, Error, Result, Table, TableKind};
 
 impl Draft<'_> {
     pub(crate) fn begin_write(&mut self, target: String, locations: Vec<String>) -> Result<()> {
+        self.refuse_private("a write begins")?;
         let id = self.snapshot.version;
         if self.snapshot.writes.open.contains_key(&id) {
             let message = "a commit can begin one write".to_owned();
@@ -31,13 +33,21 @@ impl Draft<'_> {
         target: Option<WriteTarget>,
         bookmark: Option<BookmarkUpdate>,
     ) -> Result<()> {
-        self.going_write(id)?;
+        if !self.is_private() {
+            self.going_write(id)?;
+        }
         if let Some(target) = target {
             self.check_target(&target)?;
             self.remove_table_files(&target)?;
         }
         if let Some(bookmark) = bookmark {
+            self.refuse_private("a bookmark moves on")?;
             self.update_bookmark(bookmark)?;
+        }
+        if let Some(private) = &mut self.snapshot.private {
+            Arc::make_mut(private).writes.insert(id);
+            self.is_changed = true;
+            return Ok(());
         }
         self.transaction.delete_write(id)?;
         self.writes()?.open.remove(&id);
@@ -52,17 +62,20 @@ impl Draft<'_> {
     }
 
     pub(crate) fn remove_files(&mut self, files: &[RemovedFile]) -> Result<()> {
+        // Somebody has made another table over the folder of a dropped one: the files stay with it.
+        let files: Vec<RemovedFile> = files.iter().filter(|file| !self.is_used_folder(file)).cloned().collect();
         if files.is_empty() {
             return Ok(());
         }
         let now_ms = self.now_ms;
-        self.transaction.put_removed_files(files, now_ms)?;
+        self.transaction.put_removed_files(&files, now_ms)?;
         let writes = self.writes()?;
         Arc::make_mut(&mut writes.removed).extend(files.iter().map(|file| removed_key(&file.location, &file.version)));
         Ok(())
     }
 
     pub(crate) fn reset_bookmark(&mut self, name: &str, if_exists: bool) -> Result<()> {
+        self.refuse_private("a bookmark is reset")?;
         let lower = name.to_lowercase();
         let is_there = self.transaction.delete_bookmark(&lower)?;
         if !is_there && !if_exists {
@@ -102,8 +115,8 @@ impl Draft<'_> {
 
     fn check_target(&self, target: &WriteTarget) -> Result<()> {
         let table = self.snapshot.table(&target.name)?;
-        let is_same = table.id == target.id && table.version == target.version;
-        if is_same && target.data_version.is_none_or(|version| version == table.data_version) {
+        let is_same = is_expected(target.id, table.id) && is_expected(target.version, table.version);
+        if is_same && target.data_version.is_none_or(|version| is_expected(version, table.data_version)) {
             return Ok(());
         }
         Err(Error::Conflict { kind: "table", name: table.name.to_string() })
@@ -115,7 +128,27 @@ impl Draft<'_> {
         }
         self.remove_files(&target.removed)?;
         let table = Arc::clone(self.snapshot.table(&target.name)?);
-        self.put(Table { data_version: self.snapshot.version, ..(*table).clone() })
+        self.put(Table { data_version: self.stamp(), ..(*table).clone() })
+    }
+
+    /// Whether it is a folder in which a table of now has its files.
+    fn is_used_folder(&self, file: &RemovedFile) -> bool {
+        file.is_folder()
+            && self.snapshot.tables.values().any(|table| match &table.kind {
+                TableKind::External(storage) => {
+                    let own = RemovedFile::folder(&storage.location).location;
+                    own.starts_with(&file.location) || file.location.starts_with(&own)
+                }
+                TableKind::View { .. } => false,
+            })
+    }
+
+    /// What the store alone knows can't be tried in private.
+    fn refuse_private(&self, what: &str) -> Result<()> {
+        if !self.is_private() {
+            return Ok(());
+        }
+        Err(Error::Invalid { message: format!("{what} outside of transaction blocks only"), hint: None })
     }
 
     fn update_bookmark(&mut self, update: BookmarkUpdate) -> Result<()> {

@@ -14,6 +14,7 @@
 
 #![warn(missing_docs)]
 
+pub mod block;
 pub mod bookmark;
 pub mod catalog;
 pub mod change;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::block::Private;
 use crate::crawler::{ClassifierDefinition, CrawlerDefinition};
 use crate::object::{Definition, Object, Objects};
 use crate::{Acl, Classifier, Crawler, Database, Error, Result, Role, RoleDefinition, Table, TableName, Writes, near};
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub acls: BTreeMap<i64, Arc<Acl>>,
     /// What goes on with files: which of them a table has.
     pub writes: Arc<Writes>,
+    /// What a transaction block has changed, where this is what it sees.
+    pub private: Option<Arc<Private>>,
 }
 
 impl Snapshot {

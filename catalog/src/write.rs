@@ -157,7 +157,8 @@ impl Snapshot {
     pub fn is_visible_name(&self, name: &str) -> bool {
         match WriteName::parse(name) {
             Some(ours) if ours.catalog_id == self.writes.catalog_id => {
-                ours.write <= self.version && !self.writes.open.contains_key(&ours.write)
+                self.is_own_write(ours.write)
+                    || (ours.write <= self.version && !self.writes.open.contains_key(&ours.write))
             }
             _ => true,
         }

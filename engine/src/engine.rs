@@ -50,7 +50,7 @@ use crate::scan::settings::ScanSettings;
 use crate::scan::store::{Listings, StoreOptions, Stores};
 use crate::scan::survey::OpenTable;
 use crate::scan::table::{CatalogTable, ScanContext};
-use crate::session::{Accounts, Settings};
+use crate::session::{Accounts, Conduct, Settings};
 use crate::write::{self, sweep::Sweeper};
 use crate::{Error, ErrorCode, Notice, Result, Session};
 
@@ -388,7 +388,9 @@ impl Engine {
     ) -> Result<Outcome> {
         authorize::statement::check(&self.rights(session), session, &prepared.statement.statement)?;
         let stats = Arc::clone(&context.stats);
+        Conduct::of(&prepared.statement.statement).check(session)?;
         match &prepared.statement.statement {
+            Statement::Commit => self.commit(session, prepared, context).await,
             Statement::Query(_) | Statement::Explain(_) => {
                 let cancel = context.cancel.clone();
                 let run = QueryRun::limited(context, self.scan_limit(session));
@@ -453,33 +455,19 @@ impl Engine {
     ) -> Result<Outcome> {
         let stats = Arc::clone(&context.stats);
         let context = self.plan_context(session, QueryRun::limited(context, self.scan_limit(session)));
-        let (mut batch, mut after) = (None, None);
-        let (tag, mut notices) = match &prepared.statement.statement {
+        let mut batch = None;
+        let (tag, notices) = match &prepared.statement.statement {
             Statement::Unload(unload) => Box::pin(write::unload(&self.cpu, context, unload)).await?,
             Statement::Copy(copy) => Box::pin(write::copy(&self.cpu, context, copy)).await?,
-            Statement::Delete(rows) => {
-                write::refuse_read_only(session, "DELETE")?;
-                let (tag, notices, snapshot) = Box::pin(write::remove(&self.cpu, context, rows, false)).await?;
-                after = snapshot;
-                (tag, notices)
-            }
-            Statement::Truncate(rows) => {
-                write::refuse_read_only(session, "TRUNCATE TABLE")?;
-                let (tag, notices, snapshot) = Box::pin(write::remove(&self.cpu, context, rows, true)).await?;
-                after = snapshot;
-                (tag, notices)
-            }
+            Statement::Delete(rows) => Box::pin(write::remove(&self.cpu, context, session, rows, false)).await?,
+            Statement::Truncate(rows) => Box::pin(write::remove(&self.cpu, context, session, rows, true)).await?,
             Statement::Optimize(rows) => {
-                write::refuse_read_only(session, "OPTIMIZE")?;
-                let (done, notices, snapshot) = Box::pin(write::optimize(&self.cpu, context, rows)).await?;
-                (batch, after) = (Some(done), snapshot);
+                let (done, notices) = Box::pin(write::optimize(&self.cpu, context, rows)).await?;
+                batch = Some(done);
                 (CommandTag::Rows("OPTIMIZE"), notices)
             }
             other => return Err(Error::internal(format!("not about files: {other:?}"))),
         };
-        if let Some(snapshot) = after {
-            notices.extend(write::seen_by(session, snapshot));
-        }
         let schema = batch.as_ref().map(RecordBatch::schema);
         let stream = batch.map_or_else(|| futures::stream::empty().boxed(), single_batch);
         Ok(Outcome { schema, stream, tag, notices, stats, run: None })
@@ -487,7 +475,7 @@ impl Engine {
 
     /// Carries out one of our own statements. It runs on the CPU runtime with a copy of the session, which replaces the
     /// caller's when it ends well.
-    async fn execute_command(
+    pub(crate) async fn execute_command(
         self: &Arc<Self>,
         session: &mut Session,
         prepared: &Prepared,
@@ -569,6 +557,9 @@ impl Engine {
     }
 
     pub(crate) fn plan_context(&self, session: &Session, run: Arc<QueryRun>) -> PlanContext {
+        if let Some(block) = &session.block {
+            run.pin_files(block.files());
+        }
         PlanContext {
             snapshot: session.pinned.clone().unwrap_or_else(|| self.catalog().snapshot()),
             session: self.session_info(session),

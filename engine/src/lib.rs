@@ -10,7 +10,7 @@
 //! 7. [`command`]: our own statements are carried out against the catalog.
 //! 8. [`encode`]: batches become CSV, JSON, Parquet or a text table.
 //!
-//! [`mod@write`] makes files. [`cache`] names what is kept between queries, `result_cache` keeps answers. [`crawl`] looks at files
+//! What transaction blocks do is in `transaction` and [`session::Block`]. [`mod@write`] makes files. [`cache`] names what is kept between queries, `result_cache` keeps answers. [`crawl`] looks at files
 //! and says what tables they are. [`function`] holds SQL functions DataFusion lacks.
 
 pub mod cache;
@@ -30,6 +30,7 @@ pub(crate) mod result_cache;
 pub mod scan;
 pub mod schedule;
 pub mod session;
+mod transaction;
 pub mod write;
 
 pub use engine::{CommandTag, Engine, EngineConfig, Outcome, Prepared};

@@ -39,3 +39,17 @@ pub const SUBQUERY_DEPTH_MAX: usize = 12;
 /// Most nodes of a plan. A CTE that is named twice is planned twice, so 40 short lines can ask for 2^40 nodes; the longest
 /// chain of UNIONs has under 10,000.
 pub const PLAN_NODES_MAX: usize = 20_000;
+
+/// Most statements of one transaction block that change something. Each keeps its changes in memory and, where it writes, a
+/// file in a folder; psycopg's `executemany` sends one for each row.
+pub const BLOCK_STATEMENTS_MAX: usize = 10_000;
+
+/// Most partitions that the changes of one transaction block name, some 200 bytes each.
+pub const BLOCK_PARTITIONS_MAX: usize = 1_000_000;
+
+/// Most savepoints of one transaction block: drivers that set one before each statement (pgJDBC's `autosave`) don't all
+/// release them.
+pub const BLOCK_SAVEPOINTS_MAX: usize = 10_000;
+
+/// Most files that one transaction block holds on to, some 200 bytes each: those of the tables that it has read.
+pub const BLOCK_FILES_MAX: usize = 500_000;

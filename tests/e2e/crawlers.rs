@@ -275,8 +275,8 @@ async fn one_run_at_a_time_and_it_can_be_stopped() {
     eventually(&other, "SELECT count(*) FROM system.crawls WHERE state = 'CANCELLED'", "1").await;
     assert_eq!(one(&other, "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'raw'").await, "0");
     // So does a timeout.
-    let sql = "SET statement_timeout = '400ms'; RUN CRAWLER c";
-    client::fails(&client, sql, "57014", "statement timeout").await.unwrap();
+    client::rows(&client, "SET statement_timeout = '400ms'").await.unwrap();
+    client::fails(&client, "RUN CRAWLER c", "57014", "statement timeout").await.unwrap();
     client::rows(&client, "RESET statement_timeout").await.unwrap();
     s3.faults.latency_ms.store(0, Ordering::SeqCst);
     eventually(&other, "SELECT count(*) FROM system.crawls WHERE state = 'CANCELLED'", "2").await;

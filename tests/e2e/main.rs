@@ -39,6 +39,7 @@ mod staleness;
 mod stores;
 mod tls;
 mod tpch;
+mod transactions;
 mod types;
 mod writes;
 

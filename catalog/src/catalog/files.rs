@@ -18,7 +18,8 @@ impl Catalog {
     pub fn begin_write(&self, target: &str, locations: Vec<String>) -> Result<(i64, Arc<Snapshot>)> {
         // Held throughout, so that nobody finds the write without finding it alive.
         let mut live = self.live_writes.lock();
-        let (id, snapshot) = self.commit_version(vec![Change::BeginWrite { target: target.to_owned(), locations }])?;
+        let (id, snapshot) =
+            self.commit_version(vec![Change::BeginWrite { target: target.to_owned(), locations }], |_| Ok(()))?;
         live.insert(id);
         Ok((id, snapshot))
     }

@@ -7,6 +7,9 @@
 //! watch        -> listener (its own connection) -> another server has committed -> current is swapped
 //! ```
 
+mod block;
+#[cfg(test)]
+mod block_tests;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
@@ -162,14 +165,20 @@ impl Catalog {
     /// # Errors
     /// The first change that is refused; the catalog is then as it was.
     pub fn commit(&self, changes: Vec<Change>) -> Result<Arc<Snapshot>> {
-        self.commit_version(changes).map(|(_, snapshot)| snapshot)
+        self.commit_version(changes, |_| Ok(())).map(|(_, snapshot)| snapshot)
     }
 
-    /// As [`Catalog::commit`], with the version that it has made. The snapshot may be a later one.
-    fn commit_version(&self, changes: Vec<Change>) -> Result<(i64, Arc<Snapshot>)> {
+    /// As [`Catalog::commit`], with the version that it has made. The snapshot may be a later one. `check` may refuse what
+    /// there is before the changes.
+    fn commit_version(
+        &self,
+        changes: Vec<Change>,
+        check: impl FnOnce(&Snapshot) -> Result<()>,
+    ) -> Result<(i64, Arc<Snapshot>)> {
         let mut writer = self.writer.lock();
         let mut transaction = Transaction::begin(writer.connection.as_mut())?;
         let base = self.newest(&mut transaction)?;
+        check(&base)?;
         let oldest_elsewhere = self.oldest_elsewhere(&mut transaction)?;
         let mut draft = Draft::new(&base, transaction, (self.now_ms)(), self.server_id());
         for change in changes {
@@ -241,6 +250,9 @@ impl Catalog {
         if table.partition_count == 0 {
             let values = vec![Vec::new(); table.partition_keys.len()];
             return Ok(Arc::new(PartitionList { values, ..PartitionList::default() }));
+        }
+        if let Some(list) = snapshot.private_partitions(table.id) {
+            return Ok(Arc::clone(list));
         }
         let key = (table.id, table.partitions_version);
         if let Some(list) = self.partition_lists.lock().get(key) {

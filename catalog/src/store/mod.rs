@@ -19,6 +19,7 @@ mod lock;
 pub(crate) mod object;
 pub(crate) mod partition_key;
 pub mod postgres;
+pub(crate) mod private;
 pub(crate) mod read;
 pub(crate) mod rejects;
 pub(crate) mod run;

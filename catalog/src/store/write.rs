@@ -1,6 +1,7 @@
 //! [`Transaction`]: what is written to the store, and every statement that does.
 
 use super::connection::{Connection, Value};
+use super::private::{Nowhere, PrivatePartitions};
 use super::{partition_key, read};
 use crate::{Database, Error, Partition, Result, Table, TableDefinition, record};
 
@@ -18,14 +19,26 @@ pub(crate) struct Transaction<'a> {
     version: i64,
     next_id: i64,
     is_committed: bool,
+    /// The partitions of a draft that no store sees.
+    private: Option<PrivatePartitions<'a>>,
 }
 
 impl<'a> Transaction<'a> {
+    /// Writes nothing anywhere: for the private draft of a transaction block that sees `version`.
+    pub(crate) fn private(nowhere: &'a mut Nowhere, version: i64, partitions: PrivatePartitions<'a>) -> Self {
+        Self { connection: nowhere, version, next_id: 0, is_committed: false, private: Some(partitions) }
+    }
+
+    /// The partitions of a private draft.
+    pub(crate) fn take_private(&mut self) -> Option<PrivatePartitions<'a>> {
+        self.private.take()
+    }
+
     /// Begins to make the next version of the catalog.
     pub(crate) fn begin(connection: &'a mut dyn Connection) -> Result<Self> {
         connection.begin()?;
         // From here on nobody else can change it.
-        let mut transaction = Self { connection, version: 0, next_id: 0, is_committed: false };
+        let mut transaction = Self { connection, version: 0, next_id: 0, is_committed: false, private: None };
         let (version, next_id) = read::load_version(transaction.connection)?;
         (transaction.version, transaction.next_id) = (version + 1, next_id);
         Ok(transaction)
@@ -201,6 +214,9 @@ impl<'a> Transaction<'a> {
         partitions: &[Partition],
         mut on_existing: impl FnMut(&Partition) -> Result<()>,
     ) -> Result<u64> {
+        if let Some(private) = &mut self.private {
+            return private.add(table_id, partitions, on_existing);
+        }
         let mut added_count = 0;
         for batch in partitions.chunks(PARTITION_BATCH) {
             let keys = keys(batch.iter().map(|partition| partition.values.as_slice()));
@@ -238,6 +254,9 @@ impl<'a> Transaction<'a> {
 
     /// Whether partitions that are there lie where these do, and are written as their table is.
     pub(crate) fn are_placed(&mut self, table_id: i64, partitions: &[Partition]) -> Result<bool> {
+        if let Some(private) = &mut self.private {
+            return private.are_placed(table_id, partitions);
+        }
         for batch in partitions.chunks(PARTITION_BATCH) {
             let keys = keys(batch.iter().map(|partition| partition.values.as_slice()));
             let rows: Vec<Vec<Value<'_>>> = (batch.iter().zip(&keys))
@@ -267,6 +286,9 @@ impl<'a> Transaction<'a> {
         values: &[Vec<Option<String>>],
         mut on_missing: impl FnMut(&[Option<String>]) -> Result<()>,
     ) -> Result<u64> {
+        if let Some(private) = &mut self.private {
+            return private.drop(table_id, values, on_missing);
+        }
         let mut dropped_count = 0;
         for batch in values.chunks(PARTITION_BATCH) {
             let keys = keys(batch.iter().map(Vec::as_slice));
@@ -296,6 +318,10 @@ impl<'a> Transaction<'a> {
 
     /// Drops all partitions of a table.
     pub(crate) fn drop_all_partitions(&mut self, table_id: i64) -> Result<()> {
+        if let Some(private) = &mut self.private {
+            private.drop_all(table_id);
+            return Ok(());
+        }
         let parameters = [Value::Int(table_id), Value::Int(self.version)];
         self.connection.execute("DELETE FROM partitions WHERE table_id = ?1 AND added_version = ?2", &parameters)?;
         self.connection.execute(

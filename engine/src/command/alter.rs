@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use limnos_catalog::{
-    Catalog, Change, Column, DataType, FileFormat, Partition, StorageDescriptor, Table, TableDefinition, TableKind,
-    TableName,
+    Catalog, Change, Column, DataType, FileFormat, Partition, Snapshot, StorageDescriptor, Table, TableDefinition,
+    TableKind, TableName,
 };
 
 use super::partition::{check_value, folder_url, standard_path};
-use super::{CommandAnswer, CommandContext, commit, projection, resolve_table_name, skipping};
+use super::{CommandAnswer, CommandContext, commit, newest, projection, resolve_table_name, skipping};
 use crate::error::translate::nearest;
 use crate::parse::statement::{ColumnPlace, TableAction};
 use crate::parse::{ObjectName, ddl};
@@ -33,7 +33,7 @@ pub(super) async fn alter(
 ) -> Result<CommandAnswer> {
     let name = resolve_table_name(session, name);
     let answer = CommandAnswer::tag(if view { "ALTER VIEW" } else { "ALTER TABLE" });
-    if if_exists && context.catalog.snapshot().find_table(&name).is_none() {
+    if if_exists && newest(context, session).find_table(&name).is_none() {
         let notice = skipping(&format!("relation \"{}\" does not exist", name.name), "00000");
         return Ok(answer.with_notices(vec![notice]));
     }
@@ -68,7 +68,7 @@ async fn attempt(
     view: bool,
     alter: &impl Fn(&mut Alteration<'_>) -> Result<()>,
 ) -> Result<Vec<Notice>> {
-    let snapshot = context.catalog.snapshot();
+    let snapshot = newest(context, session);
     let table = Arc::clone(snapshot.table(name)?);
     if view != matches!(table.kind, TableKind::View { .. }) {
         let (is, expected) = (table.kind.noun(), if view { "view" } else { "table" });
@@ -78,6 +78,7 @@ async fn attempt(
     }
     let mut alteration = Alteration {
         catalog: context.catalog,
+        snapshot: &snapshot,
         stores: context.stores,
         definition: (*table.definition).clone(),
         table: &table,
@@ -131,6 +132,7 @@ fn keep_places(table: &Table, list: &limnos_catalog::PartitionList) -> Vec<Chang
 /// A definition while it is being changed.
 pub(super) struct Alteration<'a> {
     catalog: &'a Arc<Catalog>,
+    snapshot: &'a Arc<Snapshot>,
     stores: &'a Arc<Stores>,
     /// What it was.
     pub(super) table: &'a Table,
@@ -323,7 +325,7 @@ impl Alteration<'_> {
     fn set_type(&mut self, name: &str, data_type: &DataType) -> Result<()> {
         if let Some(key) = self.definition.partition_keys.iter().position(|key| key.name == *name) {
             let typed = Column { data_type: data_type.clone(), ..self.definition.partition_keys[key].clone() };
-            let list = self.catalog.partitions(&self.catalog.snapshot(), self.table)?;
+            let list = self.catalog.partitions(self.snapshot, self.table)?;
             for value in list.values.get(key).into_iter().flatten().flatten() {
                 check_value(&typed, value).map_err(|error| {
                     error.with_detail(format!("A partition of \"{}\" has this value.", self.table.name))

@@ -37,7 +37,7 @@ mod pattern;
 mod projection;
 mod repair;
 mod role;
-mod setting;
+pub(crate) mod setting;
 mod show;
 mod show_create;
 mod show_stats;
@@ -198,13 +198,25 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
         Statement::Begin(modes) => setting::begin(context, session, modes),
         Statement::Commit => setting::commit(context, session),
         Statement::Rollback => setting::rollback(context, session),
-        // Nothing that a savepoint could take back happens inside a block.
-        Statement::Savepoint { .. } => Ok(CommandAnswer::tag("SAVEPOINT")),
-        Statement::Release { .. } => Ok(CommandAnswer::tag("RELEASE")),
-        Statement::RollbackTo { .. } => Ok(CommandAnswer::tag("ROLLBACK")),
+        Statement::Savepoint { name } => {
+            session.put_savepoint(name)?;
+            Ok(CommandAnswer::tag("SAVEPOINT"))
+        }
+        Statement::Release { name } => {
+            session.release_savepoint(name)?;
+            Ok(CommandAnswer::tag("RELEASE"))
+        }
+        Statement::RollbackTo { name } => {
+            session.return_to_savepoint(context.catalog, name).await?;
+            Ok(CommandAnswer::tag("ROLLBACK"))
+        }
         Statement::Discard { what } => setting::discard(context, session, what),
         Statement::Role(statement) => role::run(context, session, statement).await,
         Statement::DropCache { name } => cache::drop_cache(context.caches, name.as_deref()),
+        Statement::NoOp { tag: tag @ "CREATE INDEX" } => {
+            let notice = Notice::notice("no index was made: scans skip by the statistics of files");
+            Ok(CommandAnswer::tag(tag).with_notices(vec![notice]))
+        }
         Statement::NoOp { tag } => Ok(CommandAnswer::tag(tag)),
         Statement::Empty
         | Statement::Query(_)
@@ -310,15 +322,15 @@ fn find_partitioned<'a>(
     Ok((table, storage))
 }
 
-/// Commits off the caller's thread: the store waits for the disk.
+/// Makes the changes, for everybody or for the block that the session has open.
 async fn commit(context: &CommandContext<'_>, session: &mut Session, changes: Vec<Change>) -> Result<Vec<Notice>> {
-    let catalog = Arc::clone(context.catalog);
-    let committed = tokio::task::spawn_blocking(move || catalog.commit(changes));
-    let snapshot = committed.await.map_err(|error| Error::internal(format!("commit stopped: {error}")))??;
-    let Some(pinned) = &mut session.pinned else { return Ok(Vec::new()) };
-    // A block sees what it did itself, and is told that it can't be taken back.
-    *pinned = snapshot;
-    Ok(vec![Notice::warning("changes to the catalog take effect at once; ROLLBACK does not take them back")])
+    session.change(context.catalog, changes, None).await?;
+    Ok(Vec::new())
+}
+
+/// What a statement sees now, where it looks again: in a block what that has, else the newest.
+fn newest(context: &CommandContext<'_>, session: &Session) -> Arc<Snapshot> {
+    session.pinned.clone().unwrap_or_else(|| context.catalog.snapshot())
 }
 
 /// `relation "x" already exists, skipping` and the like.

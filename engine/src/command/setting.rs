@@ -1,5 +1,7 @@
 //! Statements that change or show the session alone: USE, SET, SHOW, transactions, DISCARD.
 
+use limnos_catalog::Snapshot;
+
 use super::answer::{self, text_rows};
 use super::{CommandAnswer, CommandContext, resolve_database_name};
 use crate::parse::TransactionModes;
@@ -52,7 +54,7 @@ pub(super) fn set(
     if Settings::canonical_name(name) == "scan_limit" {
         check_scan_limit(context, session)?;
     }
-    follow_search_path(context, session);
+    follow_search_path(&context.snapshot, session);
     Ok(CommandAnswer::tag("SET").with_notices(notices))
 }
 
@@ -77,17 +79,17 @@ pub(super) fn reset(context: &CommandContext<'_>, session: &mut Session, name: O
         }
         None => session.settings.reset_all(),
     }
-    follow_search_path(context, session);
+    follow_search_path(&context.snapshot, session);
     Ok(CommandAnswer::tag("RESET"))
 }
 
 /// The session's database is the first of the search path that exists; as in PostgreSQL, those that don't are passed
 /// over silently.
-fn follow_search_path(context: &CommandContext<'_>, session: &mut Session) {
+fn follow_search_path(snapshot: &Snapshot, session: &mut Session) {
     let first = session.settings.search_path().into_iter().find_map(|name| {
         let name = if name == "$user" { session.user.clone() } else { name };
         let name = resolve_database_name(session, &name);
-        context.snapshot.find_database(&name).map(|database| database.name.clone())
+        snapshot.find_database(&name).map(|database| database.name.clone())
     });
     // With none of them there, unqualified names still have to mean something.
     session.database = first.unwrap_or_else(|| "default".to_owned());
@@ -135,13 +137,18 @@ pub(super) fn begin(
     modes: &TransactionModes,
 ) -> Result<CommandAnswer> {
     let mut notices = Vec::new();
-    if session.pinned.is_some() {
+    if let Some(block) = session.block.as_mut().filter(|block| block.is_implicit) {
+        // What came before it in the same message becomes part of the block.
+        block.is_implicit = false;
+        session.settings.set_transaction(modes);
+        session.save_role();
+    } else if session.pinned.is_some() {
         let sqlstate = ErrorCode::ActiveTransaction.sqlstate();
         let message = "there is already a transaction in progress".to_owned();
         notices.push(Notice { severity: "WARNING", sqlstate, message });
         session.settings.set_transaction(modes);
     } else {
-        session.pinned = Some(std::sync::Arc::clone(&context.snapshot));
+        session.open_block(&context.snapshot, false);
         session.settings.begin_transaction(modes);
         session.save_role();
     }
@@ -163,29 +170,32 @@ fn end(
     settle: fn(&mut Settings),
 ) -> Result<CommandAnswer> {
     let mut notices = Vec::new();
-    if session.pinned.take().is_none() {
+    if session.block.is_none() || session.is_in_implicit_block() {
         notices.push(no_transaction("there is no transaction in progress"));
     }
-    // The transaction of a text of several statements has settings to settle, too.
-    let path = session.settings.search_path();
     session.end_role(tag == "COMMIT");
+    end_block(&context.catalog.snapshot(), session, settle);
+    Ok(CommandAnswer::tag(tag).with_notices(notices))
+}
+
+/// Ends the session's block, if it has one. What the block has changed is committed by now, or else dropped.
+pub(crate) fn end_block(snapshot: &Snapshot, session: &mut Session, settle: fn(&mut Settings)) {
+    if session.drop_block().is_none() {
+        return;
+    }
+    let path = session.settings.search_path();
     settle(&mut session.settings);
     if path != session.settings.search_path() {
-        follow_search_path(context, session);
+        follow_search_path(snapshot, session);
     }
-    Ok(CommandAnswer::tag(tag).with_notices(notices))
 }
 
 pub(super) fn discard(context: &CommandContext<'_>, session: &mut Session, what: &str) -> Result<CommandAnswer> {
     if what == "ALL" {
-        if session.pinned.is_some() {
-            let message = "DISCARD ALL cannot run inside a transaction block";
-            return Err(Error::new(ErrorCode::ActiveTransaction, message));
-        }
         session.settings.reset_all();
         let user = session.login.user.clone();
         session.become_role(user.clone(), user, false);
-        follow_search_path(context, session);
+        follow_search_path(&context.snapshot, session);
     }
     Ok(CommandAnswer::tag(&format!("DISCARD {what}")))
 }

@@ -92,6 +92,7 @@ pub enum ErrorCode {
     ActiveTransaction,
     NoActiveTransaction,
     ReadOnlyTransaction,
+    InvalidSavepoint,
     InvalidCursorName,
     /// A cursor that is declared to be two things at once.
     InvalidCursorDefinition,
@@ -169,6 +170,7 @@ impl ErrorCode {
             Self::ActiveTransaction => "25001",
             Self::NoActiveTransaction => "25P01",
             Self::ReadOnlyTransaction => "25006",
+            Self::InvalidSavepoint => "3B001",
             Self::InvalidCursorName => "34000",
             Self::InvalidCursorDefinition => "42P11",
             Self::InvalidPreparedStatement => "26000",

@@ -25,7 +25,7 @@ use crate::scan::files_version::FilesVersion;
 use crate::scan::limit::ScanLimit;
 use crate::scan::listing::Listed;
 use crate::scan::report::ScanReport;
-use crate::scan::store::QueryStores;
+use crate::scan::store::{PinnedFiles, QueryStores};
 use crate::scan::table::count_report;
 use crate::{Error, ErrorCode, Notice, Result};
 
@@ -57,6 +57,8 @@ pub struct QueryRun {
     notices: Mutex<Vec<Notice>>,
     scan_count: AtomicUsize,
     scan_limit: OnceLock<ScanLimit>,
+    /// The files of the transaction block that it is part of.
+    pinned_files: OnceLock<Arc<PinnedFiles>>,
     /// What was listed before it was planned, for the scans that ask for it.
     listed: Mutex<HashMap<FilesVersion, Vec<Listed>>>,
 }
@@ -75,6 +77,7 @@ impl QueryRun {
             notices: Mutex::default(),
             scan_count: AtomicUsize::new(0),
             scan_limit: OnceLock::new(),
+            pinned_files: OnceLock::new(),
             listed: Mutex::default(),
         })
     }
@@ -96,6 +99,16 @@ impl QueryRun {
             let _it_is_new = run.scan_limit.set(limit);
         }
         run
+    }
+
+    /// Makes it part of a transaction block, which has seen `files`.
+    pub(crate) fn pin_files(&self, files: &Arc<PinnedFiles>) {
+        self.pinned_files.get_or_init(|| Arc::clone(files));
+    }
+
+    /// What the transaction block has seen that it is part of.
+    pub(crate) fn pinned_files(&self) -> Option<&Arc<PinnedFiles>> {
+        self.pinned_files.get()
     }
 
     /// The most that it may read.

@@ -478,6 +478,8 @@ pub struct CreateTableAs {
     pub query: Option<Box<Query>>,
     /// Not WITH NO DATA.
     pub with_data: bool,
+    /// Whether constraints were said, which nobody keeps.
+    pub is_constrained: bool,
 }
 
 /// A value in Athena's WITH (...).

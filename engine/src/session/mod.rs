@@ -1,11 +1,15 @@
 //! [`Session`]: who asks, in which database, with which settings.
 
 pub mod accounts;
+mod block;
+mod conduct;
 mod encryption;
 mod login;
 pub mod settings;
 
 pub use accounts::Accounts;
+pub use block::Block;
+pub use conduct::Conduct;
 pub use encryption::{ClientIdentity, Encryption};
 pub use login::Login;
 pub use settings::Settings;
@@ -31,8 +35,11 @@ pub struct Session {
     pub encryption: Option<std::sync::Arc<Encryption>>,
     /// When it began, microseconds since 1970; 0 where nobody set it.
     pub started_at_us: i64,
-    /// The catalog snapshot that BEGIN pinned; `None` outside a transaction block.
+    /// The catalog snapshot that a transaction block sees: the one that BEGIN pinned, with what the block has changed. `None`
+    /// outside of one.
     pub pinned: Option<std::sync::Arc<limnos_catalog::Snapshot>>,
+    /// What the open transaction block has done; there whenever `pinned` is.
+    pub block: Option<Block>,
     /// For a session that a schedule began: when it was due, in milliseconds since 1970.
     pub due_at_ms: Option<i64>,
 }
@@ -52,6 +59,7 @@ impl Session {
             encryption: None,
             started_at_us: 0,
             pinned: None,
+            block: None,
             due_at_ms: None,
         }
     }

@@ -23,17 +23,19 @@ use futures::stream::BoxStream;
 use limnos_catalog::{Column, FileVersion, Reject, StorageDescriptor, Table};
 use parking_lot::Mutex;
 
-use super::execute::{physical_plan, refuse_read_only, seen_by};
+use super::execute::physical_plan;
 use super::plan::{InsertTarget, PlannedWrite, WriteKind, target_columns, writable};
 use super::run::{ReadyWrite, Written};
 use crate::cache::NamedCache;
 use crate::engine::Engine;
 use crate::execute::{QueryContext, QueryRun, run_plan};
 use crate::parse::{CopyIn, Insert, ParsedStatement, Statement};
+use crate::plan::authorize;
 use crate::plan::lake::PlanContext;
 use crate::plan::query::{plan_query, session_state};
 use crate::scan::format::on_error::RowPolicy;
 use crate::scan::schema::{arrow_schema, arrow_type};
+use crate::session::Conduct;
 use crate::{Error, ErrorCode, Notice, Result, Session};
 
 /// Most rejected rows of one COPY that are kept, as of one file.
@@ -82,7 +84,8 @@ impl Engine {
     /// Names that don't exist, tables that can't be written, conditions that can't be.
     pub async fn copy_target(self: &Arc<Self>, session: &Session, statement: &ParsedStatement) -> Result<CopyTarget> {
         let Statement::CopyIn(copy) = &statement.statement else { return Err(not_a_copy()) };
-        refuse_read_only(session, "COPY FROM")?;
+        Conduct::of(&statement.statement).check(session)?;
+        authorize::statement::check(&self.rights(session), session, &statement.statement)?;
         let detached = QueryContext::detached("copy");
         let cancel = detached.cancel.clone();
         // Who drops this future has no use for the plan.
@@ -115,16 +118,18 @@ impl Engine {
         let plan_context = self.plan_context(session, Arc::clone(&run));
         let source = Sent { schema: Arc::clone(&target.schema), rows: Mutex::new(Some(rows)) };
         let work = plan(plan_context, copy.clone(), target, source);
-        let (ready, physical) = self.cpu.plan(&run.cancel, Box::pin(work)).await?;
+        let (mut ready, physical) = self.cpu.plan(&run.cancel, Box::pin(work)).await?;
+        ready.block.clone_from(&session.pinned);
         let batches = run_plan(&self.cpu, &run, physical, Arc::clone(&ready.task));
         // Who drops this future stops the write, which then takes back what it has written.
         let written = self.cpu.run(Box::pin(ready.run(batches))).await;
         // What was written is seen by the next statement, whatever listings a table lets be kept.
         self.shared.scan.listings.clear();
-        let Written { row_count, snapshot, .. } = written?;
-        let mut notices = run.notices();
-        notices.extend(seen_by(session, snapshot));
-        Ok(Copied { row_count, notices })
+        let Written { row_count, pending, .. } = written?;
+        if let Some((changes, write)) = pending {
+            session.change(self.catalog(), changes, Some(write)).await?;
+        }
+        Ok(Copied { row_count, notices: run.notices() })
     }
 
     /// Keeps rows that a COPY has left out, for `system.rejects`. Its query's id stands for the file.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use datafusion::physical_plan::ExecutionPlan;
-use limnos_catalog::{Change, CreateMode, Snapshot, TableKind};
+use limnos_catalog::{Change, CreateMode, TableKind};
 
 use super::definition::{self, NewTable};
 use super::plan::{PlannedWrite, WriteKind, plan_write, resolve_name};
@@ -42,28 +42,34 @@ pub(crate) async fn execute(
         Statement::CreateTableAs(create) if create.query.is_some() => "CREATE TABLE AS",
         _ => "CREATE TABLE",
     };
-    refuse_read_only(session, word)?;
     let (shared, run) = (Arc::clone(&context.shared), Arc::clone(&context.run));
     let planned = cpu.plan(&run.cancel, Box::pin(plan(context, Arc::clone(&statement), parameters))).await?;
-    let (tag, snapshot) = match planned {
+    let tag = match planned {
         Planned::Exists(notice) => return Ok((CommandTag::Plain(word.to_owned()), vec![notice])),
         Planned::Empty(new) => {
             let change = Change::CreateTable { name: new.name, definition: new.definition, mode: new.mode };
-            let catalog = Arc::clone(&shared.catalog);
-            let committed = tokio::task::spawn_blocking(move || catalog.commit(vec![change])).await;
-            let snapshot = committed.map_err(|error| Error::internal(format!("commit stopped: {error}")))??;
-            (word.to_owned(), snapshot)
+            session.change(&shared.catalog, vec![change], None).await?;
+            word.to_owned()
         }
-        Planned::Rows(ready, physical) => {
-            let Written { row_count, snapshot, is_skipped } = write(cpu, &run, *ready, physical).await?;
+        Planned::Rows(mut ready, physical) => {
+            ready.block.clone_from(&session.pinned);
+            let Written { row_count, pending, is_skipped } = write(cpu, &run, *ready, physical).await?;
+            if let Some((changes, write)) = pending {
+                session.change(&shared.catalog, changes, Some(write)).await?;
+            }
             if is_skipped {
                 return Ok((CommandTag::Plain(word.to_owned()), vec![exists(&statement)]));
             }
-            (if is_insert { format!("INSERT 0 {row_count}") } else { format!("SELECT {row_count}") }, snapshot)
+            if is_insert { format!("INSERT 0 {row_count}") } else { format!("SELECT {row_count}") }
         }
     };
     let mut notices = run.notices();
-    notices.extend(seen_by(session, snapshot));
+    if let Statement::CreateTableAs(create) = &statement.statement
+        && create.is_constrained
+    {
+        let message = format!("constraints of table \"{}\" are not enforced", create.table.name.name);
+        notices.push(Notice::notice(message));
+    }
     Ok((CommandTag::Plain(tag), notices))
 }
 
@@ -78,21 +84,6 @@ async fn write(
     let batches = run_plan(cpu, run, physical, task);
     // Who drops this future stops the write, which then takes back what it has written.
     cpu.run(Box::pin(ready.run(batches))).await
-}
-
-/// A block sees what it did itself, and is told that it can't be taken back.
-pub(crate) fn seen_by(session: &mut Session, snapshot: Arc<Snapshot>) -> Option<Notice> {
-    let pinned = session.pinned.as_mut()?;
-    *pinned = snapshot;
-    Some(Notice::warning("changes to the catalog take effect at once; ROLLBACK does not take them back"))
-}
-
-pub(crate) fn refuse_read_only(session: &Session, word: &str) -> Result<()> {
-    if session.settings.show("transaction_read_only").is_ok_and(|value| value == "on") {
-        let message = format!("cannot execute {word} in a read-only transaction");
-        return Err(Error::new(ErrorCode::ReadOnlyTransaction, message));
-    }
-    Ok(())
 }
 
 async fn plan(context: PlanContext, statement: Arc<ParsedStatement>, parameters: Vec<ArrayRef>) -> Result<Planned> {

@@ -31,7 +31,7 @@ pub(crate) mod sweep;
 mod unload;
 
 pub(crate) use copy::copy;
-pub(crate) use execute::{execute, physical_plan, refuse_read_only, seen_by};
+pub(crate) use execute::{execute, physical_plan};
 pub(crate) use optimize::optimize;
 pub(crate) use plan::plan_write;
 pub(crate) use remove::remove;

@@ -117,6 +117,12 @@ impl OpenWrite {
         Ok(snapshot)
     }
 
+    /// Says that it was committed together with others.
+    pub(crate) fn end_committed(mut self) {
+        self.is_ended = true;
+        self.catalog.leave_write(self.id());
+    }
+
     /// Gives it up and deletes its files.
     pub(crate) async fn abort(mut self) {
         self.is_ended = true;

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::prelude::SessionConfig;
-use limnos_catalog::{Bookmark, BookmarkUpdate, Change, FileVersion, RemovedFile, Snapshot, TableName, WriteTarget};
+use limnos_catalog::{Bookmark, BookmarkUpdate, Change, FileVersion, RemovedFile, TableName, WriteTarget};
 
 use super::chosen::Chosen;
 use super::open::OpenWrite;
@@ -61,12 +61,12 @@ pub(crate) async fn optimize(
     cpu: &CpuRuntime,
     context: PlanContext,
     rows: &PartitionRows,
-) -> Result<(RecordBatch, Vec<Notice>, Option<Arc<Snapshot>>)> {
+) -> Result<(RecordBatch, Vec<Notice>)> {
     let run = Arc::clone(&context.run);
     let own = rows.clone();
     let chosen = cpu.plan(&run.cancel, async move { Chosen::find(context, &own, "OPTIMIZE").await }).await?;
     let mut done = Done::default();
-    let mut after = None;
+    let mut is_changed = false;
     if !chosen.is_nothing {
         let all = &chosen.kept.kept;
         let groups: Vec<Vec<usize>> = if chosen.table.partition_keys.is_empty() {
@@ -78,27 +78,20 @@ pub(crate) async fn optimize(
             plain.chunks(PARTITIONS_AT_ONCE).map(<[usize]>::to_vec).collect()
         };
         for group in groups {
-            if let Some(snapshot) = rewrite(cpu, &chosen, group, &mut done).await? {
-                after = Some(snapshot);
-            }
+            is_changed |= rewrite(cpu, &chosen, group, &mut done).await?;
         }
     }
-    if after.is_some() {
+    if is_changed {
         chosen.shared.sweeper.wake();
     }
     let counts = [done.partitions, done.files_before, done.files_after, done.bytes_before, done.bytes_after];
     let columns = counts.into_iter().map(|count| Arc::new(Int64Array::from(vec![count])) as ArrayRef).collect();
     let batch = RecordBatch::try_new(schema(), columns).map_err(|error| Error::internal(error.to_string()))?;
-    Ok((batch, run.notices(), after))
+    Ok((batch, run.notices()))
 }
 
-/// Rewrites the small files of some partitions; `None` if there was nothing to do.
-async fn rewrite(
-    cpu: &CpuRuntime,
-    chosen: &Chosen,
-    kept: Vec<usize>,
-    done: &mut Done,
-) -> Result<Option<Arc<Snapshot>>> {
+/// Rewrites the small files of some partitions; false if there was nothing to do.
+async fn rewrite(cpu: &CpuRuntime, chosen: &Chosen, kept: Vec<usize>, done: &mut Done) -> Result<bool> {
     let snapshot = chosen.shared.catalog.snapshot();
     let table = &chosen.table;
     let now = snapshot.table(&table.name)?;
@@ -121,7 +114,7 @@ async fn rewrite(
     }
     let files = small_files(files, target_bytes);
     if files.is_empty() {
-        return Ok(None);
+        return Ok(false);
     }
     let removed: Vec<RemovedFile> =
         files.iter().map(|file| RemovedFile::from(file_version(&chosen.location.store_url, &file.meta))).collect();
@@ -178,9 +171,9 @@ async fn rewrite(
         let bookmark = bookmark.map(|bookmark| bookmark.update(name.clone(), versions));
         let end = Change::CommitWrite { write: write.id(), target: Some(target), bookmark };
         match write.commit(vec![end]).await {
-            Ok(snapshot) => {
+            Ok(_) => {
                 ready.note_facts(&partitions).await;
-                Ok((snapshot, partitions))
+                Ok(partitions)
             }
             Err(error) => {
                 write.abort().await;
@@ -191,7 +184,7 @@ async fn rewrite(
             }
         }
     };
-    let (snapshot, written) = cpu.run(work).await?;
+    let written = cpu.run(work).await?;
     let new_files = written.iter().flat_map(|partition| &partition.files);
     let (new_count, new_bytes) =
         new_files.fold((0_usize, 0_u64), |(count, bytes), file| (count + 1, bytes + file.meta.size));
@@ -204,7 +197,7 @@ async fn rewrite(
     done.files_after += count(new_count);
     done.bytes_before += size(bytes);
     done.bytes_after += size(new_bytes);
-    Ok(Some(snapshot))
+    Ok(true)
 }
 
 /// What a job has processed of the table. Its bookmark learns of the files that its own are put into in the same commit, so

@@ -19,18 +19,22 @@ use crate::parse::PartitionRows;
 use crate::plan::lake::PlanContext;
 use crate::prune::Partitions;
 use crate::scan::facts::file_version;
-use crate::{CommandTag, Error, Notice, Result};
+use crate::{CommandTag, Error, Notice, Result, Session};
 
-/// Carries out DELETE, and with `keeps_partitions` TRUNCATE. Gives what the session sees then, if anything changed.
+/// Carries out DELETE, and with `keeps_partitions` TRUNCATE.
+///
+/// In a block DELETE keeps the partitions, too, without files: rows that others write into them until COMMIT are not deleted,
+/// and would not be found.
 ///
 /// # Errors
 /// Conditions on columns that are no keys; a table that was changed meanwhile (40001).
 pub(crate) async fn remove(
     cpu: &CpuRuntime,
     context: PlanContext,
+    session: &mut Session,
     rows: &PartitionRows,
     keeps_partitions: bool,
-) -> Result<(CommandTag, Vec<Notice>, Option<Arc<Snapshot>>)> {
+) -> Result<(CommandTag, Vec<Notice>)> {
     let word = if keeps_partitions { "TRUNCATE" } else { "DELETE" };
     let (run, snapshot) = (Arc::clone(&context.run), Arc::clone(&context.snapshot));
     let own = rows.clone();
@@ -39,15 +43,17 @@ pub(crate) async fn remove(
     let tag = if keeps_partitions { "TRUNCATE TABLE".to_owned() } else { format!("DELETE {row_count}") };
     let tag = CommandTag::Plain(tag);
     if chosen.is_nothing {
-        return Ok((tag, run.notices(), None));
+        return Ok((tag, run.notices()));
     }
     let files = chosen.files(&snapshot, &chosen.kept).await?;
+    let in_block = session.block.is_some();
     let drops_partitions = !keeps_partitions
+        && !in_block
         && matches!(chosen.partitions, Partitions::Catalog(_))
         && !chosen.table.partition_keys.is_empty()
         && !chosen.kept.kept.is_empty();
     if files.is_empty() && !drops_partitions {
-        return Ok((tag, run.notices(), None));
+        return Ok((tag, run.notices()));
     }
     let removed: Vec<RemovedFile> =
         files.iter().map(|file| RemovedFile::from(file_version(&chosen.location.store_url, &file.meta))).collect();
@@ -66,7 +72,11 @@ pub(crate) async fn remove(
         removed,
     };
     changes.push(Change::CommitWrite { write: write.id(), target: Some(target), bookmark: None });
-    let mut after = match write.commit(changes).await {
+    if in_block {
+        session.change(&chosen.shared.catalog, changes, Some(write)).await?;
+        return Ok((tag, run.notices()));
+    }
+    let after = match write.commit(changes).await {
         Ok(snapshot) => snapshot,
         Err(error) => {
             write.abort().await;
@@ -76,11 +86,11 @@ pub(crate) async fn remove(
             });
         }
     };
-    if drops_partitions && let Some(snapshot) = add_again(&chosen, &after).await? {
-        after = snapshot;
+    if drops_partitions {
+        add_again(&chosen, &after).await?;
     }
     chosen.shared.sweeper.wake();
-    Ok((tag, run.notices(), Some(after)))
+    Ok((tag, run.notices()))
 }
 
 /// How many rows there are: by what is known of the files, else by reading what must be read.
@@ -109,12 +119,12 @@ fn values(chosen: &Chosen, partition: usize) -> Vec<Option<String>> {
 }
 
 /// Rows that were written into a partition between the listing and the commit are not deleted: then the partition stays.
-async fn add_again(chosen: &Chosen, after: &Arc<Snapshot>) -> Result<Option<Arc<Snapshot>>> {
+async fn add_again(chosen: &Chosen, after: &Arc<Snapshot>) -> Result<()> {
     let files = chosen.files(after, &chosen.kept).await?;
     let mut numbers: Vec<usize> = files.iter().filter_map(|file| file.partition).collect();
     numbers.dedup();
     if numbers.is_empty() {
-        return Ok(None);
+        return Ok(());
     }
     let list = &chosen.kept.index.list;
     let partitions = numbers
@@ -128,5 +138,6 @@ async fn add_again(chosen: &Chosen, after: &Arc<Snapshot>) -> Result<Option<Arc<
     let change = Change::AddPartitions { table: chosen.table.name.clone(), partitions, if_not_exists: true };
     let catalog = Arc::clone(&chosen.shared.catalog);
     let committed = tokio::task::spawn_blocking(move || catalog.commit(vec![change])).await;
-    Ok(Some(committed.map_err(|error| Error::internal(format!("commit stopped: {error}")))??))
+    committed.map_err(|error| Error::internal(format!("commit stopped: {error}")))??;
+    Ok(())
 }

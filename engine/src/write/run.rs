@@ -45,12 +45,15 @@ pub(crate) struct ReadyWrite {
     pub(crate) kind: WriteKind,
     pub(crate) target: RowTarget,
     pub(crate) task: Arc<TaskContext>,
+    /// What the transaction block sees that it is part of.
+    pub(crate) block: Option<Arc<Snapshot>>,
 }
 
 /// What a write did.
 pub(crate) struct Written {
     pub(crate) row_count: u64,
-    pub(crate) snapshot: Arc<Snapshot>,
+    /// In a transaction block: what is to be committed with it.
+    pub(crate) pending: Option<(Vec<Change>, OpenWrite)>,
     /// Whether the table was there already, and IF NOT EXISTS was said.
     pub(crate) is_skipped: bool,
 }
@@ -102,7 +105,7 @@ impl ReadyWrite {
             memory_bytes,
             keeps_order: datafusion::physical_plan::ExecutionPlanProperties::output_ordering(physical).is_some(),
         };
-        Ok(Self { shared, run, kind: planned.target, target, task: planned.state.task_ctx() })
+        Ok(Self { shared, run, kind: planned.target, target, task: planned.state.task_ctx(), block: None })
     }
 
     /// Writes the rows of `batches`.
@@ -114,7 +117,7 @@ impl ReadyWrite {
             && insert.bookmark.as_ref().is_some_and(|bookmark| bookmark.is_idle())
         {
             // No file is new: there is nothing to write, nor to write down.
-            return Ok(Written { row_count: 0, snapshot: self.shared.catalog.snapshot(), is_skipped: false });
+            return Ok(Written { row_count: 0, pending: None, is_skipped: false });
         }
         let write = OpenWrite::begin(&self.shared.catalog, &self.target.table, vec![self.target.location.url.clone()]);
         let mut write = write.await?;
@@ -124,11 +127,12 @@ impl ReadyWrite {
             written = self.write(&mut write, batches) => written,
         };
         match written {
-            Ok(written) if written.is_skipped => {
+            Ok((written, _)) if written.is_skipped => {
                 write.abort().await;
                 Ok(written)
             }
-            Ok(written) => Ok(written),
+            Ok((written, Some(changes))) => Ok(Written { pending: Some((changes, write)), ..written }),
+            Ok((written, None)) => Ok(written),
             Err(error) => {
                 write.abort().await;
                 Err(error)
@@ -136,36 +140,42 @@ impl ReadyWrite {
         }
     }
 
-    async fn write(&self, write: &mut OpenWrite, batches: BatchStream) -> Result<Written> {
+    /// Writes, and commits; in a block it gives the changes that are to be committed instead.
+    async fn write(&self, write: &mut OpenWrite, batches: BatchStream) -> Result<(Written, Option<Vec<Change>>)> {
         let (partitions, row_count) = write_rows(&self.target, write, batches, &self.task).await?;
-        let snapshot = match &self.kind {
-            WriteKind::New(new) => match self.commit_new(write, new, &partitions).await? {
-                Some(snapshot) => snapshot,
-                None if new.mode == CreateMode::IfNotExists => {
-                    let snapshot = self.shared.catalog.snapshot();
-                    return Ok(Written { row_count: 0, snapshot, is_skipped: true });
-                }
-                None => {
+        let written = |row_count, is_skipped| Written { row_count, pending: None, is_skipped };
+        if let Some(block) = &self.block {
+            let changes = match &self.kind {
+                WriteKind::New(new) => self.new_changes(write, new, &partitions),
+                WriteKind::Insert(insert) => self.insert_changes(write, block, insert, &partitions).await?,
+            };
+            self.note_facts(&partitions).await;
+            if let Some(files) = self.run.pinned_files() {
+                let own = partitions.iter().flat_map(|partition| &partition.files).map(|file| file.meta.clone());
+                files.add_own(&self.target.location.store_url, own);
+            }
+            return Ok((written(row_count, false), Some(changes)));
+        }
+        match &self.kind {
+            WriteKind::New(new) => {
+                if !self.commit_new(write, new, &partitions).await? {
+                    if new.mode == CreateMode::IfNotExists {
+                        return Ok((written(0, true), None));
+                    }
                     let message = format!("table \"{}\" already exists", new.name);
                     return Err(Error::new(ErrorCode::DuplicateTable, message));
                 }
-            },
+            }
             WriteKind::Insert(insert) => self.commit_insert(write, insert, &partitions).await?,
-        };
+        }
         self.note_facts(&partitions).await;
         if matches!(&self.kind, WriteKind::Insert(insert) if insert.overwrite) {
             self.shared.sweeper.wake();
         }
-        Ok(Written { row_count, snapshot, is_skipped: false })
+        Ok((written(row_count, false), None))
     }
 
-    /// Makes the table with its rows; `None` if somebody else made one of the name meanwhile.
-    async fn commit_new(
-        &self,
-        write: &mut OpenWrite,
-        new: &NewTable,
-        partitions: &[WrittenPartition],
-    ) -> Result<Option<Arc<Snapshot>>> {
+    fn new_changes(&self, write: &OpenWrite, new: &NewTable, partitions: &[WrittenPartition]) -> Vec<Change> {
         let (name, definition) = (new.name.clone(), new.definition.clone());
         let mut changes = vec![Change::CreateTable { name: name.clone(), definition, mode: CreateMode::Create }];
         if !self.target.keys.is_empty() {
@@ -173,11 +183,45 @@ impl ReadyWrite {
             changes.push(Change::PlacePartitions { table: name, partitions });
         }
         changes.push(Change::CommitWrite { write: write.id(), target: None, bookmark: None });
-        match write.commit(changes).await {
-            Ok(snapshot) => Ok(Some(snapshot)),
-            Err(limnos_catalog::Error::AlreadyExists { .. }) => Ok(None),
+        changes
+    }
+
+    /// Makes the table with its rows; false if somebody else made one of the name meanwhile.
+    async fn commit_new(&self, write: &mut OpenWrite, new: &NewTable, partitions: &[WrittenPartition]) -> Result<bool> {
+        match write.commit(self.new_changes(write, new, partitions)).await {
+            Ok(_) => Ok(true),
+            Err(limnos_catalog::Error::AlreadyExists { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn insert_changes(
+        &self,
+        write: &OpenWrite,
+        snapshot: &Snapshot,
+        insert: &InsertTarget,
+        partitions: &[WrittenPartition],
+    ) -> Result<Vec<Change>> {
+        let name = &insert.table.name;
+        let mut target = WriteTarget {
+            name: name.clone(),
+            id: insert.table.id,
+            version: insert.table.version,
+            data_version: None,
+            removed: Vec::new(),
+        };
+        if insert.overwrite {
+            target.data_version = Some(snapshot.table(name)?.data_version);
+            target.removed = self.replaced(snapshot, insert, partitions).await?;
+        }
+        let mut changes = Vec::new();
+        if !self.target.keys.is_empty() && !matches!(self.target.folders, Folders::Projected(_)) {
+            let partitions = found(partitions);
+            changes.push(Change::PlacePartitions { table: name.clone(), partitions });
+        }
+        let bookmark = insert.bookmark.as_ref().map(|bookmark| bookmark.update()).transpose()?;
+        changes.push(Change::CommitWrite { write: write.id(), target: Some(target), bookmark });
+        Ok(changes)
     }
 
     /// Adds the rows to the table; with OVERWRITE in place of those that were in their partitions.
@@ -186,30 +230,13 @@ impl ReadyWrite {
         write: &mut OpenWrite,
         insert: &InsertTarget,
         partitions: &[WrittenPartition],
-    ) -> Result<Arc<Snapshot>> {
+    ) -> Result<()> {
         let name = &insert.table.name;
         for attempt in 1.. {
-            let mut target = WriteTarget {
-                name: name.clone(),
-                id: insert.table.id,
-                version: insert.table.version,
-                data_version: None,
-                removed: Vec::new(),
-            };
-            if insert.overwrite {
-                let snapshot = self.shared.catalog.snapshot();
-                target.data_version = Some(snapshot.table(name)?.data_version);
-                target.removed = self.replaced(&snapshot, insert, partitions).await?;
-            }
-            let mut changes = Vec::new();
-            if !self.target.keys.is_empty() && !matches!(self.target.folders, Folders::Projected(_)) {
-                let partitions = found(partitions);
-                changes.push(Change::PlacePartitions { table: name.clone(), partitions });
-            }
-            let bookmark = insert.bookmark.as_ref().map(|bookmark| bookmark.update()).transpose()?;
-            changes.push(Change::CommitWrite { write: write.id(), target: Some(target), bookmark });
+            let snapshot = self.shared.catalog.snapshot();
+            let changes = self.insert_changes(write, &snapshot, insert, partitions).await?;
             match write.commit(changes).await {
-                Ok(snapshot) => return Ok(snapshot),
+                Ok(_) => return Ok(()),
                 // Another statement replaced rows; unless the table itself has changed, it is as if it came before this one.
                 Err(limnos_catalog::Error::Conflict { .. }) if insert.overwrite && attempt < ATTEMPTS => {
                     let now = self.shared.catalog.snapshot();

@@ -94,7 +94,10 @@ fn as_table(unload: &Unload) -> Result<(CreateTableAs, bool)> {
         parameters: BTreeMap::new(),
     };
     let query = Some(unload.query.clone());
-    Ok((CreateTableAs { table, names: Vec::new(), properties, query, with_data: true }, with_manifest))
+    Ok((
+        CreateTableAs { table, names: Vec::new(), properties, query, with_data: true, is_constrained: false },
+        with_manifest,
+    ))
 }
 
 async fn plan(context: PlanContext, create: CreateTableAs) -> Result<(ReadyWrite, Arc<dyn ExecutionPlan>)> {

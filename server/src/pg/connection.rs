@@ -180,6 +180,7 @@ impl Connection {
             Err(Failure::Stop(stop)) => Err(stop),
             Err(Failure::Error(error)) => {
                 self.transaction.failed();
+                self.abandon_implicit();
                 self.restore_points.restore(&mut self.session);
                 match self.transaction.is_failed() {
                     true => self.store.fail_portals(self.transaction.depth()),
@@ -210,6 +211,7 @@ impl Connection {
             Frontend::Close(target, name) => self.close(target, &name),
             Frontend::Sync => {
                 self.skipping = false;
+                self.commit_implicit().await?;
                 self.end_of_batch();
                 self.ready().await?;
             }
@@ -239,12 +241,14 @@ impl Connection {
             self.wire.send(&EmptyQueryResponse::new());
             return Ok(());
         }
-        self.implicit_block = statements.len() > 1;
-        for parsed in statements {
+        let count = statements.len();
+        self.implicit_block = count > 1;
+        for (index, parsed) in statements.into_iter().enumerate() {
             self.transaction.check(&parsed.statement)?;
             if self.implicit_block && self.transaction.is_idle() {
                 self.restore_points.begin(&self.session);
                 self.session.settings.begin_implicit();
+                self.service.begin_implicit(&mut self.session);
             }
             let parsed = Arc::new(parsed);
             if copy::is_copy(&parsed.statement) {
@@ -277,7 +281,13 @@ impl Connection {
                 self.wire.send(&row_description(schema, formats));
             }
             match self.stream(&mut running, 0).await? {
-                End::Done(rows) => self.complete(running, rows),
+                End::Done(rows) => {
+                    // Before the last statement is said to be done.
+                    if index + 1 == count {
+                        self.commit_implicit().await?;
+                    }
+                    self.complete(running, rows);
+                }
                 End::Suspended => unreachable!("only a row limit suspends"),
             }
         }

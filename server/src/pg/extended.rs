@@ -130,6 +130,7 @@ impl Connection {
         }
         let mut running = match state {
             PortalState::Ready => {
+                self.join(&portal.statement.prepared.statement.statement);
                 let mut running = self.start(&portal.statement.prepared, &portal.parameters, &portal.formats).await?;
                 check_same_columns(&portal, running.schema.as_ref())?;
                 if max_rows > 0 {

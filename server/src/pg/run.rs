@@ -143,6 +143,10 @@ impl Connection {
         };
         let Self { wire, service, session, slot, .. } = self;
         let executed = wire.while_connected(Box::pin(service.execute(session, prepared, parameters, slot))).await?;
+        if executed.is_err() && matches!(statement.statement, Statement::Commit) {
+            self.session.abandon_block();
+            self.transaction.ended();
+        }
         let result = executed?;
         let tag = result.tag.clone();
         self.running(statement, Some(result), tag, formats)

@@ -1,5 +1,5 @@
-//! A connection's transaction block, as ReadyForQuery's status byte tells it. The snapshot that a block reads is the
-//! engine's affair.
+//! A connection's transaction block, as ReadyForQuery's status byte tells it. What a block reads and changes is the engine's
+//! affair. Several statements that come together are a transaction, too ([`Connection::join`]), which this byte doesn't tell.
 //!
 //! ```text
 //!   Idle --BEGIN--> Open --error--> Failed
@@ -10,6 +10,9 @@
 use limnos_engine::parse::Statement;
 use pgwire::messages::response::TransactionStatus;
 
+use limnos_engine::session::Conduct;
+
+use super::connection::{Connection, Failure};
 use super::error::PgError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -115,12 +118,51 @@ impl Transaction {
         }
     }
 
+    /// After a COMMIT that failed: there is no block any more.
+    pub(crate) fn ended(&mut self) {
+        *self = Self::default();
+    }
+
     /// After an error.
     pub(crate) fn failed(&mut self) {
         if self.state == State::Open {
             self.state = State::Failed;
         }
     }
+}
+
+impl Connection {
+    /// Before a statement of the extended protocol: what it changes is committed at Sync, with all that comes until then. Where
+    /// Sync is next, it commits by itself, which can try again where somebody else was faster.
+    pub(crate) fn join(&mut self, statement: &Statement) {
+        let changes = match statement {
+            Statement::Execute { name, .. } => {
+                (self.store.statement(name)).is_ok_and(|stored| is_change(&stored.prepared.statement.statement))
+            }
+            statement => is_change(statement),
+        };
+        if changes && !self.wire.is_sync_next() {
+            self.service.begin_implicit(&mut self.session);
+        }
+    }
+
+    /// Commits the transaction that several statements make by coming together.
+    pub(crate) async fn commit_implicit(&mut self) -> Result<(), Failure> {
+        let Self { wire, service, session, .. } = self;
+        wire.while_connected(Box::pin(service.commit_implicit(session))).await??;
+        Ok(())
+    }
+
+    /// Takes that transaction back.
+    pub(crate) fn abandon_implicit(&mut self) {
+        if self.session.is_in_implicit_block() {
+            self.session.abandon_block();
+        }
+    }
+}
+
+fn is_change(statement: &Statement) -> bool {
+    matches!(Conduct::of(statement), Conduct::Changes(_))
 }
 
 #[cfg(test)]

@@ -185,6 +185,11 @@ impl Wire {
         !self.input.is_empty()
     }
 
+    /// Whether Sync has come, and nothing before it.
+    pub(crate) fn is_sync_next(&self) -> bool {
+        self.input.first() == Some(&b'S')
+    }
+
     /// Reads a message that has no type: the first ones of a connection.
     pub(crate) async fn read_startup(&mut self) -> Result<Bytes, Stop> {
         while self.input.len() < 4 {

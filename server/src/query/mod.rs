@@ -224,6 +224,19 @@ impl QueryService {
         self.engine.keep_rows()
     }
 
+    /// Makes one transaction of several statements that come together, unless `session` has one.
+    pub fn begin_implicit(&self, session: &mut Session) {
+        self.engine.begin_implicit(session);
+    }
+
+    /// Commits such a transaction, if `session` has one.
+    ///
+    /// # Errors
+    /// As COMMIT. The transaction has ended then.
+    pub async fn commit_implicit(&self, session: &mut Session) -> Result<()> {
+        self.engine.commit_implicit(session).await
+    }
+
     /// Cancels a running query by its id.
     ///
     /// # Errors

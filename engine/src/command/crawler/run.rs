@@ -74,7 +74,7 @@ pub(in crate::command) async fn run(
         record: Some(record),
     };
     let outcome = match crawl(context, &crawler, &running.live).await {
-        Ok(findings) => commit(context, session, &crawler, &findings, &mut ending).map(|plan| (plan, findings)),
+        Ok(findings) => commit(context, &crawler, &findings, &mut ending).map(|plan| (plan, findings)),
         Err(error) => Err(error),
     };
     let (plan, findings) = match outcome {
@@ -210,13 +210,7 @@ async fn crawl(context: &CommandContext<'_>, crawler: &Crawler, live: &Live) -> 
 }
 
 /// Decides and commits, again while others change the same tables.
-fn commit(
-    context: &CommandContext<'_>,
-    session: &mut Session,
-    crawler: &Crawler,
-    findings: &Findings,
-    ending: &mut Ending,
-) -> Result<Plan> {
+fn commit(context: &CommandContext<'_>, crawler: &Crawler, findings: &Findings, ending: &mut Ending) -> Result<Plan> {
     let Some(begun) = ending.record.clone() else { return Err(Error::internal("a crawl ended before its commit")) };
     let mut attempt = 1;
     loop {
@@ -239,11 +233,8 @@ fn commit(
         let mut changes = std::mem::take(&mut plan.changes);
         changes.push(Change::EndCrawlRun { run: Box::new(ended.clone()) });
         match context.catalog.commit(changes) {
-            Ok(snapshot) => {
+            Ok(_) => {
                 ending.record = None;
-                if let Some(pinned) = &mut session.pinned {
-                    *pinned = snapshot;
-                }
                 let counts = &ended.counts;
                 tracing::info!(
                     crawler = %ended.crawler, crawl_id = %ended.id, query_id = %ended.query_id,

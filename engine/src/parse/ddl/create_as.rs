@@ -7,7 +7,8 @@ use datafusion::sql::sqlparser::ast::Query;
 use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 use limnos_catalog::FileFormat;
 
-use super::table::{Clauses, assemble, typed_columns};
+use super::constraint::columns_and_constraints;
+use super::table::{Clauses, assemble};
 use crate::parse::cursor::Cursor;
 use crate::parse::lexer::{Part, unescape_hive};
 use crate::parse::{CreateTableAs, Statement, TableProperty, query};
@@ -19,11 +20,11 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let name = cursor.object_name()?;
     let is_named_only = cursor.peek().is_some_and(|lexeme| lexeme.token.token == Token::LParen)
         && cursor.peek_nth(2).is_some_and(|next| matches!(next.token.token, Token::Comma | Token::RParen));
-    let (mut names, mut columns) = (Vec::new(), Vec::new());
+    let (mut names, mut columns, mut is_constrained) = (Vec::new(), Vec::new(), false);
     if is_named_only {
         names = cursor.parenthesized(Cursor::identifier)?;
     } else if cursor.peek().is_some_and(|lexeme| lexeme.token.token == Token::LParen) {
-        columns = typed_columns(cursor)?;
+        (columns, is_constrained) = columns_and_constraints(cursor)?;
     }
     let mut clauses = Clauses::default();
     let mut properties = Vec::new();
@@ -60,6 +61,7 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
             properties,
             query: None,
             with_data: false,
+            is_constrained,
         })));
     }
     let place = cursor.clone();
@@ -74,7 +76,14 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
             .at(place.peek().map_or(1, |lexeme| lexeme.position)));
     }
     let (query, with_data) = query_and_data(cursor)?;
-    Ok(Statement::CreateTableAs(Box::new(CreateTableAs { table, names, properties, query: Some(query), with_data })))
+    Ok(Statement::CreateTableAs(Box::new(CreateTableAs {
+        table,
+        names,
+        properties,
+        query: Some(query),
+        with_data,
+        is_constrained,
+    })))
 }
 
 /// The query and `WITH [NO] DATA` behind it.

@@ -245,8 +245,22 @@ pub(crate) fn data_type(cursor: &mut Cursor<'_>) -> Result<DataType> {
 /// Whether the next word begins what comes after a type.
 fn ends_type(cursor: &Cursor<'_>) -> bool {
     // `CHANGE a b int AFTER c`, `ADD COLUMN a int CASCADE`.
-    const COLUMN_WORDS: [&str; 9] =
-        ["NOT", "NULL", "DEFAULT", "PRIMARY", "AS", "FIRST", "AFTER", "CASCADE", "RESTRICT"];
+    const COLUMN_WORDS: [&str; 14] = [
+        "NOT",
+        "NULL",
+        "DEFAULT",
+        "PRIMARY",
+        "UNIQUE",
+        "REFERENCES",
+        "CHECK",
+        "CONSTRAINT",
+        "COLLATE",
+        "AS",
+        "FIRST",
+        "AFTER",
+        "CASCADE",
+        "RESTRICT",
+    ];
     // A forgotten `)`: the error is at the clause, and not in the type.
     const TABLE_WORDS: [&str; 6] = ["PARTITIONED", "CLUSTERED", "ROW", "STORED", "LOCATION", "TBLPROPERTIES"];
     is_comment(cursor) || COLUMN_WORDS.iter().chain(&TABLE_WORDS).any(|word| cursor.peek_words(word))

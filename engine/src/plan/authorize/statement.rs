@@ -38,6 +38,9 @@ pub(crate) fn check(rights: &Rights, session: &Session, statement: &Statement) -
         | Statement::Prepare { .. }
         | Statement::Execute { .. }
         | Statement::Deallocate { .. }
+        | Statement::Declare(_)
+        | Statement::Fetch(_)
+        | Statement::CloseCursor { .. }
         // Databases are names; what is in them is another matter.
         | Statement::ShowDatabases { .. }
         // They list only what may be seen: their snapshot holds no more.
@@ -47,7 +50,7 @@ pub(crate) fn check(rights: &Rights, session: &Session, statement: &Statement) -
         // The door asks whose query it is; roles and rights ask for themselves.
         Statement::Kill { .. } | Statement::Role(_) => Ok(()),
         // Each table is asked for when it is looked up.
-        Statement::Query(_) => Ok(()),
+        Statement::Query(_) | Statement::CopyOut(_) => Ok(()),
         Statement::Explain(explain) => explain.write.as_ref().map_or(Ok(()), |write| check(rights, session, write)),
         Statement::CreateDatabase { name, location, mode, .. } => {
             if *mode == CreateMode::OrReplace
@@ -88,6 +91,7 @@ pub(crate) fn check(rights: &Rights, session: &Session, statement: &Statement) -
             }
             Ok(())
         }
+        Statement::CopyIn(copy) => rights.check_table(&*asker.table(&copy.table)?, Privilege::Insert),
         Statement::Delete(rows) => rights.check_table(&*asker.table(&rows.table)?, Privilege::Delete),
         Statement::Truncate(rows) => rights.check_table(&*asker.table(&rows.table)?, Privilege::Truncate),
         Statement::Optimize(rows) => rights.check_owns(&*asker.table(&rows.table)?),

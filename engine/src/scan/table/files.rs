@@ -16,7 +16,7 @@ use crate::prune::KeptPartitions;
 use crate::scan::files_version::{FilesVersion, may_look_the_same};
 use crate::scan::freshness::freshness;
 use crate::scan::listing::{File, Folder, Listed, is_visible, list_each, list_folders, list_location};
-use crate::scan::store::{LOCAL_STORE_URL, ListingStore, Location, MeteredStore, StoreCounters};
+use crate::scan::store::{LOCAL_STORE_URL, ListingStore, Location, MeteredStore, PinnedStore, StoreCounters};
 use crate::{Error, Result};
 
 impl CatalogTable {
@@ -78,7 +78,11 @@ impl CatalogTable {
     ) -> Result<Arc<dyn ObjectStore>> {
         let freshness = freshness(&self.table.definition)?;
         let (listings, url) = (Arc::clone(&self.context.listings), Arc::from(location.store_url.as_str()));
-        Ok(Arc::new(ListingStore::new(store, listings, url, self.run.began, freshness)))
+        let store = Arc::new(ListingStore::new(store, listings, Arc::clone(&url), self.run.began, freshness));
+        Ok(match self.run.pinned_files() {
+            Some(files) => Arc::new(PinnedStore::new(store, Arc::clone(files), url)),
+            None => store,
+        })
     }
 
     /// The path of a partition's own location. One below the table's, which was checked, needs no check of its own.
