@@ -49,6 +49,9 @@ pub const CONNECTIONS_RESERVED: usize = 3;
 /// strangers can't use up the file descriptors.
 pub const HANDSHAKES_MAX: usize = 1024;
 
+/// Of them, those of one address: some hundred clients of one machine may come at once, one stranger can't keep all out.
+pub const HANDSHAKES_OF_ADDRESS_MAX: usize = 640;
+
 /// Prepared statements of one session. Drivers cache some hundreds.
 pub const STATEMENTS_MAX: usize = 4096;
 
@@ -91,4 +94,5 @@ pub const RESULT_COLUMNS_MAX: usize = i16::MAX as usize;
 
 const _: () = assert!(STARTUP_BYTES_MAX <= PRE_AUTH_BYTES_MAX && PRE_AUTH_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(STATEMENT_BYTES_MAX <= MESSAGE_BYTES_MAX);
+const _: () = assert!(HANDSHAKES_OF_ADDRESS_MAX < HANDSHAKES_MAX);
 const _: () = assert!(SCRAM_ITERATIONS >= 4096, "RFC 7677 asks for at least 4096 rounds");

@@ -318,8 +318,22 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> Key {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
+    use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_messages_panic(first in "[npy=,a-z\\x00-\\xff]{0,40}", last in "[cr=p,A-Za-z/+\\x00-\\xff]{0,80}") {
+            for channel in [Channel::Unbound, Channel::Declined, Channel::EndPoint(&[1; 32])] {
+                for first in [first.as_str(), "n,,n=,r=abc", "p=tls-server-end-point,,n=,r=abc"] {
+                    if let Ok((exchange, _)) = Exchange::start(Verifier::mock("x", &[0; 32]), channel, first) {
+                        prop_assert!(exchange.finish(&last).is_err());
+                    }
+                }
+            }
+        }
+    }
 
     /// The exchange printed in RFC 7677, section 3.
     #[test]

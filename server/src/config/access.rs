@@ -242,3 +242,78 @@ pub(super) fn rules(
     }
     Ok(if tls_required { rules.with_tls_required() } else { rules })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::super::{Config, parse_file};
+    use super::*;
+
+    const TLS: &str = "data_dir = \"/d\"\n[tls]\ncertificate = \"/c\"\nkey = \"/k\"\n";
+
+    fn config(file: &str) -> Result<Config, ConfigError> {
+        Config::from_layer(parse_file(file)?)
+    }
+
+    fn refused(file: &str, message: &str) {
+        let error = config(file).unwrap_err();
+        assert!(error.message.contains(message), "{file}: {error}");
+    }
+
+    #[test]
+    fn rules_are_read_in_their_order() {
+        let file = format!(
+            "{TLS}client_ca = \"/a\"\n[[hba]]\ntype = \"hostssl\"\nrole = [\"ann\", \"+analysts\"]\naddress = \"10.0.0.0/8\"\n\
+             method = \"scram-sha-256\"\nclientcert = \"verify-full\"\n[[hba]]\ntype = \"hostssl\"\nmethod = \"cert\"\nmap = \"people\"\n\
+             [[hba]]\nmethod = \"reject\"\n[[ident]]\nmap = \"people\"\ncertificate = \"*@example.com\"\nrole = \"*\"\n"
+        );
+        let config = config(&file).unwrap();
+        let rules: Vec<_> = config.rules.iter().collect();
+        assert_eq!(rules.len(), 3);
+        assert_eq!((rules[0].transport, rules[0].method), (Transport::Tls, Method::ScramSha256));
+        assert_eq!(rules[0].client_certificate, ClientCertificate::NamesRole);
+        assert_eq!(rules[0].roles.len(), 2);
+        assert_eq!((rules[1].method, rules[1].map.as_deref()), (Method::Cert, Some("people")));
+        assert_eq!((rules[2].transport, rules[2].addresses.as_slice()), (Transport::Any, &[AddressPattern::All][..]));
+    }
+
+    #[test]
+    fn rules_that_cannot_work_are_refused() {
+        let rule = |text: &str| format!("{TLS}[[hba]]\nmethod = \"reject\"\n[[hba]]\n{text}\n");
+        for (text, message) in [
+            ("address = \"10.1.0.0/8\"\nmethod = \"trust\"", "rule 2 of [[hba]]: address \"10.1.0.0/8\" has bits"),
+            ("type = \"hostssl\"\nmethod = \"cert\"", "nothing says who signs them"),
+            ("method = \"cert\"", "can only be checked over TLS"),
+            ("method = \"trust\"\nmap = \"x\"", "a map is about the names in client certificates"),
+            ("role = []\nmethod = \"trust\"", "an empty list fits nobody"),
+            ("method = \"md5\"", "unknown variant `md5`"),
+            ("method = \"trust\"\nadress = \"all\"", "unknown field `adress`"),
+            ("role = \"ann\"", "missing field `method`"),
+        ] {
+            refused(&rule(text), message);
+        }
+        refused("data_dir = \"/d\"\n[[hba]]\ntype = \"hostssl\"\nmethod = \"trust\"", "TLS, which is not configured");
+        refused("data_dir = \"/d\"\n[tls]\ncertificate = \"/c\"", "both a certificate and its key");
+        refused("data_dir = \"/d\"\n[tls]\nrequired = true", "both a certificate and its key");
+        refused("data_dir = \"/d\"\n[tls]\ncertificat = \"/c\"", "unknown key \"tls.certificat\"");
+        let unmapped = format!("{TLS}client_ca = \"/a\"\n[[hba]]\ntype = \"hostssl\"\nmethod = \"cert\"\nmap = \"x\"");
+        refused(&unmapped, "there is no [[ident]] of map \"x\"");
+    }
+
+    #[test]
+    fn trusting_other_machines_is_for_loopback() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |address: &str, listen: &str| {
+            let file = format!(
+                "data_dir = \"{}\"\npg = \"{listen}\"\nauth = \"scram-sha-256\"\n[users]\nann = \"x\"\n[[hba]]\naddress = \"{address}\"\n\
+                 method = \"trust\"\n",
+                folder.path().display()
+            );
+            config(&file).unwrap().check().map_err(|error| error.message)
+        };
+        assert!(check("all", "0.0.0.0:5439").unwrap_err().contains("trusts other machines"));
+        assert!(check("10.0.0.0/8", "0.0.0.0:5439").is_err());
+        check("loopback", "0.0.0.0:5439").unwrap();
+        check("all", "127.0.0.1:5439").unwrap();
+    }
+}

@@ -47,7 +47,7 @@ use self::cancel::CancelKeys;
 use self::connection::Connection;
 use self::error::PgError;
 use self::login::Ends;
-use self::slots::Slots;
+use self::slots::{Handshakes, Slots};
 use self::wire::{Stop, Wire};
 use crate::auth::{self, AuthMethod, Rules, Throttle, Users};
 use crate::limits;
@@ -112,6 +112,7 @@ pub(crate) struct Server {
     shutdown: CancellationToken,
     sockets: AtomicUsize,
     slots: Arc<Slots>,
+    handshakes: Handshakes,
 }
 
 /// One of a counted number, given back when dropped.
@@ -136,8 +137,15 @@ impl Drop for Permit<'_> {
 pub async fn serve(listener: TcpListener, service: Arc<QueryService>, options: PgOptions, shutdown: CancellationToken) {
     let slots =
         Slots::new(options.connections_max, options.connections_reserved, Arc::clone(&options.connections_open));
-    let server =
-        Arc::new(Server { service, options, keys: Arc::default(), shutdown, sockets: AtomicUsize::new(0), slots });
+    let server = Arc::new(Server {
+        service,
+        options,
+        keys: Arc::default(),
+        shutdown,
+        sockets: AtomicUsize::new(0),
+        slots,
+        handshakes: Handshakes::default(),
+    });
     let tasks = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -168,11 +176,16 @@ async fn accept(server: Arc<Server>, socket: TcpStream, peer: SocketAddr) {
     if let Err(error) = prepare_socket(&socket) {
         tracing::debug!(%error, "socket options not set");
     }
+    let Some(handshake) = server.handshakes.take(peer.ip()) else {
+        tracing::warn!(address = %peer.ip(), "too many connections that have not logged in");
+        return;
+    };
     // Gone already, if it has no address any more.
     let Ok(local) = socket.local_addr() else { return };
     let wire = Wire::new(Box::new(socket), server.options.terminate.clone());
     // Each phase in a box of its own: what a handshake needs is not kept for an idle session.
     let established = Box::pin(establish(Arc::clone(&server), wire, Ends { client: peer, server: local })).await;
+    drop(handshake);
     if let Some((connection, _held)) = established {
         Box::pin(connection.run()).await;
     }

@@ -1,6 +1,7 @@
-//! [`Slots`]: how many are connected, all together and by role.
+//! [`Slots`]: how many are connected, all together and by role. [`Handshakes`]: how many of an address want to be.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::error::PgError;
 use crate::auth::Identity;
+use crate::limits::HANDSHAKES_OF_ADDRESS_MAX;
 
 /// The connections that may be.
 #[derive(Debug)]
@@ -73,6 +75,44 @@ impl Drop for Slot {
     }
 }
 
+/// Connections by address that have not logged in yet.
+#[derive(Debug, Default)]
+pub(crate) struct Handshakes {
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One of them, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Handshake<'a> {
+    handshakes: &'a Handshakes,
+    address: IpAddr,
+}
+
+impl Handshakes {
+    /// `None` when the address has too many: others shall find a place, too.
+    pub(crate) fn take(&self, address: IpAddr) -> Option<Handshake<'_>> {
+        let mut by_address = self.by_address.lock();
+        let count = by_address.entry(address).or_default();
+        if *count >= HANDSHAKES_OF_ADDRESS_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Handshake { handshakes: self, address })
+    }
+}
+
+impl Drop for Handshake<'_> {
+    fn drop(&mut self) {
+        let mut by_address = self.handshakes.by_address.lock();
+        if let Some(count) = by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -97,6 +137,16 @@ mod tests {
         }
         drop((held, root));
         assert_eq!((open.load(Ordering::Acquire), slots.by_role.lock().len()), (0, 0));
+    }
+
+    #[test]
+    fn one_address_leaves_handshakes_to_others() {
+        let handshakes = Handshakes::default();
+        let address = |last: u8| IpAddr::from([10, 0, 0, last]);
+        let held: Vec<_> = (0..HANDSHAKES_OF_ADDRESS_MAX).map(|_| handshakes.take(address(1)).unwrap()).collect();
+        assert!(handshakes.take(address(1)).is_none() && handshakes.take(address(2)).is_some());
+        drop(held);
+        assert!(handshakes.by_address.lock().is_empty() && handshakes.take(address(1)).is_some());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use pgwire::messages::Message;
@@ -74,6 +75,8 @@ pub(crate) struct Wire {
     terminate: CancellationToken,
     /// Whether the client had its query cancelled under it because it didn't read: it isn't waited for any longer.
     hurried: bool,
+    /// [`MESSAGE_PACE_TIME`], but in tests.
+    pace_time: Duration,
 }
 
 /// Bytes that were read already, then a socket.
@@ -119,15 +122,23 @@ struct Pace {
 }
 
 impl Pace {
-    fn from(length: usize) -> Self {
-        Self { until: Instant::now() + MESSAGE_PACE_TIME, length: length + MESSAGE_PACE_BYTES }
+    fn new(time: Duration, length: usize) -> Self {
+        Self { until: Instant::now() + time, length: length + MESSAGE_PACE_BYTES }
     }
 }
 
 impl Wire {
     pub(crate) fn new(socket: Box<dyn Socket>, terminate: CancellationToken) -> Self {
         let (reader, writer) = tokio::io::split(socket);
-        Self { reader, writer, input: BytesMut::new(), output: BytesMut::new(), terminate, hurried: false }
+        Self {
+            reader,
+            writer,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            terminate,
+            hurried: false,
+            pace_time: MESSAGE_PACE_TIME,
+        }
     }
 
     /// The first byte of the connection, which stays to be read.
@@ -243,7 +254,7 @@ impl Wire {
         self.wait().await?;
         let kind = self.input[0];
         allowed(kind)?;
-        let mut pace = Pace::from(self.input.len());
+        let mut pace = Pace::new(self.pace_time, self.input.len());
         while self.input.len() < 5 {
             self.fill_in_time(&mut pace).await?;
         }
@@ -274,7 +285,7 @@ impl Wire {
             }
         }
         if self.input.len() >= pace.length {
-            *pace = Pace::from(self.input.len());
+            *pace = Pace::new(self.pace_time, self.input.len());
         }
         Ok(())
     }
@@ -385,7 +396,7 @@ impl Wire {
             let _ = self.writer.write_all(&self.output).await;
             let _ = self.writer.shutdown().await;
         };
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), goodbye).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
     }
 }
 
@@ -450,6 +461,53 @@ mod tests {
             assert!(kinds.is_empty());
             assert!(matches!(stop, Stop::Fatal(error) if error.sqlstate == "08P01"), "{bytes:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_was_begun_has_to_go_on() {
+        let (mut client, server) = tokio::io::duplex(64 << 10);
+        let mut wire = Wire::new(Box::new(server), CancellationToken::new());
+        wire.pace_time = Duration::from_millis(400);
+        // Slower than one wait in all, but always going on.
+        let whole = [&b"Q\0\0\x50\x04"[..], &[b'x'; 20 << 10]].concat();
+        let slowly = async {
+            for part in whole.chunks(MESSAGE_PACE_BYTES) {
+                client.write_all(part).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let (read, ()) = tokio::join!(wire.read(), slowly);
+        assert_eq!(read.unwrap().body.len(), 20 << 10);
+        // A byte now and then.
+        client.write_all(b"Q\0\0\x50\x04").await.unwrap();
+        let drips = async {
+            for _ in 0..100 {
+                if client.write_all(b"Q").await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let stop =
+            tokio::select! { read = wire.read() => read.unwrap_err(), () = drips => panic!("it was waited for") };
+        assert!(matches!(stop, Stop::Fatal(error) if error.sqlstate == "08006"));
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_holds_no_buffers_but_what_is_not_sent() {
+        let (mut client, server) = tokio::io::duplex(64 << 10);
+        let mut wire = Wire::new(Box::new(server), CancellationToken::new());
+        client.write_all(&[b"Q\0\0\x50\x04", &[b'x'; 20 << 10][..]].concat()).await.unwrap();
+        drop(wire.read().await.unwrap());
+        wire.output.extend_from_slice(&[0; 1000]);
+        let idle = async |wire: &mut Wire| {
+            let _waited = tokio::time::timeout(Duration::from_millis(20), wire.wait()).await;
+        };
+        idle(&mut wire).await;
+        assert_eq!((wire.input.capacity(), wire.output.len()), (0, 1000));
+        wire.flush().await.unwrap();
+        idle(&mut wire).await;
+        assert_eq!((wire.input.capacity(), wire.output.capacity()), (0, 0));
     }
 
     #[tokio::test]
