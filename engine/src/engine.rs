@@ -555,6 +555,7 @@ impl Engine {
         let mut info = SessionInfo::new(&session.user, &session.catalog_name, &session.database);
         info.backend_pid = session.backend_pid;
         info.client_address = session.client_address;
+        info.backends = session.backends.clone();
         info.server_started_at_us = self.shared.started_at_us;
         info.session_started_at_us = session.started_at_us;
         let defaults = Settings::default();

@@ -1,7 +1,9 @@
 //! [`Session`]: who asks, in which database, with which settings.
 
+pub mod backends;
 pub mod settings;
 
+pub use backends::{Backend, Backends, BackendsHandle};
 pub use settings::Settings;
 
 /// One connection's state. Cheap to clone; holds no engine state.
@@ -23,6 +25,8 @@ pub struct Session {
     pub started_at_us: i64,
     /// The catalog snapshot that BEGIN pinned; `None` outside a transaction block.
     pub pinned: Option<std::sync::Arc<limnos_catalog::Snapshot>>,
+    /// The server's connections.
+    pub backends: BackendsHandle,
     /// For a session that a schedule began: when it was due, in milliseconds since 1970.
     pub due_at_ms: Option<i64>,
 }
@@ -39,6 +43,7 @@ impl Session {
             client_address: None,
             started_at_us: 0,
             pinned: None,
+            backends: BackendsHandle::default(),
             due_at_ms: None,
         }
     }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use limnos_engine::Session;
 use limnos_engine::parse::Statement;
 use limnos_engine::session::settings::REPORTED;
-use pgwire::messages::response::{EmptyQueryResponse, ReadyForQuery};
+use pgwire::messages::response::{EmptyQueryResponse, ReadyForQuery, TransactionStatus};
 use pgwire::messages::startup::ParameterStatus;
 
 use super::Server;
+use super::activity::Activity;
 use super::error::PgError;
 use super::frontend::{self, Frontend};
 use super::restore::RestorePoints;
@@ -28,6 +29,7 @@ pub(crate) struct Connection {
     pub(crate) store: Store,
     pub(crate) transaction: Transaction,
     pub(crate) restore_points: RestorePoints,
+    pub(crate) activity: Arc<Activity>,
     server: Arc<Server>,
     /// What the client was last told about each reported setting.
     reported: HashMap<&'static str, String>,
@@ -70,6 +72,7 @@ impl Connection {
         server: Arc<Server>,
         session: Session,
         slot: CancelSlot,
+        activity: Arc<Activity>,
         reported: HashMap<&'static str, String>,
     ) -> Self {
         Self {
@@ -80,6 +83,7 @@ impl Connection {
             store: Store::default(),
             transaction: Transaction::default(),
             restore_points: RestorePoints::default(),
+            activity,
             server,
             reported,
             implicit_block: false,
@@ -102,11 +106,12 @@ impl Connection {
     }
 
     async fn serve(&mut self) -> Stop {
-        let server = Arc::clone(&self.server);
+        let (server, activity) = (Arc::clone(&self.server), Arc::clone(&self.activity));
         loop {
             let frame = tokio::select! {
                 biased;
                 () = server.shutdown.cancelled() => return PgError::shutdown().into(),
+                () = activity.terminate.cancelled() => return PgError::shutdown().into(),
                 frame = self.wire.read() => frame,
             };
             let answered = match frame {
@@ -156,6 +161,7 @@ impl Connection {
     async fn answer(&mut self, message: Frontend) -> Result<(), Failure> {
         match message {
             Frontend::Query(sql) => {
+                self.activity.begin(&sql);
                 self.simple_query(&sql).await?;
                 self.end_of_batch();
                 self.ready().await?;
@@ -265,6 +271,12 @@ impl Connection {
     /// Tells the client that it may go on, and what has changed meanwhile.
     async fn ready(&mut self) -> Result<(), Stop> {
         self.report_settings();
+        let state = match self.transaction.status() {
+            TransactionStatus::Idle => "idle",
+            TransactionStatus::Transaction => "idle in transaction",
+            TransactionStatus::Error => "idle in transaction (aborted)",
+        };
+        self.activity.rest(state, self.session.settings.application_name());
         self.wire.send(&ReadyForQuery::new(self.transaction.status()));
         self.wire.flush().await
     }

@@ -10,6 +10,7 @@
 //!    [`encode`] writes the rows.
 //! 5. [`cancel`] lets another connection stop the statement; [`error`] says what went wrong.
 
+mod activity;
 mod cancel;
 mod connection;
 mod cursor;
@@ -33,11 +34,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use limnos_engine::session::{Backend, BackendsHandle};
 use pgwire::messages::startup::{BackendKeyData, ParameterStatus, SecretKey};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::activity::Activity;
 use self::cancel::CancelKeys;
 use self::connection::Connection;
 use self::error::PgError;
@@ -141,8 +144,9 @@ async fn accept(server: Arc<Server>, socket: TcpStream, peer: SocketAddr) {
     if let Err(error) = prepare_socket(&socket) {
         tracing::debug!(%error, "socket options not set");
     }
-    let wire = Wire::new(Box::new(socket), server.options.terminate.clone());
-    client(Arc::clone(&server), wire, Some(peer)).await;
+    let terminate = server.options.terminate.child_token();
+    let wire = Wire::new(Box::new(socket), terminate.clone());
+    client(Arc::clone(&server), wire, terminate, Some(peer)).await;
 }
 
 /// Small answers leave at once, and a peer whose machine is gone is noticed.
@@ -156,7 +160,7 @@ fn prepare_socket(socket: &TcpStream) -> std::io::Result<()> {
 }
 
 /// One client from its first byte to its last.
-async fn client(server: Arc<Server>, mut wire: Wire, peer: Option<SocketAddr>) {
+async fn client(server: Arc<Server>, mut wire: Wire, terminate: CancellationToken, peer: Option<SocketAddr>) {
     let options = &server.options;
     let timeout =
         options.authentication_timeout.clamp(limits::AUTHENTICATION_TIMEOUT_MIN, limits::AUTHENTICATION_TIMEOUT_MAX);
@@ -196,6 +200,21 @@ async fn client(server: Arc<Server>, mut wire: Wire, peer: Option<SocketAddr>) {
     let key = server.keys.register(secret, slot.clone());
     session.backend_pid = key.pid;
     session.client_address = peer;
+    session.started_at_us = server.service.clock().now().timestamp_micros();
+    session.backends = BackendsHandle(Some(Arc::clone(&server.keys) as _));
+    let backend = Backend {
+        pid: key.pid,
+        user: session.user.clone(),
+        application_name: session.settings.application_name().to_owned(),
+        client_address: peer,
+        started_at_us: session.started_at_us,
+        state: "idle",
+        state_since_us: session.started_at_us,
+        query: None,
+    };
+    let clock = Arc::clone(server.service.clock());
+    let activity = Arc::new(Activity::new(backend, slot.clone(), terminate, clock));
+    server.keys.show(key.pid, &activity);
     let statuses = startup::parameter_statuses(&session);
     for (name, value) in &statuses {
         wire.send(&ParameterStatus::new((*name).to_owned(), value.clone()));
@@ -203,5 +222,5 @@ async fn client(server: Arc<Server>, mut wire: Wire, peer: Option<SocketAddr>) {
     wire.send(&BackendKeyData::new(key.pid, SecretKey::Bytes(key.secret.clone())));
     tracing::debug!(user = session.user, pid = key.pid, peer = ?peer, "client connected");
     let reported = statuses.into_iter().collect();
-    Connection::new(wire, Arc::clone(&server), session, slot, reported).run().await;
+    Connection::new(wire, Arc::clone(&server), session, slot, activity, reported).run().await;
 }
