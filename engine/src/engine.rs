@@ -585,6 +585,7 @@ impl Engine {
         info.backend_pid = session.backend_pid;
         info.client_address = session.client_address;
         info.encryption.clone_from(&session.encryption);
+        info.backends = session.backends.clone();
         info.server_started_at_us = self.shared.started_at_us;
         info.session_started_at_us = session.started_at_us;
         let defaults = Settings::default();

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 
 use limnos_test_postgres::PostgresServer;
+use limnos_tests::client;
 use limnos_tests::messages::{Messages, cancel, run, scripts};
 use limnos_tests::server::TestServer;
 
@@ -75,5 +76,40 @@ async fn a_cancel_reaches_a_fetch_and_not_the_cursor_that_waits() {
         () = canceled => unreachable!("it never ends"),
     };
     assert_eq!(answers, ["Error ERROR 57014", "ReadyForQuery E"]);
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_may_cancel_and_end_its_own_connections() {
+    let server = TestServer::start(&[]).await.unwrap();
+    let client = server.client().await.unwrap();
+    let mut wire = Messages::connect(server.pg_address(), "lake").await.unwrap();
+    let pid = i32::from_be_bytes(wire.key[..4].try_into().unwrap());
+    let state = format!("SELECT state, query FROM pg_stat_activity WHERE pid = {pid}");
+    wire.send("Query BEGIN").await.unwrap();
+    wire.answers().await.unwrap();
+    let row = |state: &str, query: &str| vec![vec![Some(state.to_owned()), Some(query.to_owned())]];
+    assert_eq!(client::rows(&client, &state).await.unwrap(), row("idle in transaction", "BEGIN"));
+    // In a loop, since nothing says when the statement has begun.
+    wire.send("Query SELECT pg_sleep(3600)").await.unwrap();
+    let again_and_again = async |sql: String| -> () {
+        loop {
+            assert_eq!(client::value(&client, &sql).await.unwrap().as_deref(), Some("t"));
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    let canceled = tokio::select! {
+        answers = wire.answers() => answers.unwrap(),
+        () = again_and_again(format!("SELECT pg_cancel_backend({pid})")) => unreachable!("it never ends"),
+    };
+    assert_eq!(canceled, ["Error ERROR 57014", "ReadyForQuery E"]);
+    wire.send("Query ROLLBACK").await.unwrap();
+    wire.answers().await.unwrap();
+    let ended = client::value(&client, &format!("SELECT pg_terminate_backend({pid})")).await.unwrap();
+    assert_eq!(ended.as_deref(), Some("t"));
+    assert_eq!(wire.answers().await.unwrap(), ["Error FATAL 57P01"]);
+    let gone = client::value(&client, "SELECT pg_cancel_backend(2147483647)").await.unwrap();
+    assert_eq!(gone.as_deref(), Some("f"));
+    client::fails(&client, &format!("SELECT pg_terminate_backend({pid}, -1)"), "22003", "timeout").await.unwrap();
     server.shutdown().await;
 }

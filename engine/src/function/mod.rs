@@ -4,6 +4,7 @@
 //! `pg_get_viewdef`, ...), built for one session over one snapshot. [`shared_functions`] are the same for everyone and
 //! replace DataFusion's of the same name. [`analyzer_rules`] keep arithmetic and sizes within bounds.
 
+mod backend;
 mod bounds;
 mod catalog;
 mod conversion;
@@ -74,6 +75,7 @@ impl SessionFunctions {
             tables: OnceLock::new(),
         });
         let mut functions = Vec::new();
+        functions.extend(backend::functions(&context));
         functions.extend(catalog::functions(&context));
         functions.extend(identifier::functions(&context));
         functions.extend(privilege::functions(&context));

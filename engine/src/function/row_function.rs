@@ -54,6 +54,16 @@ impl RowFunction {
         Self::build(name, arguments, returns, false, Volatility::Stable, Arc::new(body))
     }
 
+    /// A function that does something, each time it is called: never planned away.
+    pub(crate) fn volatile(
+        name: &'static str,
+        arguments: &'static str,
+        returns: &str,
+        body: impl Fn(&[Value]) -> Result<Value> + Send + Sync + 'static,
+    ) -> Self {
+        Self::build(name, arguments, returns, true, Volatility::Volatile, Arc::new(body))
+    }
+
     fn build(
         name: &'static str,
         arguments: &'static str,

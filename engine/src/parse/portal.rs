@@ -131,7 +131,8 @@ pub(crate) fn fetch(cursor: &mut Cursor<'_>, is_move: bool) -> Result<Statement>
     } else {
         Forward(Some(1))
     };
-    if cursor.peek_nth(1).is_some() && !cursor.take_words("FROM") {
+    // Reserved words, so no cursor's name unless they are quoted.
+    if !cursor.take_words("FROM") {
         cursor.take_words("IN");
     }
     let name = cursor.identifier_as_written()?;

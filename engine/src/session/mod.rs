@@ -1,6 +1,7 @@
 //! [`Session`]: who asks, in which database, with which settings.
 
 pub mod accounts;
+pub mod backends;
 mod block;
 mod conduct;
 mod encryption;
@@ -8,6 +9,7 @@ mod login;
 pub mod settings;
 
 pub use accounts::Accounts;
+pub use backends::{Backend, Backends, BackendsHandle};
 pub use block::Block;
 pub use conduct::Conduct;
 pub use encryption::{ClientIdentity, Encryption};
@@ -40,6 +42,8 @@ pub struct Session {
     pub pinned: Option<std::sync::Arc<limnos_catalog::Snapshot>>,
     /// What the open transaction block has done; there whenever `pinned` is.
     pub block: Option<Block>,
+    /// The server's connections.
+    pub backends: BackendsHandle,
     /// For a session that a schedule began: when it was due, in milliseconds since 1970.
     pub due_at_ms: Option<i64>,
 }
@@ -60,6 +64,7 @@ impl Session {
             started_at_us: 0,
             pinned: None,
             block: None,
+            backends: BackendsHandle::default(),
             due_at_ms: None,
         }
     }

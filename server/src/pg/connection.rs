@@ -7,10 +7,11 @@ use std::time::Duration;
 use limnos_engine::Session;
 use limnos_engine::parse::Statement;
 use limnos_engine::session::settings::REPORTED;
-use pgwire::messages::response::{EmptyQueryResponse, ReadyForQuery};
+use pgwire::messages::response::{EmptyQueryResponse, ReadyForQuery, TransactionStatus};
 use pgwire::messages::startup::ParameterStatus;
 
 use super::Server;
+use super::activity::Activity;
 use super::copy;
 use super::error::PgError;
 use super::frontend::{self, Frontend};
@@ -30,6 +31,7 @@ pub(crate) struct Connection {
     pub(crate) store: Store,
     pub(crate) transaction: Transaction,
     pub(crate) restore_points: RestorePoints,
+    pub(crate) activity: Arc<Activity>,
     server: Arc<Server>,
     /// What the client was last told about each reported setting.
     reported: HashMap<&'static str, String>,
@@ -74,6 +76,7 @@ impl Connection {
         server: Arc<Server>,
         session: Session,
         slot: CancelSlot,
+        activity: Arc<Activity>,
         reported: HashMap<&'static str, String>,
     ) -> Self {
         Self {
@@ -84,6 +87,7 @@ impl Connection {
             store: Store::default(),
             transaction: Transaction::default(),
             restore_points: RestorePoints::default(),
+            activity,
             server,
             reported,
             implicit_block: false,
@@ -107,7 +111,7 @@ impl Connection {
     }
 
     async fn serve(&mut self) -> Stop {
-        let server = Arc::clone(&self.server);
+        let (server, activity) = (Arc::clone(&self.server), Arc::clone(&self.activity));
         loop {
             // Boxed while it is there: most sessions have no such timeout.
             let idle = self.idle_timeout().map(|(after, error)| (Box::pin(tokio::time::sleep(after)), error));
@@ -123,6 +127,7 @@ impl Connection {
             let begun = tokio::select! {
                 biased;
                 () = server.shutdown.cancelled() => return PgError::shutdown().into(),
+                () = activity.terminate.cancelled() => return PgError::shutdown().into(),
                 begun = self.wire.wait() => begun,
                 error = timed_out => return error.into(),
             };
@@ -135,6 +140,7 @@ impl Connection {
                 let frame = tokio::select! {
                     biased;
                     () = server.shutdown.cancelled() => return Err(PgError::shutdown().into()),
+                    () = activity.terminate.cancelled() => return Err(PgError::shutdown().into()),
                     frame = self.wire.read() => frame?,
                 };
                 self.message(frame).await
@@ -200,6 +206,7 @@ impl Connection {
     async fn answer(&mut self, message: Frontend) -> Result<(), Failure> {
         match message {
             Frontend::Query(sql) => {
+                self.activity.begin(&sql);
                 self.simple_query(&sql).await?;
                 self.end_of_batch();
                 self.ready().await?;
@@ -322,6 +329,12 @@ impl Connection {
     /// Tells the client that it may go on, and what has changed meanwhile.
     async fn ready(&mut self) -> Result<(), Stop> {
         self.report_settings();
+        let state = match self.transaction.status() {
+            TransactionStatus::Idle => "idle",
+            TransactionStatus::Transaction => "idle in transaction",
+            TransactionStatus::Error => "idle in transaction (aborted)",
+        };
+        self.activity.rest(state, self.session.settings.application_name());
         self.wire.send(&ReadyForQuery::new(self.transaction.status()));
         self.wire.flush().await?;
         self.is_idle = true;

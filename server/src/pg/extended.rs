@@ -24,6 +24,7 @@ impl Connection {
             // Gone even if the new text turns out to be wrong.
             self.store.remove_statement("");
         }
+        self.activity.begin(sql);
         let Self { wire, service, session, slot, .. } = self;
         let parsed = wire.while_connected(Box::pin(slot.guard(service.parse(session, sql)))).await?;
         let mut statements: Vec<ParsedStatement> = parsed?;
@@ -114,6 +115,7 @@ impl Connection {
             self.store.return_portal(name, portal);
             return Ok(());
         }
+        self.activity.begin(&portal.statement.prepared.statement.sql);
         // Negative means all rows, as 0 does.
         let max_rows = u64::try_from(max_rows).unwrap_or(0);
         if portal.cursor.is_declared {

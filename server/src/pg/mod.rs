@@ -12,6 +12,7 @@
 //!    [`copy`] streams rows in the formats of COPY, both ways.
 //! 5. [`cancel`] lets another connection stop the statement; [`error`] says what went wrong.
 
+mod activity;
 mod cancel;
 mod connection;
 mod copy;
@@ -38,11 +39,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use limnos_engine::session::{Backend, BackendsHandle};
 use pgwire::messages::startup::{BackendKeyData, ParameterStatus, SecretKey};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::activity::Activity;
 use self::cancel::CancelKeys;
 use self::connection::Connection;
 use self::error::PgError;
@@ -182,9 +185,11 @@ async fn accept(server: Arc<Server>, socket: TcpStream, peer: SocketAddr) {
     };
     // Gone already, if it has no address any more.
     let Ok(local) = socket.local_addr() else { return };
-    let wire = Wire::new(Box::new(socket), server.options.terminate.clone());
+    let terminate = server.options.terminate.child_token();
+    let wire = Wire::new(Box::new(socket), terminate.clone());
+    let ends = Ends { client: peer, server: local };
     // Each phase in a box of its own: what a handshake needs is not kept for an idle session.
-    let established = Box::pin(establish(Arc::clone(&server), wire, Ends { client: peer, server: local })).await;
+    let established = Box::pin(establish(Arc::clone(&server), wire, terminate, ends)).await;
     drop(handshake);
     if let Some((connection, _held)) = established {
         Box::pin(connection.run()).await;
@@ -205,7 +210,12 @@ fn prepare_socket(socket: &TcpStream) -> std::io::Result<()> {
 type Held = (slots::Slot, cancel::CancelKey);
 
 /// One client from its first byte to being logged in; `None` if it never is.
-async fn establish(server: Arc<Server>, mut wire: Wire, ends: Ends) -> Option<(Connection, Held)> {
+async fn establish(
+    server: Arc<Server>,
+    mut wire: Wire,
+    terminate: CancellationToken,
+    ends: Ends,
+) -> Option<(Connection, Held)> {
     let options = &server.options;
     let timeout =
         options.authentication_timeout.clamp(limits::AUTHENTICATION_TIMEOUT_MIN, limits::AUTHENTICATION_TIMEOUT_MAX);
@@ -265,6 +275,21 @@ async fn establish(server: Arc<Server>, mut wire: Wire, ends: Ends) -> Option<(C
     let key = server.keys.register(secret, slot.clone());
     session.backend_pid = key.pid;
     session.client_address = Some(ends.client);
+    session.started_at_us = server.service.clock().now().timestamp_micros();
+    session.backends = BackendsHandle(Some(Arc::clone(&server.keys) as _));
+    let backend = Backend {
+        pid: key.pid,
+        user: session.user.clone(),
+        application_name: session.settings.application_name().to_owned(),
+        client_address: session.client_address,
+        started_at_us: session.started_at_us,
+        state: "idle",
+        state_since_us: session.started_at_us,
+        query: None,
+    };
+    let clock = Arc::clone(server.service.clock());
+    let activity = Arc::new(Activity::new(backend, slot.clone(), terminate, clock));
+    server.keys.show(key.pid, &activity);
     let statuses = startup::parameter_statuses(&session);
     for (name, value) in &statuses {
         wire.send(&ParameterStatus::new((*name).to_owned(), value.clone()));
@@ -272,5 +297,5 @@ async fn establish(server: Arc<Server>, mut wire: Wire, ends: Ends) -> Option<(C
     wire.send(&BackendKeyData::new(key.pid, SecretKey::Bytes(key.secret.clone())));
     tracing::debug!(user = session.user, pid = key.pid, peer = %ends.client, "client connected");
     let reported = statuses.into_iter().collect();
-    Some((Connection::new(wire, Arc::clone(&server), session, slot, reported), (held, key)))
+    Some((Connection::new(wire, Arc::clone(&server), session, slot, activity, reported), (held, key)))
 }

@@ -22,6 +22,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use limnos_engine::clock::Clock;
 use limnos_engine::execute::{KeptRows, QueryContext, QueryRun};
 use limnos_engine::parse::{ParsedStatement, Statement};
 use limnos_engine::plan::authorize::Rights;
@@ -135,6 +136,11 @@ impl QueryService {
             permits: Arc::new(Semaphore::new(threads * ACTIVE_PER_THREAD)),
             statement_timeout: RwLock::new(None),
         })
+    }
+
+    /// The clock that everything here reads.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        self.engine.clock()
     }
 
     /// The server's own `statement_timeout`, for sessions that set none. `None` is never.

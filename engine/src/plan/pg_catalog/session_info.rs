@@ -1,5 +1,6 @@
 //! [`SessionInfo`]: what the catalogs and their functions need to know of who asks.
 
+use crate::session::BackendsHandle;
 use std::net::SocketAddr;
 
 use arrow::datatypes::SchemaRef;
@@ -74,6 +75,8 @@ pub struct SessionInfo {
     pub settings: Vec<Setting>,
     /// All roles. The session's own is added if it is missing.
     pub roles: Vec<RoleInfo>,
+    /// The server's connections.
+    pub backends: BackendsHandle,
     /// Our tables outside the catalog.
     pub system_tables: Vec<SystemTable>,
 }
@@ -96,8 +99,14 @@ impl SessionInfo {
             version: concat!("PostgreSQL 15.0 (Limnos ", env!("CARGO_PKG_VERSION"), ")").to_owned(),
             settings: Vec::new(),
             roles: Vec::new(),
+            backends: BackendsHandle::default(),
             system_tables: Vec::new(),
         }
+    }
+
+    /// Whether everything is allowed to the session's role.
+    pub fn is_superuser(&self) -> bool {
+        self.settings.iter().any(|setting| setting.name == "is_superuser" && setting.value == "on")
     }
 
     /// The schema that unqualified names are looked up in first.

@@ -13,6 +13,7 @@ use super::relations::SystemRelation;
 use super::session_info::SessionInfo;
 use super::statics::{DESCRIPTIONS, static_table};
 use super::value::{Rows, Value};
+use crate::session::Backend;
 
 /// The rows of a table, which are the same for every session over one snapshot.
 pub(crate) fn snapshot_table(relation: &'static SystemRelation, index: &CatalogIndex) -> Result<RecordBatch> {
@@ -346,19 +347,42 @@ fn pg_settings(mut rows: Rows, session: &SessionInfo) -> Result<RecordBatch> {
 
 fn pg_stat_activity(mut rows: Rows, index: &CatalogIndex, session: &SessionInfo) -> Result<RecordBatch> {
     let application = session.settings.iter().find(|setting| setting.name == "application_name");
-    rows.push([
-        ("datid", DATABASE_OID.into()),
-        ("datname", session.catalog_name.as_str().into()),
-        ("pid", session.backend_pid.into()),
-        ("usesysid", index.role_named(&session.user).map(|role| role.oid).into()),
-        ("usename", session.user.as_str().into()),
-        ("application_name", application.map(|setting| setting.value.clone()).into()),
-        ("client_addr", session.client_address.map(|address| address.ip().to_string()).into()),
-        ("client_port", session.client_address.map(|address| i32::from(address.port())).into()),
-        ("backend_start", Value::Timestamp(session.session_started_at_us)),
-        ("state", "active".into()),
-        ("backend_type", "client backend".into()),
-    ]);
+    let own = || Backend {
+        pid: session.backend_pid,
+        user: session.user.clone(),
+        application_name: application.map(|setting| setting.value.clone()).unwrap_or_default(),
+        client_address: session.client_address,
+        started_at_us: session.session_started_at_us,
+        state: "active",
+        state_since_us: session.session_started_at_us,
+        query: None,
+    };
+    let backends = session.backends.0.as_ref().map_or_else(|| vec![own()], |backends| backends.list());
+    for backend in backends {
+        // As in PostgreSQL, others see that there is a connection, not what it does.
+        let may_see = backend.user == session.user || session.is_superuser();
+        let seen = |value: Value| if may_see { value } else { Value::Null };
+        let (query, query_start) = backend.query.unzip();
+        let query = if may_see { query.unwrap_or_default() } else { "<insufficient privilege>".to_owned() };
+        rows.push([
+            ("datid", DATABASE_OID.into()),
+            ("datname", session.catalog_name.as_str().into()),
+            ("pid", backend.pid.into()),
+            ("usesysid", index.role_named(&backend.user).map(|role| role.oid).into()),
+            ("usename", backend.user.as_str().into()),
+            ("application_name", backend.application_name.into()),
+            ("client_addr", seen(backend.client_address.map(|address| address.ip().to_string()).into())),
+            ("client_port", seen(backend.client_address.map(|address| i32::from(address.port())).into())),
+            ("backend_start", seen(Value::Timestamp(backend.started_at_us))),
+            ("query_start", seen(query_start.map_or(Value::Null, Value::Timestamp))),
+            ("state_change", seen(Value::Timestamp(backend.state_since_us))),
+            ("wait_event_type", seen(if backend.state == "active" { Value::Null } else { "Client".into() })),
+            ("wait_event", seen(if backend.state == "active" { Value::Null } else { "ClientRead".into() })),
+            ("state", seen(backend.state.into())),
+            ("query", query.into()),
+            ("backend_type", "client backend".into()),
+        ]);
+    }
     rows.finish()
 }
 
