@@ -14,7 +14,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::Query;
 use futures::stream::{BoxStream, StreamExt};
-use limnos_catalog::{BOOTSTRAP_ROLE, Catalog, Column, Snapshot, Table};
+use limnos_catalog::{BOOTSTRAP_ROLE, Catalog, Column, Role, Snapshot, Table};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Caches, NamedCache};
@@ -664,7 +664,6 @@ impl command::ViewPlanner for ViewColumns {
 
 /// The roles that `pg_roles` and its kin show: the catalog's, those of the configuration, `limnos`, and who asks.
 fn roles(snapshot: &Snapshot, accounts: &Accounts, session: &Session) -> Vec<RoleInfo> {
-    let superuser = |id: i64, name: &str| RoleInfo { id, name: name.to_owned(), superuser: true, login: true };
     let mut roles: Vec<RoleInfo> = Vec::new();
     let mut add = |role: RoleInfo| {
         if !roles.iter().any(|known| known.name == role.name) {
@@ -673,18 +672,41 @@ fn roles(snapshot: &Snapshot, accounts: &Accounts, session: &Session) -> Vec<Rol
     };
     if snapshot.roles.is_empty() && accounts.configured().is_empty() {
         // A machine of one's own: who asks is the superuser.
-        add(superuser(0, &session.user));
+        add(RoleInfo::superuser(0, &session.user));
         return roles;
     }
-    add(superuser(0, BOOTSTRAP_ROLE));
+    let bootstrap = snapshot.roles.get(BOOTSTRAP_ROLE).map(|role| RoleInfo { id: 0, ..role_info(role) });
+    add(bootstrap.unwrap_or_else(|| RoleInfo::superuser(0, BOOTSTRAP_ROLE)));
     for (number, name) in (1..).zip(accounts.configured()) {
-        add(superuser(-number, &name));
+        add(RoleInfo { has_password: true, ..RoleInfo::superuser(-number, &name) });
     }
     for role in snapshot.roles.values() {
-        let info = RoleInfo { id: role.id, name: role.name.clone(), superuser: role.superuser, login: role.can_login };
-        add(info);
+        add(role_info(role));
     }
     roles
+}
+
+/// A role of the catalog as `pg_roles` shows it.
+fn role_info(role: &Role) -> RoleInfo {
+    RoleInfo {
+        id: role.id,
+        name: role.name.clone(),
+        superuser: role.superuser,
+        login: role.can_login,
+        create_db: role.create_db,
+        create_role: role.create_role,
+        inherit: role.inherit,
+        replication: role.replication,
+        bypass_rls: role.bypass_rls,
+        connection_limit: role.connection_limit,
+        valid_until_us: role.valid_until_us,
+        has_password: role.verifier.is_some(),
+        comment: role.comment.clone(),
+        settings: role.settings.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        member_of: (role.member_of.iter())
+            .map(|(name, membership)| (name.clone(), membership.admin, membership.grantor.clone()))
+            .collect(),
+    }
 }
 
 async fn prepare_query(

@@ -708,10 +708,10 @@ fn refuses_files_that_it_cannot_keep() {
     edit(&path, "PRAGMA user_version = 7;");
     assert_eq!(
         refusal(&path),
-        "it was written by a newer version of Limnos (schema version 7, this one knows 3); start that version or a later one"
+        "it was written by a newer version of Limnos (schema version 7, this one knows 4); start that version or a later one"
     );
 
-    edit(&path, "PRAGMA user_version = 3; DELETE FROM meta;");
+    edit(&path, "PRAGMA user_version = 4; DELETE FROM meta;");
     assert!(refusal(&path).starts_with("the file is damaged (no version in it); restore it from a backup"));
 
     let nowhere = folder.path().join("no/such/folder/catalog.db");

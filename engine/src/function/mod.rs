@@ -35,12 +35,15 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 use limnos_catalog::Snapshot;
 
+use crate::plan::authorize::Rights;
 use crate::plan::pg_catalog::{CatalogIndex, SessionInfo, SnapshotTables};
 use crate::plan::single_row::SingleRow;
 
 /// What session functions answer from.
 pub(crate) struct FunctionContext {
     pub(crate) session: SessionInfo,
+    /// What whoever asks may do; `None` where nobody can be asked.
+    pub(crate) rights: Option<Arc<Rights>>,
     snapshot: Arc<Snapshot>,
     tables: OnceLock<Arc<SnapshotTables>>,
 }
@@ -69,8 +72,14 @@ pub struct SessionFunctions {
 impl SessionFunctions {
     /// Captures what they answer from.
     pub fn new(snapshot: &Arc<Snapshot>, session: &SessionInfo) -> Self {
+        Self::of(snapshot, session, None)
+    }
+
+    /// As [`SessionFunctions::new`], for a role with `rights`.
+    pub(crate) fn of(snapshot: &Arc<Snapshot>, session: &SessionInfo, rights: Option<Arc<Rights>>) -> Self {
         let context = Arc::new(FunctionContext {
             session: session.clone(),
+            rights,
             snapshot: Arc::clone(snapshot),
             tables: OnceLock::new(),
         });

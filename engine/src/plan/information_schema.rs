@@ -1,8 +1,8 @@
 //! The SQL standard's `information_schema`, in PostgreSQL 15's shape. `columns` ends with the two columns that Athena
 //! adds: `extra_info` (`partition key`) and `comment`.
 //!
-//! In comes what [`super::pg_catalog`] knows of a snapshot; views that would describe constraints, grants, triggers and
-//! other things that we don't have are there and empty.
+//! In comes what [`super::pg_catalog`] knows of a snapshot; views that would describe constraints, triggers and other
+//! things that we don't have are there and empty.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
 use datafusion::common::Result;
-use limnos_catalog::Snapshot;
+use limnos_catalog::{AclKind, Privilege, Snapshot};
 
+use super::authorize::Rights;
 use super::pg_catalog::{
     CatalogIndex, PROCEDURES, RELATIONS, Relation, RelationKeys, RelationRows, RelationTable, RowContext, Rows,
     SessionInfo, SnapshotTables, format_type, relation, type_info, view_definition,
@@ -23,6 +24,8 @@ pub struct InformationSchema {
     tables: Arc<SnapshotTables>,
     catalog_name: String,
     user: String,
+    /// What whoever asks may do; `None` where nobody can be asked.
+    rights: Option<Arc<Rights>>,
 }
 
 impl fmt::Debug for InformationSchema {
@@ -38,7 +41,13 @@ impl InformationSchema {
             tables: SnapshotTables::of(snapshot, session),
             catalog_name: session.catalog_name.clone(),
             user: session.user.clone(),
+            rights: None,
         }
+    }
+
+    /// For a role with `rights`.
+    pub(crate) fn seen_with(self, rights: &Arc<Rights>) -> Self {
+        Self { rights: Some(Arc::clone(rights)), ..self }
     }
 
     fn rows(&self, name: &str, mut rows: Rows) -> Result<RecordBatch> {
@@ -56,27 +65,69 @@ impl InformationSchema {
                 ("default_collate_schema", "pg_catalog".into()),
                 ("default_collate_name", "C".into()),
             ]),
-            "enabled_roles" => rows.push([("role_name", self.user.as_str().into())]),
-            "table_privileges" | "role_table_grants" => self.table_privileges(&mut rows),
+            "enabled_roles" => self.enabled_roles(&mut rows),
+            "applicable_roles" => self.applicable_roles(&mut rows),
+            "table_privileges" => self.table_privileges(&mut rows, true),
+            "role_table_grants" => self.table_privileges(&mut rows, false),
             _ => {}
         }
         rows.finish()
     }
 
-    /// Whoever is let in may read every table; rights by table come with grants.
-    fn table_privileges(&self, rows: &mut Rows) {
-        for relation in self.tables.index.relations.iter().filter(|relation| !relation.system) {
-            let owner = self.tables.index.role(relation.owner).map(|role| role.name.clone());
-            rows.push([
-                ("grantor", owner.into()),
-                ("grantee", self.user.as_str().into()),
-                ("table_catalog", self.catalog_name.as_str().into()),
-                ("table_schema", relation.schema.as_str().into()),
-                ("table_name", relation.name.as_str().into()),
-                ("privilege_type", "SELECT".into()),
-                ("is_grantable", "NO".into()),
-                ("with_hierarchy", "YES".into()),
-            ]);
+    /// What was granted on tables to or by the roles whose rights one has, and to everyone if `with_public`.
+    fn table_privileges(&self, rows: &mut Rows, with_public: bool) {
+        let Some(rights) = &self.rights else { return };
+        let enabled = rights.snapshot().roles_of(&self.user, true);
+        for relation in &self.tables.index.relations {
+            let Some(table) = relation.table() else { continue };
+            for item in rights.items(table.id, AclKind::Table, rights.owner(&table.owner)) {
+                let is_own = rights.is_superuser()
+                    || enabled.contains(&item.grantor)
+                    || item.grantee.as_ref().is_some_and(|grantee| enabled.contains(grantee));
+                let is_shown =
+                    is_own && (with_public || item.grantee.is_some()) || with_public && item.grantee.is_none();
+                if !is_shown {
+                    continue;
+                }
+                for privilege in item.privileges.iter() {
+                    let yes_no = |yes: bool| if yes { "YES" } else { "NO" };
+                    let is_owner = item.grantee.as_deref() == Some(rights.owner(&table.owner));
+                    rows.push([
+                        ("grantor", item.grantor.as_str().into()),
+                        ("grantee", item.grantee.as_deref().unwrap_or("PUBLIC").into()),
+                        ("table_catalog", self.catalog_name.as_str().into()),
+                        ("table_schema", relation.schema.as_str().into()),
+                        ("table_name", relation.name.as_str().into()),
+                        ("privilege_type", privilege.word().into()),
+                        ("is_grantable", yes_no(is_owner || item.grantable.has(privilege)).into()),
+                        ("with_hierarchy", yes_no(privilege == Privilege::Select).into()),
+                    ]);
+                }
+            }
+        }
+    }
+
+    /// The roles whose rights one has.
+    fn enabled_roles(&self, rows: &mut Rows) {
+        let Some(rights) = &self.rights else { return rows.push([("role_name", self.user.as_str().into())]) };
+        for role in rights.snapshot().roles_of(&self.user, true) {
+            rows.push([("role_name", role.as_str().into())]);
+        }
+    }
+
+    /// The roles that one is in, and whether one may let others in.
+    fn applicable_roles(&self, rows: &mut Rows) {
+        let Some(rights) = &self.rights else { return };
+        let snapshot = rights.snapshot();
+        for member in snapshot.roles_of(&self.user, false) {
+            let Some(role) = snapshot.roles.get(&member) else { continue };
+            for (group, membership) in &role.member_of {
+                rows.push([
+                    ("grantee", member.as_str().into()),
+                    ("role_name", group.as_str().into()),
+                    ("is_grantable", if membership.admin { "YES" } else { "NO" }.into()),
+                ]);
+            }
         }
     }
 }

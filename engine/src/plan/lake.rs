@@ -99,11 +99,11 @@ impl CatalogProvider for LakeCatalog {
         Some(match name {
             "pg_catalog" => {
                 let schema = PgCatalogSchema::new(&context.snapshot, context.session.clone());
-                Arc::new(schema.with_known(&context.shared.scan.known))
+                Arc::new(schema.with_known(&context.shared.scan.known).seen_with(&context.rights))
             }
             "information_schema" => {
                 let accessible = context.rights.accessible_of(&context.snapshot);
-                Arc::new(InformationSchema::new(&accessible, &context.session))
+                Arc::new(InformationSchema::new(&accessible, &context.session).seen_with(&context.rights))
             }
             SYSTEM_SCHEMA => Arc::new(SystemSchema(Arc::clone(&context.shared.system), Arc::clone(&context.rights))),
             FILE_TABLE_DATABASE => Arc::new(FileSchema { context: Arc::clone(context) }),

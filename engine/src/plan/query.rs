@@ -137,7 +137,7 @@ pub(crate) fn session_state(context: PlanContext) -> Result<SessionState> {
         Dialect::Athena => "nulls_last",
     }
     .to_owned();
-    let functions = SessionFunctions::new(&context.snapshot, &context.session);
+    let functions = SessionFunctions::of(&context.snapshot, &context.session, Some(Arc::clone(&context.rights)));
     let catalog_name = context.session.catalog_name.clone();
     let list = LakeCatalogList::new(catalog_name, LakeCatalog::new(Arc::new(context)));
     let stop = Arc::new(StopWhenCanceled(run.cancel.clone()));

@@ -138,7 +138,7 @@ fn other_alterations() {
             "AlterDatabase { name: \"d\", action: SetParameters({\"a\": \"b\"}) }".to_owned(),
         ),
         ("ALTER SCHEMA d RENAME TO \"E\"", "AlterDatabase { name: \"d\", action: RenameTo(\"e\") }".to_owned()),
-        ("ALTER SCHEMA d OWNER TO x", "0A000: ALTER DATABASE ... OWNER TO is not supported".to_owned()),
+        ("ALTER SCHEMA d OWNER TO x", "Role(DatabaseOwner { database: \"d\", to: Named(\"x\") })".to_owned()),
         (
             "COMMENT ON TABLE t IS 'it''s'",
             format!("Comment {{ target: Table {{ view: false, name: {table} }}, text: Some(\"it's\") }}"),

@@ -7,6 +7,7 @@ mod ddl;
 mod errors;
 mod limits;
 mod queries;
+mod role;
 mod session;
 
 /// The statements of a text, shown shortly; or its error.

@@ -25,8 +25,8 @@ fn settings() {
         ("set client_encoding to 'LATIN1'", set("client_encoding", "Some([\"LATIN1\"])", false)),
         ("SET SCHEMA 'sales'", set("search_path", "Some([\"sales\"])", false)),
         ("SET datafusion.execution.batch_size = 1", set("datafusion.execution.batch_size", "Some([\"1\"])", false)),
-        ("SET ROLE NONE", "NoOp { tag: \"SET\" }".to_owned()),
-        ("SET SESSION AUTHORIZATION DEFAULT", "NoOp { tag: \"SET\" }".to_owned()),
+        ("SET ROLE NONE", "Role(SetRole { role: None, local: false })".to_owned()),
+        ("SET SESSION AUTHORIZATION DEFAULT", "Role(SetSession { role: None, local: false })".to_owned()),
         (
             "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ UNCOMMITTED",
             "SetTransaction { modes: TransactionModes { isolation: Some(\"read uncommitted\"), read_only: None }, session: true }"

@@ -14,11 +14,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
+use limnos_catalog::role::LAKE_ID;
 use limnos_catalog::{Snapshot, Table, TableKind};
 use parking_lot::Mutex;
 
 use super::pg_type::{ColumnType, arrow_column_type, column_type, oid_of_typname};
 use super::relations::RELATIONS;
+use super::role::{self, DefaultAcl};
 use super::session_info::{RoleInfo, SessionInfo, SystemTable, shown_schema};
 
 /// `pg_catalog`.
@@ -37,6 +39,19 @@ pub(crate) struct Namespace {
     pub(crate) oid: i32,
     pub(crate) name: String,
     pub(crate) comment: Option<String>,
+    pub(crate) owner: i32,
+    /// What was granted on it.
+    pub(crate) acl: Option<Vec<String>>,
+    /// Our database that it is.
+    pub(crate) database: Option<i64>,
+}
+
+impl Namespace {
+    /// One that is no database of ours.
+    fn of_server(oid: i32, name: &str, comment: Option<&str>) -> Self {
+        let (name, comment) = (name.to_owned(), comment.map(str::to_owned));
+        Self { oid, name, comment, owner: BOOTSTRAP_ROLE_OID, acl: None, database: None }
+    }
 }
 
 /// A role.
@@ -46,6 +61,7 @@ pub(crate) struct Role {
     pub(crate) name: String,
     pub(crate) superuser: bool,
     pub(crate) login: bool,
+    pub(crate) info: RoleInfo,
 }
 
 /// A column.
@@ -72,6 +88,8 @@ pub(crate) struct Relation {
     pub(crate) owner: i32,
     pub(crate) comment: Option<String>,
     pub(crate) attributes: Vec<Attribute>,
+    /// What was granted on it.
+    pub(crate) acl: Option<Vec<String>>,
     /// A view's query.
     pub(crate) view_sql: Option<String>,
     /// One of PostgreSQL's own or ours, not a user's.
@@ -85,6 +103,12 @@ pub(crate) struct Relation {
 pub(crate) struct CatalogIndex {
     pub(crate) namespaces: Vec<Namespace>,
     pub(crate) roles: Vec<Role>,
+    /// What was granted on all of it.
+    pub(crate) lake_acl: Option<Vec<String>>,
+    /// Whose it is.
+    pub(crate) lake_owner: i32,
+    /// What ALTER DEFAULT PRIVILEGES has said.
+    pub(crate) defaults: Vec<DefaultAcl>,
     /// By schema and name.
     pub(crate) relations: Vec<Arc<Relation>>,
     /// The same in portions, by OID. A portion outlives the snapshot it was made for as long as nothing in it changes, and
@@ -94,24 +118,32 @@ pub(crate) struct CatalogIndex {
     by_name: HashMap<String, HashMap<String, usize>>,
 }
 
+impl Relation {
+    /// The table or view that it is, if it is a user's.
+    pub(crate) fn table(&self) -> Option<&Arc<Table>> {
+        self.source.as_ref()
+    }
+}
+
 impl CatalogIndex {
     /// Indexes a snapshot. Of `session` only the roles and the system tables matter. `previous` is an index of another
     /// snapshot for the same roles and system tables, whose relations are taken where nothing has changed.
     pub(crate) fn new(snapshot: &Snapshot, session: &SessionInfo, previous: Option<&Self>) -> Self {
         let roles = roles(&session.roles, &session.user);
         let mut namespaces = vec![
-            Namespace {
-                oid: PG_CATALOG_OID,
-                name: "pg_catalog".to_owned(),
-                comment: Some("system catalog schema".to_owned()),
-            },
-            Namespace { oid: INFORMATION_SCHEMA_OID, name: "information_schema".to_owned(), comment: None },
+            Namespace::of_server(PG_CATALOG_OID, "pg_catalog", Some("system catalog schema")),
+            Namespace::of_server(INFORMATION_SCHEMA_OID, "information_schema", None),
         ];
+        let owner_oid =
+            |name: &str| roles.iter().find(|role| role.name == name).map_or(BOOTSTRAP_ROLE_OID, |role| role.oid);
         for database in snapshot.databases.values() {
             namespaces.push(Namespace {
                 oid: namespace_oid(database.id, &database.name),
                 name: shown_schema(&database.name).to_owned(),
                 comment: database.comment.clone(),
+                owner: role::database_owner(snapshot, database.id).map_or(BOOTSTRAP_ROLE_OID, owner_oid),
+                acl: role::acl(snapshot, database.id),
+                database: Some(database.id),
             });
         }
         let mut own: Vec<Relation> = system_relations().collect();
@@ -126,6 +158,7 @@ impl CatalogIndex {
             let before = previous.and_then(|previous| previous.shared_relation(relation_oid(table.id)));
             if let Some(before) = before
                 && before.source.as_ref().is_some_and(|source| Arc::ptr_eq(source, table))
+                && before.acl == role::acl(snapshot, table.id)
             {
                 relations.push(Arc::clone(before));
                 continue;
@@ -138,7 +171,8 @@ impl CatalogIndex {
                 schema: schema.to_owned(),
                 name: table.name.name.clone(),
                 kind: if matches!(table.kind, TableKind::View { .. }) { "v" } else { "r" },
-                owner: roles.iter().find(|role| role.name == table.owner).map_or(BOOTSTRAP_ROLE_OID, |role| role.oid),
+                owner: owner_oid(&table.owner),
+                acl: role::acl(snapshot, table.id),
                 comment: table.comment.clone(),
                 attributes: attributes
                     .map(|(column, partition_key)| Attribute {
@@ -165,7 +199,9 @@ impl CatalogIndex {
             by_name.entry(relation.schema.clone()).or_default().insert(relation.name.clone(), i);
         }
         let portions = portions(&relations, previous);
-        Self { namespaces, roles, relations, portions, by_oid, by_name }
+        let lake_owner = role::database_owner(snapshot, LAKE_ID).map_or(BOOTSTRAP_ROLE_OID, owner_oid);
+        let (lake_acl, defaults) = (role::acl(snapshot, LAKE_ID), role::defaults(snapshot));
+        Self { namespaces, roles, lake_acl, lake_owner, defaults, relations, portions, by_oid, by_name }
     }
 
     fn shared_relation(&self, oid: i32) -> Option<&Arc<Relation>> {
@@ -197,6 +233,11 @@ impl CatalogIndex {
     pub(crate) fn namespace_named(&self, name: &str) -> Option<&Namespace> {
         let name = shown_schema(name);
         self.namespaces.iter().find(|namespace| namespace.name == name)
+    }
+
+    /// The OID of the schema that our database of this id is.
+    pub(crate) fn namespace_of_database(&self, id: i64) -> Option<i32> {
+        self.namespaces.iter().find(|namespace| namespace.database == Some(id)).map(|namespace| namespace.oid)
     }
 
     /// The schema with that OID.
@@ -266,12 +307,22 @@ fn roles(known: &[RoleInfo], user: &str) -> Vec<Role> {
         |id: i64| if id == 0 { BOOTSTRAP_ROLE_OID } else { i32::try_from(2_000_000_000 + id).unwrap_or(i32::MAX) };
     let mut roles: Vec<Role> = known
         .iter()
-        .map(|role| Role { oid: oid(role.id), name: role.name.clone(), superuser: role.superuser, login: role.login })
+        .map(|role| Role {
+            oid: oid(role.id),
+            name: role.name.clone(),
+            superuser: role.superuser,
+            login: role.login,
+            info: role.clone(),
+        })
         .collect();
     if !roles.iter().any(|role| role.name == user) {
         let free = if roles.iter().any(|role| role.oid == BOOTSTRAP_ROLE_OID) { i32::MAX } else { BOOTSTRAP_ROLE_OID };
-        roles.push(Role { oid: free, name: user.to_owned(), superuser: true, login: true });
+        // The server has made sure that there is everybody; what is alone with its catalog is a superuser.
+        let superuser = known.is_empty();
+        let info = if superuser { RoleInfo::superuser(0, user) } else { RoleInfo::new(0, user) };
+        roles.push(Role { oid: free, name: user.to_owned(), superuser, login: true, info });
     }
+    roles.extend(role::predefined());
     roles
 }
 
@@ -284,6 +335,7 @@ fn system_relations() -> impl Iterator<Item = Relation> {
         kind: relation.kind,
         owner: BOOTSTRAP_ROLE_OID,
         comment: None,
+        acl: None,
         attributes: relation
             .columns
             .iter()
@@ -316,7 +368,7 @@ fn own_relations(tables: &[SystemTable], namespaces: &mut Vec<Namespace>, relati
         let namespace = match namespaces.iter().find(|namespace| namespace.name == schema) {
             Some(namespace) => namespace.oid,
             None => {
-                namespaces.push(Namespace { oid: next, name: schema.to_owned(), comment: None });
+                namespaces.push(Namespace::of_server(next, schema, None));
                 next += 1;
                 next - 1
             }
@@ -331,6 +383,7 @@ fn own_relations(tables: &[SystemTable], namespaces: &mut Vec<Namespace>, relati
                 kind: "r",
                 owner: BOOTSTRAP_ROLE_OID,
                 comment: table.comment.clone(),
+                acl: None,
                 attributes: table
                     .columns
                     .fields()

@@ -20,6 +20,7 @@ mod pg_type;
 mod provider;
 mod relations;
 pub mod rewrite;
+mod role;
 mod session_info;
 mod spelling;
 mod statics;
@@ -37,6 +38,8 @@ use datafusion::common::Result;
 use limnos_catalog::Snapshot;
 use parking_lot::Mutex;
 
+use super::authorize::{Rights, denied_for};
+use crate::error::to_datafusion;
 use crate::scan::facts::KnownFiles;
 
 pub(crate) use index::CatalogIndex;
@@ -131,6 +134,8 @@ pub struct PgCatalogSchema {
     session: SessionInfo,
     /// Where what ANALYZE has counted is kept.
     known: Option<Arc<KnownFiles>>,
+    /// Whether it may be read who has a password.
+    shows_secrets: bool,
 }
 
 impl fmt::Debug for PgCatalogSchema {
@@ -142,7 +147,12 @@ impl fmt::Debug for PgCatalogSchema {
 impl PgCatalogSchema {
     /// The catalogs of `snapshot`. Cheap: tables are built when they are read, and kept with the snapshot.
     pub fn new(snapshot: &Arc<Snapshot>, session: SessionInfo) -> Self {
-        Self { tables: SnapshotTables::of(snapshot, &session), session, known: None }
+        Self { tables: SnapshotTables::of(snapshot, &session), session, known: None, shows_secrets: true }
+    }
+
+    /// As `rights` let it be seen.
+    pub(crate) fn seen_with(self, rights: &Rights) -> Self {
+        Self { shows_secrets: rights.is_superuser(), ..self }
     }
 
     /// With the row counts that ANALYZE has left in `known`.
@@ -159,6 +169,10 @@ impl SchemaProvider for PgCatalogSchema {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let Some(relation) = relation("pg_catalog", name) else { return Ok(None) };
+        if !self.shows_secrets && matches!(name, "pg_authid" | "pg_shadow") {
+            let kind = if relation.kind == "v" { "view" } else { "table" };
+            return Err(to_datafusion(denied_for(kind, name)));
+        }
         if let Some(rows) = tables::relation_rows(relation.name) {
             let tables = Arc::clone(&self.tables);
             let catalog_name = self.session.catalog_name.clone();

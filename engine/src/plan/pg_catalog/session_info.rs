@@ -26,6 +26,48 @@ pub struct RoleInfo {
     pub name: String,
     pub superuser: bool,
     pub login: bool,
+    pub create_db: bool,
+    pub create_role: bool,
+    pub inherit: bool,
+    pub replication: bool,
+    pub bypass_rls: bool,
+    pub connection_limit: Option<u32>,
+    pub valid_until_us: Option<i64>,
+    pub has_password: bool,
+    pub comment: Option<String>,
+    /// Names and values.
+    pub settings: Vec<(String, String)>,
+    /// The roles it is in, whether it may let others in, and who let it in.
+    pub member_of: Vec<(String, bool, String)>,
+}
+
+impl RoleInfo {
+    /// A role of which nothing was said.
+    pub fn new(id: i64, name: &str) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            superuser: false,
+            login: false,
+            create_db: false,
+            create_role: false,
+            inherit: true,
+            replication: false,
+            bypass_rls: false,
+            connection_limit: None,
+            valid_until_us: None,
+            has_password: false,
+            comment: None,
+            settings: Vec::new(),
+            member_of: Vec::new(),
+        }
+    }
+
+    /// A superuser that can log in.
+    pub fn superuser(id: i64, name: &str) -> Self {
+        let role = Self::new(id, name);
+        Self { superuser: true, login: true, create_db: true, create_role: true, bypass_rls: true, ..role }
+    }
 }
 
 /// One of our own tables outside the catalog's databases, such as those of schema `system`.

@@ -10,6 +10,7 @@ use super::index::{BOOTSTRAP_ROLE_OID, CatalogIndex, DATABASE_OID, PG_CATALOG_OI
 use super::pg_type::type_info;
 use super::provider::{RelationKeys, RelationRows, RowContext};
 use super::relations::SystemRelation;
+use super::role;
 use super::session_info::SessionInfo;
 use super::statics::{DESCRIPTIONS, static_table};
 use super::value::{Rows, Value};
@@ -21,13 +22,17 @@ pub(crate) fn snapshot_table(relation: &'static SystemRelation, index: &CatalogI
     match relation.name {
         "pg_namespace" => pg_namespace(rows, index),
         "pg_description" => pg_description(rows, index),
-        "pg_authid" | "pg_roles" => pg_roles(rows, relation.name, index),
-        "pg_user" | "pg_shadow" => pg_user(rows, index),
+        "pg_authid" | "pg_roles" => role::pg_roles(rows, relation.name, index),
+        "pg_user" | "pg_shadow" => role::pg_user(rows, relation.name, index),
+        "pg_group" => role::pg_group(rows, index),
+        "pg_auth_members" => role::pg_auth_members(rows, index),
+        "pg_db_role_setting" => role::pg_db_role_setting(rows, index),
+        "pg_default_acl" => role::pg_default_acl(rows, index),
         "pg_tablespace" => pg_tablespace(rows),
         "pg_stat_user_tables" | "pg_stat_all_tables" | "pg_stat_sys_tables" => {
             pg_stat_tables(rows, relation.name, index)
         }
-        "pg_shdescription" => pg_shdescription(rows),
+        "pg_shdescription" => pg_shdescription(rows, index),
         name => match static_table(name)? {
             Some(table) => Ok(table),
             None => rows.finish(),
@@ -55,7 +60,7 @@ pub(crate) fn session_table(
 ) -> Option<Result<RecordBatch>> {
     let rows = Rows::new(relation);
     match relation.name {
-        "pg_database" => Some(pg_database(rows, session)),
+        "pg_database" => Some(pg_database(rows, index, session)),
         "pg_settings" => Some(pg_settings(rows, session)),
         "pg_stat_activity" => Some(pg_stat_activity(rows, index, session)),
         "pg_stat_database" => Some(pg_stat_database(rows, session)),
@@ -66,7 +71,11 @@ pub(crate) fn session_table(
 
 /// Whether a relation never has rows, which lets the rewrite fold subqueries over it.
 pub(crate) fn is_always_empty(name: &str) -> bool {
-    const FILLED: [&str; 19] = [
+    const FILLED: [&str; 23] = [
+        "pg_group",
+        "pg_auth_members",
+        "pg_db_role_setting",
+        "pg_default_acl",
         "pg_namespace",
         "pg_class",
         "pg_attribute",
@@ -95,7 +104,8 @@ fn pg_namespace(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
         rows.push([
             ("oid", namespace.oid.into()),
             ("nspname", namespace.name.as_str().into()),
-            ("nspowner", BOOTSTRAP_ROLE_OID.into()),
+            ("nspowner", namespace.owner.into()),
+            ("nspacl", namespace.acl.clone().into()),
         ]);
     }
     rows.finish()
@@ -120,6 +130,7 @@ fn pg_class(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
         ("relnatts", i64::try_from(relation.attributes.len()).unwrap_or(i64::MAX).into()),
         ("relhasrules", view.into()),
         ("relispopulated", true.into()),
+        ("relacl", relation.acl.clone().into()),
         ("relreplident", if view || relation.namespace == PG_CATALOG_OID { "n" } else { "d" }.into()),
     ]);
 }
@@ -205,41 +216,6 @@ pub(crate) fn comment_of(index: &CatalogIndex, class: i32, object: i32, column: 
     DESCRIPTIONS.get(&(class, object, column)).cloned()
 }
 
-fn pg_roles(mut rows: Rows, table: &str, index: &CatalogIndex) -> Result<RecordBatch> {
-    for role in &index.roles {
-        rows.push([
-            ("oid", role.oid.into()),
-            ("rolname", role.name.as_str().into()),
-            ("rolsuper", role.superuser.into()),
-            ("rolinherit", true.into()),
-            ("rolcreaterole", role.superuser.into()),
-            ("rolcreatedb", role.superuser.into()),
-            ("rolcanlogin", role.login.into()),
-            ("rolreplication", false.into()),
-            ("rolbypassrls", role.superuser.into()),
-            ("rolconnlimit", (-1).into()),
-            // Secrets are nowhere to be read, not even by superusers.
-            ("rolpassword", if table == "pg_roles" { "********".into() } else { Value::Null }),
-        ]);
-    }
-    rows.finish()
-}
-
-fn pg_user(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
-    for role in index.roles.iter().filter(|role| role.login) {
-        rows.push([
-            ("usename", role.name.as_str().into()),
-            ("usesysid", role.oid.into()),
-            ("usecreatedb", role.superuser.into()),
-            ("usesuper", role.superuser.into()),
-            ("userepl", false.into()),
-            ("usebypassrls", role.superuser.into()),
-            ("passwd", "********".into()),
-        ]);
-    }
-    rows.finish()
-}
-
 fn pg_tables(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
     if relation.kind == "r" {
         rows.push([
@@ -281,7 +257,8 @@ fn pg_tablespace(mut rows: Rows) -> Result<RecordBatch> {
     rows.finish()
 }
 
-fn pg_shdescription(mut rows: Rows) -> Result<RecordBatch> {
+fn pg_shdescription(mut rows: Rows, index: &CatalogIndex) -> Result<RecordBatch> {
+    role::comments(&mut rows, index);
     rows.push([
         ("objoid", DATABASE_OID.into()),
         ("classoid", 1262.into()),
@@ -308,11 +285,12 @@ fn pg_stat_tables(mut rows: Rows, table: &str, index: &CatalogIndex) -> Result<R
     rows.finish()
 }
 
-fn pg_database(mut rows: Rows, session: &SessionInfo) -> Result<RecordBatch> {
+fn pg_database(mut rows: Rows, index: &CatalogIndex, session: &SessionInfo) -> Result<RecordBatch> {
     rows.push([
         ("oid", DATABASE_OID.into()),
         ("datname", session.catalog_name.as_str().into()),
-        ("datdba", BOOTSTRAP_ROLE_OID.into()),
+        ("datdba", index.lake_owner.into()),
+        ("datacl", index.lake_acl.clone().into()),
         // 6 is UTF8.
         ("encoding", 6.into()),
         ("datlocprovider", "c".into()),
