@@ -24,6 +24,7 @@ use crate::execute::{
     BatchStream, CpuRuntime, GlobalMemory, QueryContext, QueryRun, QueryStats, ResultCacheUse, single_batch, stoppable,
 };
 use crate::function;
+use crate::input::InputContext;
 use crate::parse::locate::locate;
 use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
 use crate::plan::explain::{self, Explained, Measured};
@@ -34,6 +35,7 @@ use crate::plan::operator::IntervalOperators;
 use crate::plan::pg_catalog::{SessionInfo, Setting, SystemTable as SystemTableInfo};
 use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query, session_state};
 use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
+use crate::plan::type_name::TypeNames;
 use crate::prune::projection::Projection;
 use crate::prune::{PartitionIndex, PartitionIndexes, Partitions};
 use crate::result_cache::{Answer, Asker, Decision, ResultCache, replay};
@@ -527,7 +529,8 @@ impl Engine {
             snapshot: session.pinned.clone().unwrap_or_else(|| self.catalog().snapshot()),
             session: self.session_info(session),
             dialect: session.settings.dialect(),
-            time_zone: session.settings.time_zone().to_owned(),
+            time_zone: session.settings.zone().arrow_name(),
+            input: InputContext::of(session, Some(self.shared.clock.now().timestamp_micros())),
             scan: ScanSettings::of(&session.settings),
             now: self.shared.clock.now(),
             database: session.database.clone(),
@@ -837,7 +840,7 @@ fn template() -> Result<SessionState> {
     let planners = builder.expr_planners().get_or_insert_default();
     planners.insert(0, Arc::new(FieldNames));
     planners.insert(0, Arc::new(IntervalOperators));
-    builder = builder.with_relation_planners(vec![Arc::new(HiddenTables)]);
+    builder = builder.with_relation_planners(vec![Arc::new(HiddenTables)]).with_type_planner(Arc::new(TypeNames));
     for rule in function::analyzer_rules() {
         builder = builder.with_analyzer_rule(rule);
     }

@@ -15,6 +15,7 @@ mod durability;
 mod errors;
 mod facts;
 mod hostile;
+mod input;
 mod late;
 mod maintenance;
 mod memory;

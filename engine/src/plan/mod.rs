@@ -4,10 +4,12 @@
 //! 2. [`query`]: a parsed query -> a logical plan and the names PostgreSQL gives its columns.
 //!    [`field_name`]: the fields inside its struct columns, found without regard to case.
 //!    [`operator`]: intervals times numbers.
+//!    [`constant`]: constants of a named type, read as PostgreSQL reads them. [`type_name`]: its types that Arrow has not.
 //!    [`hidden`]: columns that are there where they are named. [`document`]: Excel and XML in FROM.
 //! 3. [`explain`]: a plan -> the text of EXPLAIN; [`cost`]: what it will read.
 //! 4. [`pg_catalog`], [`information_schema`], [`system`]: schemas that are not in the catalog.
 
+pub(crate) mod constant;
 mod cost;
 mod document;
 mod expansion;
@@ -22,3 +24,4 @@ pub(crate) mod query;
 mod size;
 mod stop;
 pub mod system;
+pub(crate) mod type_name;

@@ -1,8 +1,10 @@
 //! [`Session`]: who asks, in which database, with which settings.
 
 pub mod settings;
+pub mod zone;
 
 pub use settings::Settings;
+pub use zone::Zone;
 
 /// One connection's state. Cheap to clone; holds no engine state.
 #[derive(Debug, Clone)]

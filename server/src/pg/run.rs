@@ -10,7 +10,7 @@ use pgwire::messages::data::{FieldDescription, RowDescription};
 use pgwire::messages::response::CommandComplete;
 
 use super::connection::{Connection, Failure};
-use super::encode::{Format, RowEncoder, Rows, Zone};
+use super::encode::{Format, RowEncoder, Rows, Style};
 use super::error::{PgError, notice_response};
 use super::types::PgType;
 use super::{parameter, statement};
@@ -87,10 +87,10 @@ impl Connection {
         let columns = schema.as_ref().map_or(0, |schema| schema.fields().len());
         check_columns(columns)?;
         check_formats(formats, columns)?;
-        let zone = Zone::of(&self.session);
+        let style = Style::of(&self.session.settings);
         let encoder = match &schema {
-            Some(schema) => RowEncoder::new(schema, |column| super::store::Portal::format(formats, column), zone),
-            None => RowEncoder::new(&arrow::datatypes::Schema::empty(), |_| Format::Text, zone),
+            Some(schema) => RowEncoder::new(schema, |column| super::store::Portal::format(formats, column), style),
+            None => RowEncoder::new(&arrow::datatypes::Schema::empty(), |_| Format::Text, style),
         };
         Ok(Running { result, tag, schema, notices, encoder, rows: None, rows_sent: 0, statement })
     }
@@ -98,7 +98,9 @@ impl Connection {
     /// Sends notices, then rows, until the end or `max_rows` (0: all of them).
     pub(crate) async fn stream(&mut self, running: &mut Running, max_rows: u64) -> Result<End, Failure> {
         for notice in std::mem::take(&mut running.notices) {
-            self.wire.send(&notice_response(&notice));
+            if self.session.settings.shows_notice(notice.severity) {
+                self.wire.send(&notice_response(&notice));
+            }
         }
         let mut sent = 0;
         loop {
@@ -142,7 +144,9 @@ impl Connection {
         };
         if let Some(result) = running.result {
             for notice in result.closing_notices() {
-                self.wire.send(&notice_response(&notice));
+                if self.session.settings.shows_notice(notice.severity) {
+                    self.wire.send(&notice_response(&notice));
+                }
             }
             result.finish(running.rows_sent);
         }
