@@ -431,12 +431,10 @@ fn numeric(bytes: &mut Bytes) -> Result<ArrayRef> {
     // The scale as it was written: `1.50` stays so. Groups of four may give more zeros than that.
     let scale = i8::try_from(display_scale).ok().filter(|scale| (0..=76).contains(scale));
     Ok(match (scale, digits(read.data_type())) {
-        (Some(scale), Some((precision, had))) if scale < had || had == 0 => {
-            let target = match precision {
-                38 if scale <= 38 => DataType::Decimal128(38, scale),
-                _ => DataType::Decimal256(76, scale),
-            };
-            cast_to(&read, &target).unwrap_or(read)
+        (Some(scale), Some((_, had))) if scale != had => {
+            let narrow = (scale <= 38).then(|| cast_to(&read, &DataType::Decimal128(38, scale)).ok()).flatten();
+            let cast = narrow.or_else(|| cast_to(&read, &DataType::Decimal256(76, scale)).ok());
+            cast.unwrap_or(read)
         }
         _ => read,
     })
