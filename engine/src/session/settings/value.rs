@@ -147,7 +147,7 @@ fn memory(name: &str, text: &str) -> Result<String> {
     let kilobytes = (number * unit).round();
     let max = f64::from(i32::MAX);
     if !(64.0..=max).contains(&kilobytes) {
-        let message = format!("{kilobytes} kB is outside the valid range for parameter \"{name}\" (64 kB .. {max} kB)");
+        let message = format!("{kilobytes} kB is outside the valid range for parameter \"{name}\" (64 .. {max})");
         return Err(Error::new(ErrorCode::InvalidParameterValue, message));
     }
     let whole = |unit: f64| (kilobytes / unit).fract() == 0.0;
@@ -188,7 +188,7 @@ fn timeout(name: &str, text: &str) -> Result<String> {
     })?;
     let max = i64::from(i32::MAX);
     if !(0..=max).contains(&value) {
-        let message = format!("{value} ms is outside the valid range for parameter \"{name}\" (0 ms .. {max} ms)");
+        let message = format!("{value} ms is outside the valid range for parameter \"{name}\" (0 .. {max})");
         return Err(Error::new(ErrorCode::InvalidParameterValue, message));
     }
     if value == 0 {
