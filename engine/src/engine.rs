@@ -25,6 +25,7 @@ use crate::execute::{
     stoppable,
 };
 use crate::function;
+use crate::input::InputContext;
 use crate::parse::locate::locate;
 use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
 use crate::plan::authorize::{self, Rights};
@@ -36,6 +37,7 @@ use crate::plan::operator::IntervalOperators;
 use crate::plan::pg_catalog::{RoleInfo, SessionInfo, Setting, SystemTable as SystemTableInfo};
 use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query, session_state, with_typed_parameters};
 use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
+use crate::plan::type_name::TypeNames;
 use crate::prune::projection::Projection;
 use crate::prune::{PartitionIndex, PartitionIndexes, Partitions};
 use crate::result_cache::{Answer, Asker, Decision, ResultCache, replay};
@@ -564,7 +566,8 @@ impl Engine {
             snapshot: session.pinned.clone().unwrap_or_else(|| self.catalog().snapshot()),
             session: self.session_info(session),
             dialect: session.settings.dialect(),
-            time_zone: session.settings.time_zone().to_owned(),
+            time_zone: session.settings.zone().arrow_name(),
+            input: InputContext::of(session, Some(self.shared.clock.now().timestamp_micros())),
             scan: ScanSettings::of(&session.settings),
             now: self.shared.clock.now(),
             database: session.database.clone(),
@@ -939,7 +942,7 @@ fn template() -> Result<SessionState> {
     let planners = builder.expr_planners().get_or_insert_default();
     planners.insert(0, Arc::new(FieldNames));
     planners.insert(0, Arc::new(IntervalOperators));
-    builder = builder.with_relation_planners(vec![Arc::new(HiddenTables)]);
+    builder = builder.with_relation_planners(vec![Arc::new(HiddenTables)]).with_type_planner(Arc::new(TypeNames));
     for rule in function::analyzer_rules() {
         builder = builder.with_analyzer_rule(rule);
     }

@@ -22,6 +22,7 @@ pub mod engine;
 pub mod error;
 pub mod execute;
 pub mod function;
+pub mod input;
 pub mod limits;
 pub mod parse;
 pub mod plan;

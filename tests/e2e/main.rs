@@ -19,6 +19,7 @@ mod errors;
 mod facts;
 mod fuzz;
 mod hostile;
+mod input;
 mod late;
 mod maintenance;
 mod memory;

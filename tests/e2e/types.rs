@@ -135,8 +135,6 @@ async fn values_are_sent_as_postgresql_sends_them() {
                 if found.0 != from_hex(hex) {
                     wrong.push(format!("{sql}: binary {}, PostgreSQL {hex}", to_hex(&found.0)));
                 }
-                // FIXME: PostgreSQL announces varchar; here it is text.
-                let r#type = if *r#type == "varchar" { &"text" } else { r#type };
                 let expected = r#type.strip_suffix("[]").map_or((*r#type).to_owned(), |element| format!("_{element}"));
                 if row.columns()[0].type_().name() != expected {
                     wrong.push(format!("{sql}: type {}", row.columns()[0].type_()));

@@ -105,6 +105,21 @@ pub fn write_text(array: &dyn Array, row: usize, out: &mut String) {
     }
 }
 
+/// `10:20:30.5+02`: a time of day, and seconds east of UTC.
+pub(crate) fn time_with_zone(microseconds: i64, offset: i32) -> String {
+    let mut text = String::new();
+    time_text(microseconds, &mut text);
+    let seconds = offset.unsigned_abs();
+    let _ = write!(text, "{}{:02}", if offset < 0 { '-' } else { '+' }, seconds / 3600);
+    if !seconds.is_multiple_of(3600) {
+        let _ = write!(text, ":{:02}", seconds / 60 % 60);
+    }
+    if !seconds.is_multiple_of(60) {
+        let _ = write!(text, ":{:02}", seconds % 60);
+    }
+    text
+}
+
 /// One key of a dictionary without normalising them all.
 trait DictionaryKey {
     fn normalized_keys_value(&self, row: usize) -> usize;

@@ -60,6 +60,12 @@ pub enum ErrorCode {
     DuplicateAlias,
     InvalidDatetimeFormat,
     DatetimeFieldOverflow,
+    /// An interval's field that is too large.
+    IntervalFieldOverflow,
+    /// A zone too far from Greenwich.
+    InvalidTimeZoneDisplacement,
+    /// A character that a text can't hold.
+    UntranslatableCharacter,
     InvalidRegularExpression,
     CharacterNotInRepertoire,
     DataException,
@@ -148,6 +154,9 @@ impl ErrorCode {
             Self::DuplicateAlias => "42712",
             Self::InvalidDatetimeFormat => "22007",
             Self::DatetimeFieldOverflow => "22008",
+            Self::IntervalFieldOverflow => "22015",
+            Self::InvalidTimeZoneDisplacement => "22009",
+            Self::UntranslatableCharacter => "22P05",
             Self::InvalidRegularExpression => "2201B",
             Self::CharacterNotInRepertoire => "22021",
             Self::DataException => "22000",

@@ -26,6 +26,8 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::row_function::failure;
 use super::{conversion, float_math, interval, numeric_division};
+use crate::input::InputContext;
+use crate::plan::constant::InputOptions;
 use crate::{Error, ErrorCode};
 
 /// Puts the checked functions in the place of the operators.
@@ -58,13 +60,14 @@ impl AnalyzerRule for ExactArithmetic {
         "exact_arithmetic"
     }
 
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| self.rewrite_plan(plan)).map(|transformed| transformed.data)
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        let context = InputOptions::of(config);
+        plan.transform_up_with_subqueries(|plan| self.rewrite_plan(plan, &context)).map(|transformed| transformed.data)
     }
 }
 
 impl ExactArithmetic {
-    fn rewrite_plan(&self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    fn rewrite_plan(&self, plan: LogicalPlan, context: &InputContext) -> Result<Transformed<LogicalPlan>> {
         let mut schema = merge_schema(&plan.inputs());
         if let LogicalPlan::TableScan(scan) = &plan {
             schema.merge(&scan.projected_schema);
@@ -72,19 +75,18 @@ impl ExactArithmetic {
         let names = NamePreserver::new(&plan);
         plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            let rewritten = expr.transform_up(|expr| self.rewrite_expr(expr, &schema))?;
+            let rewritten = expr.transform_up(|expr| self.rewrite_expr(expr, &schema, context))?;
             Ok(if rewritten.transformed { rewritten.update_data(|expr| name.restore(expr)) } else { rewritten })
         })?
         // Quotients have other types than DataFusion's; the nodes above, and the client, must be told.
         .map_data(LogicalPlan::recompute_schema)
     }
 
-    fn rewrite_expr(&self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    fn rewrite_expr(&self, expr: Expr, schema: &DFSchema, context: &InputContext) -> Result<Transformed<Expr>> {
         if let Expr::Cast(cast) = &expr {
-            let target = cast.field.data_type();
             return Ok(match cast.expr.get_type(schema) {
-                Ok(from) if conversion::applies(&from, target) => {
-                    let function = Arc::new(conversion::function(target.clone()));
+                Ok(from) if conversion::applies(&from, &cast.field) => {
+                    let function = Arc::new(conversion::function(Arc::clone(&cast.field), *context));
                     let args = vec![cast.expr.as_ref().clone()];
                     Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, args)))
                 }

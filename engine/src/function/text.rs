@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
 
 use super::identifier::parse_identifier;
 use super::row_function::{RowFunction, failure};
-use crate::plan::pg_catalog::{PG_TYPE_METADATA, Value, arrow_column_type, format_type};
+use crate::plan::pg_catalog::{PG_TYPE_METADATA, Value, arrow_column_type, format_type, oid_of_typname};
 use crate::{Error, ErrorCode};
 
 pub(super) fn functions() -> Vec<RowFunction> {
@@ -49,7 +49,16 @@ pub(super) fn functions() -> Vec<RowFunction> {
         // What the rewrite of catalog queries calls: text of any value without a type label, arrays as text, `::oid`.
         RowFunction::strict("textin", "t", "text", |args| Ok(args[0].clone())),
         RowFunction::strict("array_out", "a", "text", |args| Ok(shown(&args[0]).into())),
-        RowFunction::strict("oidin", "i", "oid", |args| Ok(args[0].clone())),
+        RowFunction::strict("oidin", "a", "oid", |args| match &args[0] {
+            // Kept in four bytes with a sign.
+            Value::Text(text) => Ok(i64::from(crate::input::oid(text).map_err(failure)? as i32).into()),
+            number => match number.as_int() {
+                Some(oid) if u32::try_from(oid).is_err() && i32::try_from(oid).is_err() => {
+                    Err(failure(Error::new(ErrorCode::NumericValueOutOfRange, "OID out of range")))
+                }
+                _ => Ok(number.clone()),
+            },
+        }),
         RowFunction::strict("limnos_empty_text_array", "", "_text", |_| Ok(Value::List(Vec::new()))),
         RowFunction::strict("limnos_empty_name_array", "", "_name", |_| Ok(Value::List(Vec::new()))),
         RowFunction::lenient("limnos_prepend_text", "ta", "_text", |args| match &args[1] {
@@ -291,7 +300,7 @@ impl ScalarUDFImpl for PgTypeof {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let field = &args.arg_fields[0];
         let name = match field.metadata().get(PG_TYPE_METADATA) {
-            Some(label) => label.clone(),
+            Some(label) => oid_of_typname(label).map_or_else(|| label.clone(), |oid| format_type(oid, None)),
             None if field.data_type().is_null() => "unknown".to_owned(),
             None => format_type(arrow_column_type(field.data_type()).oid, None),
         };

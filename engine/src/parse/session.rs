@@ -149,7 +149,7 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Statement> {
             if cursor.take_words("HOUR") && cursor.take_words("TO") {
                 cursor.expect_words("MINUTE")?;
             }
-            Some(vec![text])
+            Some(vec![format!("INTERVAL '{text}'")])
         } else {
             Some(vec![value(cursor)?])
         };

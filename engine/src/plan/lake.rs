@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::input::InputContext;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
@@ -50,6 +51,8 @@ pub(crate) struct PlanContext {
     pub(crate) session: SessionInfo,
     pub(crate) dialect: Dialect,
     pub(crate) time_zone: String,
+    /// What texts mean that become dates, numbers and the like.
+    pub(crate) input: InputContext,
     pub(crate) scan: ScanSettings,
     /// The moment of the statement: what `now()` says, and NOW in projected partitions.
     pub(crate) now: DateTime<Utc>,

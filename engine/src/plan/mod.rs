@@ -4,11 +4,14 @@
 //! 2. [`query`]: a parsed query -> a logical plan and the names PostgreSQL gives its columns.
 //!    [`field_name`]: the fields inside its struct columns, found without regard to case.
 //!    [`operator`]: intervals times numbers. [`single_row`]: scalar subqueries that give one row or fail.
+//!    [`constant`]: constants of a named type, read as PostgreSQL reads them. [`type_name`]: its types that Arrow has not.
+//!    [`authorize`]: who may do what.
 //!    [`hidden`]: columns that are there where they are named. [`document`]: Excel and XML in FROM.
 //! 3. [`explain`]: a plan -> the text of EXPLAIN; [`cost`]: what it will read.
 //! 4. [`pg_catalog`], [`information_schema`], [`system`]: schemas that are not in the catalog.
 
 pub mod authorize;
+pub(crate) mod constant;
 mod cost;
 mod document;
 mod expansion;
@@ -24,3 +27,4 @@ pub(crate) mod single_row;
 mod size;
 mod stop;
 pub mod system;
+pub(crate) mod type_name;

@@ -18,6 +18,7 @@ use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
 use limnos_catalog::Table;
 
+use super::constant::InputOptions;
 use super::lake::{LakeCatalog, LakeCatalogList, PlanContext, catalog_database};
 use super::pg_catalog::output_name::{self, OutputNames, output_names};
 use super::pg_catalog::rewrite::rewrite_query;
@@ -25,6 +26,7 @@ use super::stop::{StopWhenCanceled, stoppable};
 use crate::command::VIEW_DIALECT;
 use crate::execute::QueryPool;
 use crate::function::{SessionFunctions, register_all};
+use crate::input::InputContext;
 use crate::limits::TYPE_DEPTH_MAX;
 use crate::parse::{Dialect, Statement, parse};
 use crate::prune::Partitions;
@@ -54,6 +56,7 @@ pub(crate) async fn plan_query(context: PlanContext, query: &Query) -> Result<Pl
     let names = output_names(&query);
     super::document::rewrite(&mut query)?;
     super::hidden::resolve(&mut query, &context)?;
+    super::constant::read(&mut query, &context.input)?;
     rewrite_query(&mut query);
     let state = session_state(context)?;
     let statement = DataFusionStatement::Statement(Box::new(SqlStatement::Query(Box::new(query))));
@@ -131,6 +134,8 @@ pub(crate) fn session_state(context: PlanContext) -> Result<SessionState> {
     config = config.with_extension(Arc::new(context.scan));
     let options = config.options_mut();
     options.execution.time_zone = Some(context.time_zone.clone());
+    // Made at each run, so that only constants see the clock.
+    options.extensions.insert(InputOptions(InputContext { now: None, ..context.input }));
     // Athena sorts NULL last always; PostgreSQL takes it for the greatest value.
     options.sql_parser.default_null_ordering = match context.dialect {
         Dialect::Postgres => "nulls_max",

@@ -13,6 +13,9 @@ use crate::{Error, ErrorCode, Result};
 /// Field metadata that tells the wire encoders a PostgreSQL type which Arrow has no type for.
 pub const PG_TYPE_METADATA: &str = "pg_type";
 
+/// Field metadata beside [`PG_TYPE_METADATA`]: the type's modifier, as `pg_attribute.atttypmod` has it (`varchar(10)` is 14).
+pub const PG_MODIFIER_METADATA: &str = "pg_typmod";
+
 /// Field metadata that tells a column's name inside the files ([`Column::source_name`]), where it has another one there.
 pub const SOURCE_NAME_METADATA: &str = "limnos.source_name";
 
@@ -45,13 +48,35 @@ pub fn arrow_type(data_type: &DataType) -> ArrowType {
     }
 }
 
-/// A nullable Arrow field; `json` is marked in its metadata.
+/// A nullable Arrow field; what Arrow has no type for is marked in its metadata.
 pub fn arrow_field(name: &str, data_type: &DataType) -> Field {
     let field = Field::new(name, arrow_type(data_type), true);
     match data_type {
-        DataType::Json => field.with_metadata(HashMap::from([(PG_TYPE_METADATA.to_owned(), "json".to_owned())])),
+        DataType::Json => label(field, "json", None),
+        DataType::Varchar(length) => label(field, "varchar", Some(*length)),
+        DataType::Char(length) => label(field, "bpchar", Some(*length)),
         _ => field,
     }
+}
+
+/// `field`, told to be of a type that Arrow has no type for; `length` is that of `varchar(n)` and `char(n)`.
+pub(crate) fn label(field: Field, name: &str, length: Option<u32>) -> Field {
+    let mut metadata = HashMap::from([(PG_TYPE_METADATA.to_owned(), name.to_owned())]);
+    // VARHDRSZ, as everywhere in PostgreSQL.
+    if let Some(modifier) = length.and_then(|length| i32::try_from(length).ok()?.checked_add(4)) {
+        metadata.insert(PG_MODIFIER_METADATA.to_owned(), modifier.to_string());
+    }
+    field.with_metadata(metadata)
+}
+
+/// The modifier that a field is labelled with; -1 for none.
+pub fn type_modifier(field: &Field) -> i32 {
+    field.metadata().get(PG_MODIFIER_METADATA).and_then(|text| text.parse().ok()).unwrap_or(-1)
+}
+
+/// The length of a field that is labelled `varchar(n)` or `char(n)`.
+pub(crate) fn text_length(field: &Field) -> Option<usize> {
+    usize::try_from(type_modifier(field).checked_sub(4)?).ok()
 }
 
 /// The Arrow schema of `columns`, in order.
@@ -134,12 +159,16 @@ pub fn catalog_type(arrow: &ArrowType) -> Result<DataType> {
 /// As [`catalog_type`].
 pub fn catalog_field_type(field: &Field) -> Result<DataType> {
     let metadata = field.metadata();
-    let is_json = metadata.get(PG_TYPE_METADATA).is_some_and(|name| name == "json")
+    let label = metadata.get(PG_TYPE_METADATA).map(String::as_str);
+    let is_json = matches!(label, Some("json" | "jsonb"))
         || metadata.get("ARROW:extension:name").is_some_and(|name| name == "arrow.json");
-    match catalog_type(field.data_type())? {
-        DataType::String if is_json => Ok(DataType::Json),
-        data_type => Ok(data_type),
-    }
+    let length = text_length(field).and_then(|length| u32::try_from(length).ok());
+    Ok(match (catalog_type(field.data_type())?, label, length) {
+        (DataType::String, ..) if is_json => DataType::Json,
+        (DataType::String, Some("varchar"), Some(length)) => DataType::Varchar(length),
+        (DataType::String, Some("bpchar"), Some(length)) => DataType::Char(length),
+        (data_type, ..) => data_type,
+    })
 }
 
 fn decimal_type(precision: u8, scale: i8) -> DataType {

@@ -7,6 +7,7 @@ mod conduct;
 mod encryption;
 mod login;
 pub mod settings;
+pub mod zone;
 
 pub use accounts::Accounts;
 pub use backends::{Backend, Backends, BackendsHandle};
@@ -15,6 +16,7 @@ pub use conduct::Conduct;
 pub use encryption::{ClientIdentity, Encryption};
 pub use login::Login;
 pub use settings::Settings;
+pub use zone::Zone;
 
 /// One connection's state. Cheap to clone; holds no engine state.
 #[derive(Debug, Clone)]

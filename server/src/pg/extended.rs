@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use limnos_engine::input::InputContext;
 use limnos_engine::parse::{ParsedStatement, Statement};
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{BindComplete, CloseComplete, ParseComplete, PortalSuspended};
@@ -64,12 +65,12 @@ impl Connection {
         }
         let columns = statement.schema.as_ref().map_or(0, |schema| schema.fields().len());
         check_formats(&bind.result_formats, columns)?;
-        let zone = self.session.settings.show("TimeZone").unwrap_or_else(|_| "UTC".to_owned());
+        let context = InputContext::of(&self.session, Some(self.service.now_us()));
         let mut parameters = Vec::with_capacity(types.len());
         for (index, value) in bind.parameters.iter().enumerate() {
             let format = Portal::format(&bind.formats, index);
             let (oid, data_type) = (statement.parameter_oids[index], &types[index]);
-            let decoded = parameter::decode(value.as_ref(), format, oid, data_type, &zone);
+            let decoded = parameter::decode(value.as_ref(), format, oid, data_type, &context);
             parameters.push(decoded.map_err(|mut error| {
                 let context = format!("This is parameter ${}.", index + 1);
                 error.detail = Some(error.detail.map_or(context.clone(), |detail| format!("{detail} {context}")));

@@ -10,8 +10,9 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{CastOptions, cast_with_options, concat};
-use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, IntervalUnit, TimeUnit, i256};
+use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use bytes::{Buf, Bytes};
+use limnos_engine::input::{self, InputContext};
 use limnos_engine::{Error, ErrorCode, Result};
 
 use super::encode::Format;
@@ -52,11 +53,13 @@ fn natural_type(scalar: Scalar) -> DataType {
         Scalar::Text | Scalar::Varchar | Scalar::Bpchar | Scalar::Name | Scalar::Char | Scalar::Unknown => {
             DataType::Utf8
         }
-        Scalar::Json | Scalar::NodeTree | Scalar::AclItem | Scalar::Uuid => DataType::Utf8,
+        Scalar::Json | Scalar::Jsonb | Scalar::NodeTree | Scalar::AclItem | Scalar::Uuid | Scalar::TimeTz => {
+            DataType::Utf8
+        }
     }
 }
 
-/// Decodes one parameter. `zone` is what instants without an offset are in.
+/// Decodes one parameter. `context` says what its text means.
 ///
 /// # Errors
 /// `22P02`, `22003`, `22007`, `22021` for text; `22P03` as `08P01` for binary that is not the type's.
@@ -65,10 +68,10 @@ pub(crate) fn decode(
     format: Format,
     oid: u32,
     data_type: &DataType,
-    zone: &str,
+    context: &InputContext,
 ) -> Result<ArrayRef> {
     let Some(value) = value else { return Ok(new_null_array(data_type, 1)) };
-    let decoder = Decoder { zone };
+    let decoder = Decoder { context };
     let array = match (Scalar::from_oid(oid), Scalar::from_array_oid(oid)) {
         (Some(scalar), _) => decoder.scalar(value, format, scalar)?,
         (None, Some(element)) => decoder.list(value, format, element)?,
@@ -84,21 +87,26 @@ pub(crate) fn decode(
 ///
 /// # Errors
 /// As [`decode`] and [`convert`].
-pub(crate) fn assign(value: &ArrayRef, oid: u32, data_type: &DataType, zone: &str) -> Result<ArrayRef> {
+pub(crate) fn assign(value: &ArrayRef, oid: u32, data_type: &DataType, context: &InputContext) -> Result<ArrayRef> {
     if !value.data_type().is_string() || data_type.is_string() {
         return convert(value, data_type);
     }
     let text = convert(value, &DataType::Utf8)?;
     let text = text.as_string::<i32>();
     let bytes = (!text.is_null(0)).then(|| Bytes::copy_from_slice(text.value(0).as_bytes()));
-    decode(bytes.as_ref(), Format::Text, oid, data_type, zone)
+    decode(bytes.as_ref(), Format::Text, oid, data_type, context)
 }
 
 /// Casts to the prepared type; what doesn't fit is an error, not NULL.
 pub(crate) fn convert(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
-    if array.data_type() == data_type {
+    // A numeric keeps its own scale, and a list of them theirs: to round it to a column's would change what it compares with.
+    if array.data_type() == data_type || both_decimal(array.data_type(), data_type) {
         return Ok(array.clone());
     }
+    cast_to(array, data_type)
+}
+
+fn cast_to(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
     let options = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(array, data_type, &options).map_err(|error| {
         let message = match &error {
@@ -114,6 +122,13 @@ pub(crate) fn convert(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef
         };
         Error::new(code, "parameter value does not fit its type").with_detail(format!("{message}."))
     })
+}
+
+fn both_decimal(from: &DataType, to: &DataType) -> bool {
+    match (from, to) {
+        (DataType::List(from), DataType::List(to)) => both_decimal(from.data_type(), to.data_type()),
+        _ => from.is_decimal() && to.is_decimal(),
+    }
 }
 
 /// Text of a parameter or a message.
@@ -132,7 +147,7 @@ fn encoding_error(bytes: &str) -> Error {
 }
 
 struct Decoder<'a> {
-    zone: &'a str,
+    context: &'a InputContext,
 }
 
 impl Decoder<'_> {
@@ -140,75 +155,53 @@ impl Decoder<'_> {
         match (format, natural_type(scalar)) {
             // Text and its kin have the same bytes in both formats.
             (Format::Text, _) => self.text(utf8(value)?, scalar),
-            (Format::Binary, DataType::Utf8) if scalar != Scalar::Uuid => self.text(utf8(value)?, scalar),
+            (Format::Binary, DataType::Utf8) if !matches!(scalar, Scalar::Uuid | Scalar::Jsonb | Scalar::TimeTz) => {
+                self.text(utf8(value)?, scalar)
+            }
             (Format::Binary, _) => binary(&mut value.clone(), scalar),
         }
     }
 
     fn text(&self, text: &str, scalar: Scalar) -> Result<ArrayRef> {
-        let invalid = || {
-            let code = match scalar {
-                Scalar::Date | Scalar::Time | Scalar::Timestamp | Scalar::TimestampTz | Scalar::Interval => {
-                    ErrorCode::InvalidDatetimeFormat
-                }
-                _ => ErrorCode::InvalidTextRepresentation,
-            };
-            Error::new(code, format!("invalid input syntax for type {}: \"{text}\"", sql_name(scalar)))
-        };
-        let out_of_range = || {
-            let message = format!("value \"{text}\" is out of range for type {}", sql_name(scalar));
-            Error::new(ErrorCode::NumericValueOutOfRange, message)
-        };
-        let trimmed = trim(text);
-        Ok(match natural_type(scalar) {
-            DataType::Boolean => Arc::new(BooleanArray::from(vec![boolean(trimmed).ok_or_else(invalid)?])),
-            DataType::Int16 | DataType::Int32 | DataType::Int64 => {
-                let number: i128 = trimmed.parse().map_err(|_| {
-                    let digits = trimmed.trim_start_matches(['+', '-']);
-                    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-                    if is_number { out_of_range() } else { invalid() }
-                })?;
-                match scalar {
-                    Scalar::Int2 => {
-                        Arc::new(Int16Array::from(vec![i16::try_from(number).map_err(|_| out_of_range())?]))
-                    }
-                    Scalar::Int4 => {
-                        Arc::new(Int32Array::from(vec![i32::try_from(number).map_err(|_| out_of_range())?]))
-                    }
-                    _ => {
-                        Arc::new(Int64Array::from(vec![i64::try_from(number).map_err(|_| out_of_range())?])) as ArrayRef
-                    }
-                }
+        let integer = |min: i64, max: i64| input::integer(text, sql_name(scalar), min, max);
+        Ok(match scalar {
+            Scalar::Bool => Arc::new(BooleanArray::from(vec![input::boolean(text)?])),
+            Scalar::Int2 => {
+                let value = integer(i64::from(i16::MIN), i64::from(i16::MAX))?;
+                Arc::new(Int16Array::from(vec![value as i16]))
             }
-            DataType::Float32 => {
-                let number: f32 = trimmed.parse().map_err(|_| invalid())?;
-                if number.is_infinite() && trimmed.contains(|character: char| character.is_ascii_digit()) {
-                    return Err(out_of_range());
-                }
-                Arc::new(Float32Array::from(vec![number]))
+            Scalar::Int4 => {
+                let value = integer(i64::from(i32::MIN), i64::from(i32::MAX))?;
+                Arc::new(Int32Array::from(vec![value as i32]))
             }
-            DataType::Float64 => {
-                let number: f64 = trimmed.parse().map_err(|_| invalid())?;
-                if number.is_infinite() && trimmed.contains(|character: char| character.is_ascii_digit()) {
-                    return Err(out_of_range());
-                }
-                Arc::new(Float64Array::from(vec![number]))
+            Scalar::Int8 => Arc::new(Int64Array::from(vec![integer(i64::MIN, i64::MAX)?])),
+            Scalar::Oid | Scalar::Xid | Scalar::RegProc | Scalar::RegClass | Scalar::RegType => {
+                Arc::new(Int64Array::from(vec![i64::from(input::oid(text)?)]))
             }
-            DataType::Decimal128(..) => decimal(trimmed).ok_or_else(invalid)?.ok_or_else(out_of_range)?,
-            DataType::Binary => Arc::new(BinaryArray::from(vec![bytea(text).ok_or_else(invalid)?.as_slice()])),
-            DataType::Date32 | DataType::Timestamp(..) if trimmed.eq_ignore_ascii_case("infinity") => {
-                infinity(scalar, true)
+            Scalar::Float4 => Arc::new(Float32Array::from(vec![input::float4(text)?])),
+            Scalar::Float8 => Arc::new(Float64Array::from(vec![input::float8(text)?])),
+            Scalar::Numeric => decimal(text)?,
+            Scalar::Bytea => Arc::new(BinaryArray::from(vec![input::bytes(text)?.as_slice()])),
+            Scalar::Date => Arc::new(Date32Array::from(vec![input::date(text, self.context)?])),
+            Scalar::Time => Arc::new(Time64MicrosecondArray::from(vec![input::time(text, self.context)?])),
+            Scalar::Timestamp => timestamp(input::timestamp(text, self.context)?, scalar),
+            Scalar::TimestampTz => timestamp(input::timestamp_with_zone(text, self.context)?, scalar),
+            Scalar::Interval => {
+                let read = input::interval(text, self.context.interval_style)?;
+                interval(read.months, read.days, read.microseconds)?
             }
-            DataType::Date32 | DataType::Timestamp(..) if trimmed.eq_ignore_ascii_case("-infinity") => {
-                infinity(scalar, false)
+            Scalar::Uuid => {
+                let uuid = uuid::Uuid::from_bytes(input::uuid(text)?);
+                Arc::new(StringArray::from(vec![uuid.to_string()]))
             }
-            DataType::Timestamp(unit, Some(_)) => {
-                let in_session_zone = DataType::Timestamp(unit, Some(self.zone.into()));
-                let array = strict_cast(trimmed, &in_session_zone).ok_or_else(invalid)?;
-                convert(&array, &natural_type(scalar))?
+            Scalar::Json => {
+                input::check_json(text)?;
+                Arc::new(StringArray::from(vec![text]))
             }
-            data_type @ (DataType::Date32 | DataType::Time64(_) | DataType::Timestamp(..) | DataType::Interval(_)) => {
-                strict_cast(trimmed, &data_type).ok_or_else(invalid)?
+            Scalar::Jsonb => Arc::new(StringArray::from(vec![input::canonical_json(text)?])),
+            Scalar::TimeTz => {
+                let (microseconds, east) = input::time_with_zone(text, self.context)?;
+                Arc::new(StringArray::from(vec![time_with_zone(microseconds, east)]))
             }
             _ => Arc::new(StringArray::from(vec![text])),
         })
@@ -259,10 +252,10 @@ impl Decoder<'_> {
                 }
             }
         }
-        // Numerics come with the scale they were written with; the list has one.
-        let natural = natural_type(element);
-        let elements: Vec<ArrayRef> = elements.iter().map(|array| convert(array, &natural)).collect::<Result<_>>()?;
-        let references: Vec<&dyn Array> = elements.iter().map(AsRef::as_ref).collect();
+        // Numerics come with the scale they were written with; the list has the largest.
+        let natural = elements.iter().fold(natural_type(element), |known, array| wider(known, array.data_type()));
+        let elements: Vec<ArrayRef> = elements.iter().map(|array| cast_to(array, &natural)).collect::<Result<_>>()?;
+        let references: Vec<&dyn arrow::array::Array> = elements.iter().map(AsRef::as_ref).collect();
         let values = if references.is_empty() {
             new_empty_array(&natural)
         } else {
@@ -331,11 +324,27 @@ fn binary(bytes: &mut Bytes, scalar: Scalar) -> Result<ArrayRef> {
             let microseconds = get!(try_get_i64);
             let days = get!(try_get_i32);
             let months = get!(try_get_i32);
-            let nanoseconds = microseconds
-                .checked_mul(1_000)
-                .ok_or_else(|| Error::new(ErrorCode::DatetimeFieldOverflow, "interval out of range"))?;
-            let value = IntervalMonthDayNano::new(months, days, nanoseconds);
-            Arc::new(IntervalMonthDayNanoArray::from(vec![value]))
+            interval(months, days, microseconds)?
+        }
+        Scalar::TimeTz => {
+            let microseconds = get!(try_get_i64);
+            let west = get!(try_get_i32);
+            if !(0..=DAY_MICROSECONDS).contains(&microseconds) {
+                return Err(Error::new(ErrorCode::DatetimeFieldOverflow, "time out of range"));
+            }
+            if !(-57_599..=57_599).contains(&west) {
+                return Err(Error::new(ErrorCode::InvalidTimeZoneDisplacement, "time zone displacement out of range"));
+            }
+            Arc::new(StringArray::from(vec![time_with_zone(microseconds, -west)]))
+        }
+        Scalar::Jsonb => {
+            let version = get!(try_get_u8);
+            if version != 1 {
+                let message = format!("unsupported jsonb version number {version}");
+                return Err(Error::new(ErrorCode::ProtocolViolation, message));
+            }
+            let text = bytes.split_to(bytes.len());
+            Arc::new(StringArray::from(vec![input::canonical_json(utf8(&text)?)?]))
         }
         Scalar::Text
         | Scalar::Varchar
@@ -358,74 +367,52 @@ fn timestamp(microseconds: i64, scalar: Scalar) -> ArrayRef {
     if scalar == Scalar::TimestampTz { Arc::new(array.with_timezone("UTC")) } else { Arc::new(array) }
 }
 
-fn infinity(scalar: Scalar, positive: bool) -> ArrayRef {
-    match scalar {
-        Scalar::Date => Arc::new(Date32Array::from(vec![if positive { i32::MAX } else { i32::MIN }])),
-        _ => timestamp(if positive { i64::MAX } else { i64::MIN }, scalar),
-    }
+fn interval(months: i32, days: i32, microseconds: i64) -> Result<ArrayRef> {
+    let nanoseconds = microseconds.checked_mul(1_000);
+    let nanoseconds =
+        nanoseconds.ok_or_else(|| Error::new(ErrorCode::DatetimeFieldOverflow, "interval out of range"))?;
+    let value = IntervalMonthDayNano::new(months, days, nanoseconds);
+    Ok(Arc::new(IntervalMonthDayNanoArray::from(vec![value])))
 }
 
-fn strict_cast(text: &str, data_type: &DataType) -> Option<ArrayRef> {
-    let array: ArrayRef = Arc::new(StringArray::from(vec![text]));
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(&array, data_type, &options).ok()
+/// A time with its zone, which is kept as text.
+fn time_with_zone(microseconds: i64, east: i32) -> String {
+    let mut out = bytes::BytesMut::new();
+    super::encode::text::time(microseconds, &mut out);
+    super::encode::text::displacement(east, false, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
-/// PostgreSQL's spelling of a boolean: any unambiguous beginning of the words.
-fn boolean(text: &str) -> Option<bool> {
-    let text = text.to_ascii_lowercase();
-    match text.as_str() {
-        "" => None,
-        "on" | "1" => Some(true),
-        "of" | "off" | "0" => Some(false),
-        _ if "true".starts_with(&text) || "yes".starts_with(&text) => Some(true),
-        _ if "false".starts_with(&text) || "no".starts_with(&text) => Some(false),
+/// A decimal as written, with its own scale.
+fn decimal(text: &str) -> Result<ArrayRef> {
+    let read = input::decimal(text)?;
+    let array: Option<ArrayRef> = match read.value.to_i128() {
+        Some(value) if read.precision <= 38 => {
+            let array = Decimal128Array::from(vec![value]).with_precision_and_scale(38, read.scale as i8);
+            array.ok().map(|array| Arc::new(array) as ArrayRef)
+        }
+        _ => {
+            let array = Decimal256Array::from(vec![read.value]).with_precision_and_scale(76, read.scale as i8);
+            array.ok().map(|array| Arc::new(array) as ArrayRef)
+        }
+    };
+    array.ok_or_else(|| Error::new(ErrorCode::NumericValueOutOfRange, "value overflows numeric format"))
+}
+
+/// The decimal type that holds the values of both.
+fn wider(known: DataType, other: &DataType) -> DataType {
+    let (Some((precision, scale)), Some((other_precision, other_scale))) = (digits(&known), digits(other)) else {
+        return known;
+    };
+    let (precision, scale) = (precision.max(other_precision), scale.max(other_scale));
+    if precision > 38 { DataType::Decimal256(76, scale) } else { DataType::Decimal128(38, scale) }
+}
+
+fn digits(data_type: &DataType) -> Option<(u8, i8)> {
+    match data_type {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => Some((*precision, *scale)),
         _ => None,
     }
-}
-
-/// A decimal as written, with its own scale. The outer `None` is not a number, the inner one too large a one.
-fn decimal(text: &str) -> Option<Option<ArrayRef>> {
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        None => (text, 0),
-    };
-    let (negative, mantissa) = match mantissa.as_bytes().first()? {
-        b'-' => (true, &mantissa[1..]),
-        b'+' => (false, &mantissa[1..]),
-        _ => (false, mantissa),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if (whole.is_empty() && fraction.is_empty()) || !is_digits(whole) || !is_digits(fraction) {
-        return None;
-    }
-    let mut digits = format!("{whole}{fraction}");
-    let scale = i32::try_from(fraction.len()).ok().and_then(|scale| scale.checked_sub(exponent));
-    let Some(mut scale) = scale.filter(|scale| (-76..=400).contains(scale)) else { return Some(None) };
-    while scale > 0 && digits.len() > 1 && digits.ends_with('0') {
-        digits.pop();
-        scale -= 1;
-    }
-    if scale < 0 {
-        digits.extend(std::iter::repeat_n('0', scale.unsigned_abs() as usize));
-        scale = 0;
-    }
-    Some(decimal_array(negative, digits.trim_start_matches('0'), scale))
-}
-
-fn decimal_array(negative: bool, digits: &str, scale: i32) -> Option<ArrayRef> {
-    let digits = if digits.is_empty() { "0" } else { digits };
-    let signed = if negative { format!("-{digits}") } else { digits.to_owned() };
-    if digits.len() <= 38 && scale <= 38 {
-        let array = Decimal128Array::from(vec![signed.parse::<i128>().ok()?]);
-        return Some(Arc::new(array.with_precision_and_scale(38, scale as i8).ok()?));
-    }
-    if digits.len() > 76 || scale > 76 {
-        return None;
-    }
-    let array = Decimal256Array::from(vec![i256::from_string(&signed)?]);
-    Some(Arc::new(array.with_precision_and_scale(76, scale as i8).ok()?))
 }
 
 /// A numeric's binary form: groups of four digits.
@@ -434,9 +421,11 @@ fn numeric(bytes: &mut Bytes) -> Result<ArrayRef> {
     let count = bytes.try_get_i16().map_err(|_| malformed())?;
     let weight = bytes.try_get_i16().map_err(|_| malformed())?;
     let sign = bytes.try_get_u16().map_err(|_| malformed())?;
-    let _display_scale = bytes.try_get_i16().map_err(|_| malformed())?;
+    let display_scale = bytes.try_get_i16().map_err(|_| malformed())?;
     if !matches!(sign, 0 | 0x4000) {
-        return Err(Error::new(ErrorCode::NumericValueOutOfRange, "numeric parameters can't be NaN or infinite"));
+        // NaN, Infinity, -Infinity, which PostgreSQL has and we have not.
+        return Err(Error::unsupported("numeric NaN and infinity are not supported")
+            .with_hint("Use double precision, which has them."));
     }
     let mut text = String::new();
     for _ in 0..count {
@@ -452,43 +441,17 @@ fn numeric(bytes: &mut Bytes) -> Result<ArrayRef> {
     // The first group counts 10000^weight.
     let exponent = 4 * (i32::from(weight) - i32::from(count.max(1)) + 1);
     let sign = if sign == 0 { "" } else { "-" };
-    decimal(&format!("{sign}{text}e{exponent}"))
-        .flatten()
-        .ok_or_else(|| Error::new(ErrorCode::NumericValueOutOfRange, "numeric parameter has too many digits"))
-}
-
-fn bytea(text: &str) -> Option<Vec<u8>> {
-    if let Some(hex) = text.strip_prefix("\\x") {
-        let digits: Vec<u8> = hex
-            .bytes()
-            .filter(|byte| !is_space(char::from(*byte)))
-            .map(|byte| char::from(byte).to_digit(16).map(|digit| digit as u8))
-            .collect::<Option<_>>()?;
-        let pairs = digits.chunks_exact(2);
-        return pairs.remainder().is_empty().then(|| pairs.map(|pair| pair[0] << 4 | pair[1]).collect());
-    }
-    // The older form: \\ is a backslash, \ooo an octal number.
-    let mut bytes = text.bytes();
-    let mut out = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        if byte != b'\\' {
-            out.push(byte);
-            continue;
+    let read = decimal(&format!("{sign}{text}e{exponent}"))?;
+    // The scale as it was written: `1.50` stays so. Groups of four may give more zeros than that.
+    let scale = i8::try_from(display_scale).ok().filter(|scale| (0..=76).contains(scale));
+    Ok(match (scale, digits(read.data_type())) {
+        (Some(scale), Some((_, had))) if scale != had => {
+            let narrow = (scale <= 38).then(|| cast_to(&read, &DataType::Decimal128(38, scale)).ok()).flatten();
+            let cast = narrow.or_else(|| cast_to(&read, &DataType::Decimal256(76, scale)).ok());
+            cast.unwrap_or(read)
         }
-        match bytes.next()? {
-            b'\\' => out.push(b'\\'),
-            first @ b'0'..=b'3' => {
-                let mut value = first - b'0';
-                for _ in 0..2 {
-                    let digit = bytes.next().filter(|digit| (b'0'..=b'7').contains(digit))?;
-                    value = value << 3 | (digit - b'0');
-                }
-                out.push(value);
-            }
-            _ => return None,
-        }
-    }
-    Some(out)
+        _ => read,
+    })
 }
 
 /// What PostgreSQL's input functions skip (`scanner_isspace`, `array_isspace`). Unicode's other spaces are text.
@@ -562,6 +525,7 @@ fn sql_name(scalar: Scalar) -> &'static str {
         Scalar::Float4 => "real",
         Scalar::Float8 => "double precision",
         Scalar::TimestampTz => "timestamp with time zone",
+        Scalar::TimeTz => "time with time zone",
         other => other.name(),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use limnos_engine::execute::KeptRows;
+use limnos_engine::input::InputContext;
 use limnos_engine::parse::{ParsedStatement, Statement};
 use limnos_engine::{CommandTag, Notice, Prepared};
 use pgwire::messages::data::{FieldDescription, RowDescription};
@@ -12,7 +13,7 @@ use pgwire::messages::response::CommandComplete;
 
 use super::connection::{Connection, Failure};
 use super::cursor::Fetching;
-use super::encode::{Format, RowEncoder, Rows, Zone};
+use super::encode::{Format, RowEncoder, Rows, Style};
 use super::error::{PgError, notice_response};
 use super::types::PgType;
 use super::wire::Wire;
@@ -187,10 +188,10 @@ impl Connection {
         let columns = schema.as_ref().map_or(0, |schema| schema.fields().len());
         check_columns(columns)?;
         check_formats(formats, columns)?;
-        let zone = Zone::of(&self.session);
+        let style = Style::of(&self.session.settings);
         let encoder = match &schema {
-            Some(schema) => RowEncoder::new(schema, |column| super::store::Portal::format(formats, column), zone),
-            None => RowEncoder::new(&arrow::datatypes::Schema::empty(), |_| Format::Text, zone),
+            Some(schema) => RowEncoder::new(schema, |column| super::store::Portal::format(formats, column), style),
+            None => RowEncoder::new(&arrow::datatypes::Schema::empty(), |_| Format::Text, style),
         };
         Ok(Running {
             result: None,
@@ -207,10 +208,17 @@ impl Connection {
         })
     }
 
+    /// Tells the client, unless it has said that it doesn't want to hear such things.
+    pub(crate) fn tell(&mut self, notice: &Notice) {
+        if self.session.settings.shows_notice(notice.severity) {
+            self.wire.send(&notice_response(notice));
+        }
+    }
+
     /// Sends notices, then rows, until the end or `max_rows` (0: all of them).
     pub(crate) async fn stream(&mut self, running: &mut Running, max_rows: u64) -> Result<End, Failure> {
         for notice in std::mem::take(&mut running.notices) {
-            self.wire.send(&notice_response(&notice));
+            self.tell(&notice);
         }
         let mut sent = 0;
         loop {
@@ -292,7 +300,7 @@ impl Connection {
             CommandTag::Plain(tag) => tag.clone(),
         };
         for notice in running.finish() {
-            self.wire.send(&notice_response(&notice));
+            self.tell(&notice);
         }
         if let Some(fetching) = running.fetch {
             self.end_fetch(*fetching);
@@ -338,11 +346,11 @@ impl Connection {
         }
         self.transaction.check(&stored.prepared.statement.statement)?;
         let mut parameters = Vec::with_capacity(arguments.len());
-        let zone = self.session.settings.show("TimeZone").unwrap_or_else(|_| "UTC".to_owned());
+        let context = InputContext::of(&self.session, Some(self.service.now_us()));
         for (argument, data_type) in arguments.iter().zip(&stored.prepared.parameter_types) {
             let value = self.evaluate(argument).await?;
             let oid = stored.parameter_oids[parameters.len()];
-            parameters.push(parameter::assign(&value, oid, data_type, &zone)?);
+            parameters.push(parameter::assign(&value, oid, data_type, &context)?);
         }
         Ok((stored.prepared.clone(), parameters))
     }

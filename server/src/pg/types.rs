@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field};
 /// by `[]`. The tables of `pg_catalog` need it, since Arrow has no such types; a name that the column's values can't be
 /// written as is ignored.
 pub use limnos_engine::scan::schema::PG_TYPE_METADATA;
+use limnos_engine::scan::schema::type_modifier;
 
 /// PostgreSQL's types that have no parts. Each knows its numbers in `pg_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +26,7 @@ pub enum Scalar {
     Char,
     Unknown,
     Json,
+    Jsonb,
     NodeTree,
     AclItem,
     Oid,
@@ -36,6 +38,7 @@ pub enum Scalar {
     Uuid,
     Date,
     Time,
+    TimeTz,
     Timestamp,
     TimestampTz,
     Interval,
@@ -60,6 +63,7 @@ const SCALARS: &[Row] = &[
     (Scalar::Char, "char", 18, 1002, 1),
     (Scalar::Unknown, "unknown", 705, 1009, -2),
     (Scalar::Json, "json", 114, 199, -1),
+    (Scalar::Jsonb, "jsonb", 3802, 3807, -1),
     (Scalar::NodeTree, "pg_node_tree", 194, 1009, -1),
     (Scalar::AclItem, "aclitem", 1033, 1034, 12),
     (Scalar::Oid, "oid", 26, 1028, 4),
@@ -71,6 +75,7 @@ const SCALARS: &[Row] = &[
     (Scalar::Uuid, "uuid", 2950, 2951, 16),
     (Scalar::Date, "date", 1082, 1182, 4),
     (Scalar::Time, "time", 1083, 1183, 8),
+    (Scalar::TimeTz, "timetz", 1266, 1270, 12),
     (Scalar::Timestamp, "timestamp", 1114, 1115, 8),
     (Scalar::TimestampTz, "timestamptz", 1184, 1185, 8),
     (Scalar::Interval, "interval", 1186, 1187, 16),
@@ -92,8 +97,6 @@ impl Scalar {
     /// The type called `name` in `pg_type`.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
-            // Their binary forms have a version byte or don't exist; as `json` and `text` every client reads them.
-            "jsonb" => Some(Self::Json),
             "character varying" => Some(Self::Varchar),
             "regproc" | "regprocedure" => Some(Self::RegProc),
             _ => SCALARS.iter().find(|row| row.1 == name).map(|row| row.0),
@@ -130,7 +133,7 @@ impl Scalar {
             Self::Int2 | Self::Int4 | Self::Int8 | Self::Oid | Self::Xid => Family::Number,
             Self::RegProc | Self::RegClass | Self::RegType => Family::Number,
             Self::Text | Self::Varchar | Self::Bpchar | Self::Name | Self::Char => Family::String,
-            Self::Unknown | Self::Json | Self::NodeTree | Self::AclItem => Family::String,
+            Self::Unknown | Self::Json | Self::Jsonb | Self::NodeTree | Self::AclItem => Family::String,
             _ => Family::Other,
         }
     }
@@ -172,7 +175,8 @@ impl Scalar {
             Family::Number => {
                 self.family() == Family::Number && self != Self::Int2 && (self != Self::Int4 || own != Self::Int8)
             }
-            Family::String => self.family() == Family::String,
+            // A UUID and a time with zone are kept as their text.
+            Family::String => self.family() == Family::String || matches!(self, Self::Uuid | Self::TimeTz),
             Family::Other if self == Self::Uuid => *data_type == DataType::FixedSizeBinary(16),
             Family::Other => self == own,
         };
@@ -206,7 +210,11 @@ impl PgType {
     /// The type of a column.
     pub fn of(field: &Field) -> Self {
         let given = field.metadata().get(PG_TYPE_METADATA).map(String::as_str);
-        Self { shape: shape(field.data_type(), given), modifier: modifier(field.data_type()) }
+        let modifier = match type_modifier(field) {
+            -1 => modifier(field.data_type()),
+            labelled => labelled,
+        };
+        Self { shape: shape(field.data_type(), given), modifier }
     }
 
     /// The type of values of `data_type`.

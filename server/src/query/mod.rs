@@ -118,6 +118,11 @@ impl Drop for QueryResult {
 }
 
 impl QueryService {
+    /// What the engine's clock says, in microseconds since 1970.
+    pub(crate) fn now_us(&self) -> i64 {
+        self.engine.clock().now().timestamp_micros()
+    }
+
     /// Lets the engine write what it has still to write, when no query runs any more.
     pub async fn close(&self) {
         self.engine.close().await;

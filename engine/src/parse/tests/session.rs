@@ -19,7 +19,7 @@ fn settings() {
         ("SET x = DEFAULT", set("x", "None", false)),
         ("SET TIME ZONE 'Europe/Berlin'", set("timezone", "Some([\"Europe/Berlin\"])", false)),
         ("SET TIME ZONE -7", set("timezone", "Some([\"-7\"])", false)),
-        ("SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE", set("timezone", "Some([\"-08:00\"])", false)),
+        ("SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE", set("timezone", "Some([\"INTERVAL '-08:00'\"])", false)),
         ("SET LOCAL TIME ZONE LOCAL", set("timezone", "None", true)),
         ("SET NAMES 'utf8'", set("client_encoding", "Some([\"utf8\"])", false)),
         ("set client_encoding to 'LATIN1'", set("client_encoding", "Some([\"LATIN1\"])", false)),

@@ -151,35 +151,22 @@ pub(super) fn read_float(expr: &mut Expr) {
 
 /// Spells an interval so that DataFusion reads it.
 pub(super) fn spell_interval(expr: &mut Expr) {
-    match expr {
-        Expr::Interval(interval) => {
-            let Expr::Value(value) = interval.value.as_mut() else { return };
-            let Value::SingleQuotedString(text) = &mut value.value else { return };
-            if let (Some(DateTimeField::Year), Some(DateTimeField::Month)) =
-                (&interval.leading_field, &interval.last_field)
-                && let Some((years, months)) = text.trim_start_matches('-').split_once('-')
-                && years.parse::<i32>().is_ok()
-                && months.parse::<i32>().is_ok()
-            {
-                let sign = if text.starts_with('-') { "-" } else { "" };
-                *text = format!("{sign}{years} years {sign}{months} months");
-                interval.leading_field = None;
-                interval.last_field = None;
-            } else if interval.leading_field.is_none()
-                && let Some(spelled) = spelled_interval(text)
-            {
-                *text = spelled;
-            }
-        }
-        Expr::Cast { expr: inner, data_type: DataType::Interval { .. }, .. } => {
-            if let Expr::Value(value) = inner.as_mut()
-                && let Value::SingleQuotedString(text) = &mut value.value
-                && let Some(spelled) = spelled_interval(text)
-            {
-                *text = spelled;
-            }
-        }
-        _ => {}
+    let Expr::Interval(interval) = expr else { return };
+    let Expr::Value(value) = interval.value.as_mut() else { return };
+    let Value::SingleQuotedString(text) = &mut value.value else { return };
+    if let (Some(DateTimeField::Year), Some(DateTimeField::Month)) = (&interval.leading_field, &interval.last_field)
+        && let Some((years, months)) = text.trim_start_matches('-').split_once('-')
+        && years.parse::<i32>().is_ok()
+        && months.parse::<i32>().is_ok()
+    {
+        let sign = if text.starts_with('-') { "-" } else { "" };
+        *text = format!("{sign}{years} years {sign}{months} months");
+        interval.leading_field = None;
+        interval.last_field = None;
+    } else if interval.leading_field.is_none()
+        && let Some(spelled) = spelled_interval(text)
+    {
+        *text = spelled;
     }
 }
 

@@ -44,9 +44,10 @@ use crate::scan::facts::KnownFiles;
 
 pub(crate) use index::CatalogIndex;
 pub(crate) use index::Relation;
-pub(crate) use pg_type::{arrow_column_type, format_type, oid_of_sql_name, type_info};
+pub(crate) use pg_type::{arrow_column_type, format_type, oid_of_sql_name, oid_of_typname, type_info};
 pub(crate) use provider::{RelationKeys, RelationRows, RelationTable, RowContext};
 pub(crate) use relations::{RELATIONS, SystemRelation, arrow_field, relation};
+pub(in crate::plan) use rewrite::folded_type_name;
 pub use session_info::{RoleInfo, SessionInfo, Setting, SystemTable, shown_schema};
 pub(crate) use statics::{PROCEDURES, PROCEDURES_BY_NAME};
 pub(crate) use tables::{comment_of, view_definition};

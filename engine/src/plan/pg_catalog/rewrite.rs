@@ -341,7 +341,7 @@ fn rewrite_cast(inner: &mut Box<Expr>, data_type: &mut DataType, catalog: bool) 
             Some(call(&format!("{}out", inner_kind.unwrap_or_default()), vec![take(inner)]))
         }
         "text" | "varchar" | "name" | "\"char\"" if catalog => Some(call("textin", vec![take(inner)])),
-        "name" | "\"char\"" | "aclitem" | "pg_node_tree" | "cstring" => {
+        "aclitem" | "pg_node_tree" | "cstring" => {
             *data_type = DataType::Text;
             None
         }
@@ -392,6 +392,11 @@ fn element_type(element: &ArrayElemTypeDef) -> Option<&DataType> {
         | ArrayElemTypeDef::Parenthesis(inner) => Some(inner),
         ArrayElemTypeDef::None => None,
     }
+}
+
+/// The name of a type without `pg_catalog`, folded; `"char"` keeps its quotes.
+pub(in crate::plan) fn folded_type_name(data_type: &DataType) -> Option<String> {
+    type_name(data_type)
 }
 
 /// The type's name without `pg_catalog`; `None` for types that need no rewriting and have no plain name.

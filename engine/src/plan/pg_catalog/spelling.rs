@@ -1,13 +1,13 @@
 //! PostgreSQL's spellings of what DataFusion has under another name or in another form: `ceiling`, `mod`, `every`, `~x`,
-//! `x ^@ y`, `LIKE ... ESCAPE`, `x::varchar(3)`.
+//! `x ^@ y`, `LIKE ... ESCAPE`.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CharacterLength, DataType, DateTimeField, ExactNumberInfo, Expr, FunctionArg,
-    FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, Query, Select, SelectItem,
-    SetExpr, TableFactor, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, visit_expressions,
+    BinaryOperator, CaseWhen, DataType, DateTimeField, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr,
+    FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, Query, Select, SelectItem, SetExpr, TableFactor,
+    UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, visit_expressions,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -41,28 +41,6 @@ pub(super) fn respell(expr: &mut Expr) {
         }
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
             respell_pattern(pattern, escape_char);
-        }
-        Expr::Cast {
-            expr: inner,
-            data_type:
-                data_type @ (DataType::Varchar(Some(CharacterLength::IntegerLength { .. }))
-                | DataType::CharacterVarying(Some(CharacterLength::IntegerLength { .. }))
-                | DataType::Char(Some(CharacterLength::IntegerLength { .. }))
-                | DataType::Character(Some(CharacterLength::IntegerLength { .. }))),
-            ..
-        } => {
-            let (DataType::Varchar(Some(length))
-            | DataType::CharacterVarying(Some(length))
-            | DataType::Char(Some(length))
-            | DataType::Character(Some(length))) = &*data_type
-            else {
-                return;
-            };
-            let CharacterLength::IntegerLength { length, .. } = length else { return };
-            let length = Expr::value(Value::Number(length.to_string(), false));
-            let text = cast(std::mem::replace(inner.as_mut(), Expr::value(Value::Null)), DataType::Text);
-            **inner = call("left", vec![text, length]);
-            *data_type = DataType::Varchar(None);
         }
         _ => {}
     }
@@ -158,6 +136,11 @@ fn count_rows(query: &mut Query) {
 fn respell_call(expr: &mut Expr) {
     let Some(name) = call_name(expr) else { return };
     let Expr::Function(function) = &mut *expr else { return };
+    if name == "gen_random_uuid" {
+        function.name = ObjectName::from(vec![Ident::new("uuid")]);
+        *expr = cast(expr.clone(), DataType::Uuid);
+        return;
+    }
     if let Some((_, known)) = NAMES.iter().find(|(postgres, _)| *postgres == name) {
         function.name = ObjectName::from(vec![Ident::new(*known)]);
         return;

@@ -15,6 +15,7 @@ use super::session_info::SessionInfo;
 use super::statics::{DESCRIPTIONS, static_table};
 use super::value::{Rows, Value};
 use crate::session::Backend;
+use crate::session::settings::{Kind, definition, in_unit};
 
 /// The rows of a table, which are the same for every session over one snapshot.
 pub(crate) fn snapshot_table(relation: &'static SystemRelation, index: &CatalogIndex) -> Result<RecordBatch> {
@@ -307,16 +308,48 @@ fn pg_database(mut rows: Rows, index: &CatalogIndex, session: &SessionInfo) -> R
 fn pg_settings(mut rows: Rows, session: &SessionInfo) -> Result<RecordBatch> {
     for setting in &session.settings {
         let changed = setting.value != setting.default;
+        let definition = definition(&setting.name);
+        let kind = definition.map_or(Kind::Text, |definition| definition.kind);
+        let (vartype, min, max) = match kind {
+            Kind::Boolean | Kind::OnlyOn => ("bool", None, None),
+            Kind::Integer { min, max } => ("integer", Some(min.to_string()), Some(max.to_string())),
+            Kind::Milliseconds => ("integer", Some("0".to_owned()), Some(i32::MAX.to_string())),
+            Kind::Memory => ("integer", Some("64".to_owned()), Some(i32::MAX.to_string())),
+            Kind::Real { min, max } => ("real", Some(min.to_string()), Some(format!("{max:e}"))),
+            Kind::Choice(_) => ("enum", None, None),
+            _ => ("string", None, None),
+        };
+        let unit = match kind {
+            Kind::Milliseconds => Some("ms"),
+            Kind::Memory => Some("kB"),
+            _ => None,
+        };
+        let choices: Option<Vec<String>> = match kind {
+            Kind::Choice(choices) => Some(choices.iter().map(|choice| (*choice).to_owned()).collect()),
+            _ => None,
+        };
+        let category = match &definition {
+            None => "Customized Options",
+            Some(definition) if definition.read_only => "Preset Options",
+            Some(_) => "Client Connection Defaults",
+        };
+        let read_only = definition.is_some_and(|definition| definition.read_only);
+        // Where there is a unit the number is in it: `5s` is 5000.
+        let plain = |value: &str| in_unit(kind, value);
         rows.push([
             ("name", setting.name.as_str().into()),
-            ("setting", setting.value.as_str().into()),
-            ("category", "Limnos".into()),
+            ("setting", plain(&setting.value).into()),
+            ("unit", unit.into()),
+            ("category", category.into()),
             ("short_desc", setting.description.as_str().into()),
-            ("context", "user".into()),
-            ("vartype", "string".into()),
+            ("context", if read_only { "internal" } else { "user" }.into()),
+            ("vartype", vartype.into()),
             ("source", if changed { "session" } else { "default" }.into()),
-            ("boot_val", setting.default.as_str().into()),
-            ("reset_val", setting.default.as_str().into()),
+            ("min_val", min.into()),
+            ("max_val", max.into()),
+            ("enumvals", choices.into()),
+            ("boot_val", plain(&setting.default).into()),
+            ("reset_val", plain(&setting.default).into()),
             ("pending_restart", false.into()),
         ]);
     }

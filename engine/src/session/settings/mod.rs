@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::zone::Zone;
 use crate::parse::{Dialect, TransactionModes};
 use crate::{Error, ErrorCode, Result};
 
+mod harmless;
 mod value;
 
-pub(crate) use value::boolean;
+pub(crate) use value::{boolean, in_unit};
 
 /// Names whose changes are told to the client unasked (PostgreSQL's ParameterStatus), in the order sent at start-up.
 pub const REPORTED: &[&str] = &[
@@ -31,7 +33,7 @@ pub const REPORTED: &[&str] = &[
 ];
 
 /// What values a setting takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
     /// `on` or `off`, in all of PostgreSQL's spellings.
     Boolean,
@@ -55,6 +57,10 @@ pub enum Kind {
     OnlyOn,
     /// A count of bytes, with a unit (`10GB`, `512MiB`) or without.
     Bytes,
+    /// Memory as PostgreSQL has it: in kB, or with one of its units.
+    Memory,
+    /// A number, not necessarily whole.
+    Real { min: f64, max: f64 },
 }
 
 /// One setting.
@@ -202,8 +208,17 @@ const DEFINITIONS: &[Definition] = &[
     setting("transaction_read_only", "off", Kind::Boolean, "Sets the current transaction's read-only status."),
 ];
 
-/// The order of day, month and year in input.
+/// How dates are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateStyle {
+    Iso,
+    Sql,
+    Postgres,
+    German,
+}
+
+/// The order of day, month and year in input, and in output but for ISO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DateOrder {
     Mdy,
     Dmy,
@@ -228,7 +243,7 @@ pub enum ByteaOutput {
 }
 
 /// How intervals are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IntervalStyle {
     Postgres,
     PostgresVerbose,
@@ -266,7 +281,7 @@ impl Settings {
     /// # Errors
     /// Unknown names (`42704`), values that can't be (`22023`), and settings that can't be changed (`55P02`).
     pub fn set(&mut self, name: &str, values: &[String]) -> Result<String> {
-        let (name, value) = check(name, values)?;
+        let (name, value) = self.check(name, values)?;
         if let Some(transaction) = self.transaction.as_mut().filter(|_| !is_of_transaction(&name)) {
             transaction.after_commit.insert(name.clone(), value.clone());
         }
@@ -279,7 +294,7 @@ impl Settings {
     /// # Errors
     /// As [`Settings::set`].
     pub fn set_local(&mut self, name: &str, values: &[String]) -> Result<String> {
-        let (name, value) = check(name, values)?;
+        let (name, value) = self.check(name, values)?;
         if self.transaction.is_some() {
             self.values.insert(name.clone(), value);
         }
@@ -358,8 +373,7 @@ impl Settings {
 
     /// Every setting: name, value, description.
     pub fn all(&self) -> Vec<(String, String, &'static str)> {
-        let mut all: Vec<_> = DEFINITIONS
-            .iter()
+        let mut all: Vec<_> = all_definitions()
             .map(|definition| {
                 let value = self.get(definition.name).unwrap_or_else(|| self.default_of(definition));
                 (definition.name.to_owned(), value.to_owned(), definition.description)
@@ -450,9 +464,19 @@ impl Settings {
         value::bytes(self.value("scan_limit")).filter(|bytes| *bytes > 0)
     }
 
-    /// An IANA name or an offset such as `+09:00`: what chrono-tz and Arrow understand.
-    pub fn time_zone(&self) -> &str {
-        self.value("TimeZone")
+    /// The zone that instants are shown in, and that texts without one are read in.
+    pub fn zone(&self) -> Zone {
+        Zone::of_setting(self.value("TimeZone"))
+    }
+
+    /// How dates and timestamps are shown.
+    pub fn date_style(&self) -> DateStyle {
+        match self.value("DateStyle").split(", ").next() {
+            Some("SQL") => DateStyle::Sql,
+            Some("Postgres") => DateStyle::Postgres,
+            Some("German") => DateStyle::German,
+            _ => DateStyle::Iso,
+        }
     }
 
     /// Whose SQL is spoken.
@@ -537,6 +561,17 @@ impl Settings {
         self.values.get(name).or_else(|| self.facts.get(name)).map(String::as_str)
     }
 
+    /// The canonical name, and the value in the spelling that SHOW gives.
+    fn check(&self, name: &str, values: &[String]) -> Result<(String, String)> {
+        let name = canonical(name)?;
+        let Some(definition) = definition(&name) else { return Ok((name, values.join(", "))) };
+        if definition.read_only {
+            return Err(cannot_be_changed(&name));
+        }
+        let value = value::check(definition, values, self.value(&name))?;
+        Ok((name, value))
+    }
+
     /// The transaction's characteristics default to the session's.
     fn default_of(&self, definition: &Definition) -> &str {
         match definition.name {
@@ -555,9 +590,14 @@ fn is_of_transaction(name: &str) -> bool {
     matches!(name, "transaction_isolation" | "transaction_read_only")
 }
 
-fn definition(name: &str) -> Option<&'static Definition> {
-    // `SHOW timezone` and PostgreSQL's old names.
-    DEFINITIONS.iter().find(|definition| definition.name.eq_ignore_ascii_case(name))
+/// Those that do something here, then those that are taken because clients set them.
+fn all_definitions() -> impl Iterator<Item = &'static Definition> {
+    DEFINITIONS.iter().chain(harmless::DEFINITIONS)
+}
+
+/// The setting of this name, however it is spelled.
+pub(crate) fn definition(name: &str) -> Option<&'static Definition> {
+    all_definitions().find(|definition| definition.name.eq_ignore_ascii_case(name))
 }
 
 fn canonical(name: &str) -> Result<String> {
@@ -570,24 +610,13 @@ fn canonical(name: &str) -> Result<String> {
     if is_custom && !lower.starts_with("datafusion.") { Ok(lower) } else { Err(unrecognized(&lower)) }
 }
 
-fn check(name: &str, values: &[String]) -> Result<(String, String)> {
-    let name = canonical(name)?;
-    let Some(definition) = definition(&name) else { return Ok((name, values.join(", "))) };
-    if definition.read_only {
-        return Err(cannot_be_changed(&name));
-    }
-    let value = value::check(definition, values)?;
-    Ok((name, value))
-}
-
 fn cannot_be_changed(name: &str) -> Error {
     Error::new(ErrorCode::CantChangeRuntimeParam, format!("parameter \"{name}\" cannot be changed"))
 }
 
 fn unrecognized(name: &str) -> Error {
     let error = Error::new(ErrorCode::UndefinedParameter, format!("unrecognized configuration parameter \"{name}\""));
-    let near = DEFINITIONS
-        .iter()
+    let near = all_definitions()
         .map(|definition| (value::distance(&definition.name.to_lowercase(), name), definition.name))
         .min()
         .filter(|(distance, _)| *distance <= 1 + name.len() / 5);
@@ -618,11 +647,15 @@ mod tests {
             ("DateStyle", &["ISO"], "ISO, MDY"),
             ("timezone", &["europe/berlin"], "Europe/Berlin"),
             ("TimeZone", &["utc"], "UTC"),
-            ("TimeZone", &["+09"], "+09:00"),
-            ("TimeZone", &["-7"], "-07:00"),
-            ("TimeZone", &["5.5"], "+05:30"),
+            ("DateStyle", &["german"], "German, DMY"),
+            ("DateStyle", &["german", "mdy"], "German, MDY"),
+            ("DateStyle", &["SQL", "YMD"], "SQL, YMD"),
+            ("DateStyle", &["postgresql"], "Postgres, MDY"),
+            ("TimeZone", &["+09"], "<+09>-09"),
+            ("TimeZone", &["-7"], "<-07>+07"),
+            ("TimeZone", &["5.5"], "<+05:30>-05:30"),
             ("TimeZone", &["+05:45"], "+05:45"),
-            ("TimeZone", &["default"], "UTC"),
+            ("TimeZone", &["INTERVAL '-08:00'"], "<-08>+08"),
             ("extra_float_digits", &["3"], "3"),
             ("statement_timeout", &["5s"], "5s"),
             ("statement_timeout", &["2min"], "2min"),
@@ -638,6 +671,12 @@ mod tests {
             ("scan_limit", &["1.5 gib"], "1536MiB"),
             ("scan_limit", &["1000kB"], "1MB"),
             ("scan_limit", &["0"], "0"),
+            ("work_mem", &["64MB"], "64MB"),
+            ("work_mem", &["2048"], "2MB"),
+            ("work_mem", &["1 GB"], "1GB"),
+            ("random_page_cost", &["1.1"], "1.1"),
+            ("enable_seqscan", &["0"], "off"),
+            ("xmloption", &["DOCUMENT"], "document"),
             ("jit", &["false"], "off"),
             ("jit", &["of"], "off"),
             ("row_security", &["1"], "on"),
@@ -668,7 +707,9 @@ mod tests {
             ("DataFusion.x", "1", "42704", "unrecognized configuration parameter \"datafusion.x\""),
             ("server_version", "16", "55P02", "parameter \"server_version\" cannot be changed"),
             ("timezone", "Mars/Olympus", "22023", "invalid value for parameter \"TimeZone\": \"Mars/Olympus\""),
-            ("timezone", "+25", "22023", "invalid value for parameter \"TimeZone\": \"+25\""),
+            ("timezone", "168", "22023", "invalid value for parameter \"TimeZone\": \"168\""),
+            ("timezone", "AAA4BBB,M3.2.0,M11.1.0", "0A000", "time zone \"AAA4BBB,M3.2.0,M11.1.0\" is not supported"),
+            ("datestyle", "iso, sql", "22023", "invalid value for parameter \"DateStyle\": \"iso, sql\""),
             ("datestyle", "foo", "22023", "invalid value for parameter \"DateStyle\": \"foo\""),
             ("client_encoding", "latin1", "0A000", "client encoding \"latin1\" is not supported"),
             ("client_encoding", "klingon", "22023", "invalid value for parameter \"client_encoding\": \"klingon\""),
@@ -689,9 +730,17 @@ mod tests {
                 "statement_timeout",
                 "-1",
                 "22023",
-                "-1 ms is outside the valid range for parameter \"statement_timeout\" (0 ms .. 2147483647 ms)",
+                "-1 ms is outside the valid range for parameter \"statement_timeout\" (0 .. 2147483647)",
             ),
             ("standard_conforming_strings", "off", "0A000", "standard_conforming_strings = off is not supported"),
+            (
+                "work_mem",
+                "1kB",
+                "22023",
+                "1 kB is outside the valid range for parameter \"work_mem\" (64 .. 2147483647)",
+            ),
+            ("work_mem", "lots", "22023", "invalid value for parameter \"work_mem\": \"lots\""),
+            ("array_nulls", "off", "0A000", "array_nulls = off is not supported"),
             ("scan_limit", "lots", "22023", "invalid value for parameter \"scan_limit\": \"lots\""),
             ("scan_limit", "-1", "22023", "invalid value for parameter \"scan_limit\": \"-1\""),
             ("scan_limit", "10 parsecs", "22023", "invalid value for parameter \"scan_limit\": \"10 parsecs\""),
@@ -711,9 +760,8 @@ mod tests {
 
     #[test]
     fn every_default_is_valid() {
-        for definition in
-            DEFINITIONS.iter().filter(|definition| !definition.read_only && definition.kind != Kind::NameList)
-        {
+        let may_be_set = |definition: &&Definition| !definition.read_only && definition.kind != Kind::NameList;
+        for definition in all_definitions().filter(may_be_set) {
             let mut settings = Settings::default();
             let before = settings.show(definition.name).unwrap();
             set(&mut settings, definition.name, &[definition.default]).unwrap();
@@ -723,7 +771,7 @@ mod tests {
             assert_eq!(Settings::canonical_name(name), *name);
             assert!(Settings::default().show(name).is_ok(), "{name}");
         }
-        assert_eq!(Settings::default().all().len(), DEFINITIONS.len());
+        assert_eq!(Settings::default().all().len(), all_definitions().count());
     }
 
     #[test]

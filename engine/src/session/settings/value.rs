@@ -1,16 +1,17 @@
 //! Checks the values of settings and brings them into the one spelling that SHOW gives.
 
 use super::{Definition, Kind};
+use crate::session::zone::{Zone, ZoneError};
 use crate::{Error, ErrorCode, Result};
 
-/// The canonical text of `values` for a setting.
-pub(super) fn check(definition: &Definition, values: &[String]) -> Result<String> {
+/// The canonical text of `values` for a setting that is `current` now.
+pub(super) fn check(definition: &Definition, values: &[String], current: &str) -> Result<String> {
     let name = definition.name;
     if definition.kind == Kind::NameList {
         return names(values).ok_or_else(|| invalid(name, &values.join(", ")));
     }
     if definition.kind == Kind::DateStyle {
-        return date_style(&values.join(",")).ok_or_else(|| invalid(name, &values.join(", ")));
+        return date_style(name, values, current);
     }
     let [text] = values else {
         return Err(Error::new(ErrorCode::InvalidParameterValue, format!("SET {name} takes only one argument")));
@@ -27,8 +28,13 @@ pub(super) fn check(definition: &Definition, values: &[String]) -> Result<String
         },
         Kind::OnlyOn => match boolean(text) {
             Some(true) => Ok("on".to_owned()),
-            Some(false) => Err(Error::unsupported(format!("{name} = off is not supported"))
-                .with_hint("Use E'...' for strings with backslash escapes.")),
+            Some(false) => {
+                let error = Error::unsupported(format!("{name} = off is not supported"));
+                Err(match name {
+                    "standard_conforming_strings" => error.with_hint("Use E'...' for strings with backslash escapes."),
+                    _ => error,
+                })
+            }
             None => Err(invalid(name, text)),
         },
         Kind::Integer { min, max } => {
@@ -44,14 +50,21 @@ pub(super) fn check(definition: &Definition, values: &[String]) -> Result<String
             Some(choice) => Ok((*choice).to_owned()),
             None => Err(invalid(name, text).with_hint(format!("Available values: {}.", choices.join(", ")))),
         },
-        Kind::TimeZone => time_zone(text).ok_or_else(|| {
-            invalid(name, text).with_hint("Use a name such as 'Europe/Berlin', 'UTC', or an offset such as '+09:00'.")
-        }),
+        Kind::TimeZone => time_zone(name, text),
         Kind::Encoding => encoding(name, text),
         Kind::Bytes => bytes(text).map(shown_bytes).ok_or_else(|| {
             invalid(name, text)
                 .with_hint("Write a size such as 512MB or 10GB; KiB, MiB, GiB and TiB are powers of 1024.")
         }),
+        Kind::Memory => memory(name, text),
+        Kind::Real { min, max } => {
+            let number: f64 = text.trim().parse().map_err(|_| invalid(name, text))?;
+            if (min..=max).contains(&number) {
+                return Ok(number.to_string());
+            }
+            let message = format!("{number} is outside the valid range for parameter \"{name}\" ({min} .. {max})");
+            Err(Error::new(ErrorCode::InvalidParameterValue, message))
+        }
         Kind::Text => Ok(text.to_owned()),
         Kind::NameList | Kind::DateStyle => unreachable!("lists are done above"),
     }
@@ -114,6 +127,34 @@ fn shown_bytes(bytes: u64) -> String {
     format!("{}{word}", bytes / unit)
 }
 
+/// Units of memory in kB, the greatest first.
+const MEMORY_UNITS: &[(f64, &str)] =
+    &[(1_073_741_824.0, "TB"), (1_048_576.0, "GB"), (1_024.0, "MB"), (1.0, "kB"), (1.0 / 1024.0, "B")];
+
+/// As PostgreSQL shows it: in the greatest unit that divides it.
+fn memory(name: &str, text: &str) -> Result<String> {
+    let wrong = || {
+        invalid(name, text).with_hint("Valid units for this parameter are \"B\", \"kB\", \"MB\", \"GB\", and \"TB\".")
+    };
+    let trimmed = text.trim();
+    let unit_at = trimmed.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(trimmed.len());
+    let (number, unit) = trimmed.split_at(unit_at);
+    let number: f64 = number.trim().parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(wrong)?;
+    let unit = match unit {
+        "" => 1.0,
+        unit => MEMORY_UNITS.iter().find(|(_, word)| *word == unit).ok_or_else(wrong)?.0,
+    };
+    let kilobytes = (number * unit).round();
+    let max = f64::from(i32::MAX);
+    if !(64.0..=max).contains(&kilobytes) {
+        let message = format!("{kilobytes} kB is outside the valid range for parameter \"{name}\" (64 .. {max})");
+        return Err(Error::new(ErrorCode::InvalidParameterValue, message));
+    }
+    let whole = |unit: f64| (kilobytes / unit).fract() == 0.0;
+    let (unit, word) = MEMORY_UNITS.iter().find(|(unit, _)| whole(*unit)).expect("1 kB divides whole kilobytes");
+    Ok(format!("{}{word}", kilobytes / unit))
+}
+
 /// The milliseconds of a text such as `1500`, `5s`, `1.5 h`.
 pub(super) fn milliseconds(text: &str) -> Option<u64> {
     let value = signed_milliseconds(text)?;
@@ -147,7 +188,7 @@ fn timeout(name: &str, text: &str) -> Result<String> {
     })?;
     let max = i64::from(i32::MAX);
     if !(0..=max).contains(&value) {
-        let message = format!("{value} ms is outside the valid range for parameter \"{name}\" (0 ms .. {max} ms)");
+        let message = format!("{value} ms is outside the valid range for parameter \"{name}\" (0 .. {max})");
         return Err(Error::new(ErrorCode::InvalidParameterValue, message));
     }
     if value == 0 {
@@ -156,6 +197,20 @@ fn timeout(name: &str, text: &str) -> Result<String> {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms")];
     let (unit, word) = units.into_iter().find(|(unit, _)| value % unit == 0).expect("1 divides everything");
     Ok(format!("{}{word}", value / unit))
+}
+
+/// A value as `pg_settings` has it: a number of the kind's unit.
+pub(crate) fn in_unit(kind: Kind, value: &str) -> String {
+    match kind {
+        Kind::Milliseconds => milliseconds(value).map_or_else(|| value.to_owned(), |number| number.to_string()),
+        Kind::Memory => {
+            let unit_at = value.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(value.len());
+            let (number, unit) = value.split_at(unit_at);
+            let unit = MEMORY_UNITS.iter().find(|(_, word)| *word == unit).map_or(1.0, |(unit, _)| *unit);
+            number.parse::<f64>().map_or_else(|_| value.to_owned(), |number| (number * unit).to_string())
+        }
+        _ => value.to_owned(),
+    }
 }
 
 /// The names of a list that may hold quoted ones: `"$user", public`.
@@ -209,46 +264,76 @@ fn names(values: &[String]) -> Option<String> {
     Some(quoted.collect::<Vec<_>>().join(", "))
 }
 
-/// `ISO, DMY`. Only the ISO style is written; the order is what input follows.
-fn date_style(text: &str) -> Option<String> {
-    let mut order = "MDY";
-    for word in text.split([',', ' ']).filter(|word| !word.is_empty()) {
-        match word.to_lowercase().as_str() {
-            "iso" | "default" => {}
-            "mdy" | "us" | "noneuro" | "noneuropean" => order = "MDY",
-            "dmy" | "euro" | "european" => order = "DMY",
-            "ymd" => order = "YMD",
-            _ => return None,
+/// `ISO, DMY`: `check_datestyle`. What is left out stays as it is in `current`.
+fn date_style(name: &str, values: &[String], current: &str) -> Result<String> {
+    let refused = |detail: String| Err(invalid(name, &values.join(", ")).with_detail(detail));
+    let (mut style, mut order) = current.split_once(", ").unwrap_or(("ISO", "MDY"));
+    let (mut has_style, mut has_order) = (false, false);
+    for word in values.iter().flat_map(|value| value.split(',')).map(str::trim) {
+        let lower = word.to_lowercase();
+        let (new_style, new_order) = match lower.as_str() {
+            "iso" => (Some("ISO"), None),
+            "sql" => (Some("SQL"), None),
+            _ if lower.starts_with("postgres") => (Some("Postgres"), None),
+            _ if lower.starts_with("german") => {
+                // German style implies its order, which another word may still change.
+                if !has_order {
+                    order = "DMY";
+                }
+                (Some("German"), None)
+            }
+            "ymd" => (None, Some("YMD")),
+            "dmy" => (None, Some("DMY")),
+            "mdy" | "us" => (None, Some("MDY")),
+            _ if lower.starts_with("euro") => (None, Some("DMY")),
+            _ if lower.starts_with("noneuro") => (None, Some("MDY")),
+            "default" => {
+                (style, order) = (if has_style { style } else { "ISO" }, if has_order { order } else { "MDY" });
+                (None, None)
+            }
+            _ => return refused(format!("Unrecognized key word: \"{word}\".")),
+        };
+        let conflicts = new_style.is_some_and(|new| has_style && new != style)
+            || new_order.is_some_and(|new| has_order && new != order);
+        if conflicts {
+            return refused("Conflicting \"datestyle\" specifications.".to_owned());
+        }
+        if let Some(new) = new_style {
+            (style, has_style) = (new, true);
+        }
+        if let Some(new) = new_order {
+            (order, has_order) = (new, true);
         }
     }
-    Some(format!("ISO, {order}"))
+    Ok(format!("{style}, {order}"))
 }
 
-/// An IANA name in its own spelling, or an offset as `+hh:mm`.
-fn time_zone(text: &str) -> Option<String> {
-    let text = text.trim();
-    if ["utc", "default", "local", "zulu", "gmt", "z"].contains(&text.to_lowercase().as_str()) {
-        return Some(if text.eq_ignore_ascii_case("gmt") { "GMT" } else { "UTC" }.to_owned());
-    }
-    if let Some(zone) = chrono_tz::TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(text)) {
-        return Some(zone.name().to_owned());
-    }
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => ('-', digits),
-        None => ('+', text.strip_prefix('+').unwrap_or(text)),
+/// A zone in the spelling that SHOW gives. `INTERVAL '-08:00'` is what SET TIME ZONE INTERVAL passes on.
+fn time_zone(name: &str, text: &str) -> Result<String> {
+    let parsed = match text.get(..8).filter(|word| word.eq_ignore_ascii_case("interval")) {
+        Some(_) => {
+            let quoted = text[8..].trim();
+            let inner = quoted.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).unwrap_or(quoted);
+            let interval = crate::input::interval(inner, super::IntervalStyle::Postgres)?;
+            for (count, unit) in [(interval.months, "months"), (interval.days, "days")] {
+                if count != 0 {
+                    let detail = format!("Cannot specify {unit} in time zone interval.");
+                    return Err(invalid(name, text).with_detail(detail));
+                }
+            }
+            let seconds = i32::try_from(interval.microseconds / 1_000_000).unwrap_or(i32::MAX);
+            Zone::fixed(seconds)
+        }
+        None => Zone::parse(text),
     };
-    let minutes = if let Some((hours, minutes)) = digits.split_once(':') {
-        hours.parse::<u32>().ok()?.checked_mul(60)?.checked_add(minutes.parse::<u32>().ok().filter(|m| *m < 60)?)?
-    } else if digits.len() == 4 && digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        digits[..2].parse::<u32>().ok()? * 60 + digits[2..].parse::<u32>().ok().filter(|m| *m < 60)?
-    } else {
-        let hours = digits.parse::<f64>().ok().filter(|hours| (0.0..=24.0).contains(hours))?;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1,440")]
-        let minutes = (hours * 60.0).round() as u32;
-        minutes
-    };
-    // PostgreSQL allows up to 15:59:59, and no zone has ever been further out.
-    (minutes < 16 * 60).then(|| format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60))
+    match parsed {
+        Ok((_, shown)) => Ok(shown),
+        Err(ZoneError::Unknown) => Err(invalid(name, text)),
+        Err(ZoneError::OutOfRange) => Err(invalid(name, text).with_detail("UTC timezone offset is out of range.")),
+        Err(ZoneError::Rules) => Err(Error::unsupported(format!("time zone \"{text}\" is not supported"))
+            .with_detail("It has rules for daylight saving of its own.")
+            .with_hint("Use a zone's name, such as 'America/New_York'.")),
+    }
 }
 
 fn encoding(name: &str, text: &str) -> Result<String> {

@@ -21,7 +21,7 @@ use pgwire::messages::response::CommandComplete;
 use self::options::{CopyOptions, Direction, Layout};
 use self::out::CopyEncoder;
 use super::connection::{Connection, Failure};
-use super::encode::{Format, RowEncoder, Zone};
+use super::encode::{Format, RowEncoder, Style};
 use super::error::{PgError, notice_response};
 use super::run::check_columns;
 use crate::limits::FLUSH_BYTES;
@@ -67,10 +67,12 @@ impl Connection {
         let table = copy.table.as_ref().map(|table| table.name.as_str());
         let force_quote = options.force_quote.flags(&names, &names, "FORCE_QUOTE", table)?;
         let format = options.layout.format();
-        let rows = RowEncoder::new(&schema, |_| format, Zone::of(session));
+        let rows = RowEncoder::new(&schema, |_| format, Style::of(&session.settings));
         let mut encoder = CopyEncoder::new(rows, &schema, &options, &force_quote);
         for notice in std::mem::take(&mut result.notices) {
-            wire.send(&notice_response(&notice));
+            if session.settings.shows_notice(notice.severity) {
+                wire.send(&notice_response(&notice));
+            }
         }
         wire.send(&copy_out_response(format, names.len()));
         encoder.header(options.header, &names, &mut wire.output);
@@ -98,7 +100,7 @@ impl Connection {
     /// The last messages of a COPY that went well.
     fn copied(&mut self, parsed: &ParsedStatement, tag: String, notices: &[Notice]) {
         for notice in notices {
-            self.wire.send(&notice_response(notice));
+            self.tell(notice);
         }
         self.transaction.succeeded(&parsed.statement);
         self.report_settings();

@@ -284,7 +284,7 @@ mod tests {
 
     use super::super::options::Direction;
     use super::*;
-    use crate::pg::encode::{Format, Zone};
+    use crate::pg::encode::{Format, Style};
 
     fn copied(options: &[(&str, Option<&str>)], columns: Vec<(&str, ArrayRef)>) -> Vec<Vec<u8>> {
         let options: Vec<CopyOption> = options
@@ -302,7 +302,7 @@ mod tests {
         let format = if options.layout == Layout::Binary { Format::Binary } else { Format::Text };
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let force = options.force_quote.flags(&names, &names, "FORCE_QUOTE", None).unwrap();
-        let rows = RowEncoder::new(&schema, |_| format, Zone::Fixed(0));
+        let rows = RowEncoder::new(&schema, |_| format, Style::default());
         let mut encoder = CopyEncoder::new(rows, &schema, &options, &force);
         let mut out = BytesMut::new();
         encoder.header(options.header, &names, &mut out);

@@ -23,7 +23,7 @@ use pgwire::messages::extendedquery::PortalSuspended;
 use self::place::{Place, Step, check_scroll};
 use super::connection::{Connection, Failure};
 use super::encode::Format;
-use super::error::{PgError, notice_response};
+use super::error::PgError;
 use super::run::{End, Running};
 use super::store::{Portal, PortalState, StoredStatement};
 use crate::query::CancelWatch;
@@ -235,7 +235,7 @@ impl Connection {
         let pulled = running.pull(&mut self.wire, max).await?;
         if pulled.is_none() {
             for notice in running.finish() {
-                self.wire.send(&notice_response(&notice));
+                self.tell(&notice);
             }
             portal.state = PortalState::Done;
         }

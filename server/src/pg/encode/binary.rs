@@ -1,11 +1,12 @@
 //! Values -> PostgreSQL's binary formats, as each type's `send` function writes them.
 
 use bytes::{BufMut, BytesMut};
+use limnos_engine::input::{self, InputContext};
 
 use super::calendar::{DAY_MICROSECONDS, POSTGRES_EPOCH_DAYS};
 use super::cells::{Cells, OutOfRange, Value, storable};
 use super::json;
-use super::text::Zone;
+use super::style::Style;
 use crate::pg::types::Scalar;
 
 /// Microseconds from 1970-01-01 to 2000-01-01.
@@ -13,7 +14,7 @@ const POSTGRES_EPOCH_MICROSECONDS: i64 = POSTGRES_EPOCH_DAYS as i64 * DAY_MICROS
 
 /// Writes one value of `scalar`.
 #[inline]
-pub(crate) fn write(value: Value<'_>, scalar: Scalar, zone: Zone, out: &mut BytesMut) -> Result<(), OutOfRange> {
+pub(crate) fn write(value: Value<'_>, scalar: Scalar, style: &Style, out: &mut BytesMut) -> Result<(), OutOfRange> {
     match value {
         Value::Bool(value) => out.put_u8(u8::from(value)),
         Value::Int(value) => match scalar {
@@ -28,7 +29,22 @@ pub(crate) fn write(value: Value<'_>, scalar: Scalar, zone: Zone, out: &mut Byte
         },
         Value::Float4(value) => out.put_f32(value),
         Value::Float8(value) => out.put_f64(value),
-        Value::Text(value) => out.put_slice(storable(value)?.as_bytes()),
+        Value::Text(value) => match scalar {
+            Scalar::Uuid => out.put_slice(&input::uuid(value).map_err(|_| OutOfRange("uuid"))?),
+            Scalar::Jsonb => {
+                // Its version.
+                out.put_u8(1);
+                out.put_slice(storable(value)?.as_bytes());
+            }
+            Scalar::TimeTz => {
+                let read = input::time_with_zone(value, &InputContext::default());
+                let (microseconds, east) = read.map_err(|_| OutOfRange("time"))?;
+                out.put_i64(microseconds);
+                // PostgreSQL counts seconds to the west.
+                out.put_i32(-east);
+            }
+            _ => out.put_slice(storable(value)?.as_bytes()),
+        },
         Value::Bytes(value) => out.put_slice(value),
         Value::Decimal(value, scale) => {
             let mut buffer = itoa::Buffer::new();
@@ -52,7 +68,7 @@ pub(crate) fn write(value: Value<'_>, scalar: Scalar, zone: Zone, out: &mut Byte
             out.put_i32(value.days);
             out.put_i32(value.months);
         }
-        Value::List(..) | Value::Struct(..) | Value::Map(..) => json::write(value, zone, out)?,
+        Value::List(..) | Value::Struct(..) | Value::Map(..) => json::write(value, style, out)?,
     }
     Ok(())
 }
@@ -63,7 +79,7 @@ pub(crate) fn array(
     (cells, start, end): (&Cells, usize, usize),
     scalar: Scalar,
     lower_bound: i32,
-    zone: Zone,
+    style: &Style,
     out: &mut BytesMut,
 ) -> Result<(), OutOfRange> {
     let count = i32::try_from(end - start).map_err(|_| OutOfRange("array"))?;
@@ -87,7 +103,7 @@ pub(crate) fn array(
         };
         let length_at = out.len();
         out.put_i32(0);
-        write(value, scalar, zone, out)?;
+        write(value, scalar, style, out)?;
         super::patch_length(out, length_at);
     }
     if has_nulls {

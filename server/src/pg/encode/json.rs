@@ -3,23 +3,24 @@
 use bytes::{BufMut, BytesMut};
 
 use super::cells::{Cells, OutOfRange, Value};
-use super::text::{self, Zone};
+use super::style::{self, Style};
+use super::text;
 
 /// Writes a value with all its parts.
-pub(crate) fn write(value: Value<'_>, zone: Zone, out: &mut BytesMut) -> Result<(), OutOfRange> {
+pub(crate) fn write(value: Value<'_>, style: &Style, out: &mut BytesMut) -> Result<(), OutOfRange> {
     match value {
         Value::Bool(value) => out.put_slice(if value { b"true" } else { b"false" }),
-        Value::Int(_) | Value::Decimal(..) | Value::BigDecimal(..) => text::write(value, zone, out)?,
-        Value::Float4(number) if number.is_finite() => text::write(value, zone, out)?,
-        Value::Float8(number) if number.is_finite() => text::write(value, zone, out)?,
+        Value::Int(_) | Value::Decimal(..) | Value::BigDecimal(..) => text::write(value, style, out)?,
+        Value::Float4(number) if number.is_finite() => text::write(value, style, out)?,
+        Value::Float8(number) if number.is_finite() => text::write(value, style, out)?,
         Value::Text(value) => string(value, out),
         Value::Timestamp(microseconds) => quoted(out, |out| text::timestamp(microseconds, b'T', out)),
-        Value::TimestampTz(microseconds) => quoted(out, |out| text::timestamp_tz(microseconds, zone, b'T', out)),
+        Value::TimestampTz(microseconds) => quoted(out, |out| text::timestamp_tz(microseconds, style.zone, b'T', out)),
+        Value::Date(days) => quoted(out, |out| text::date(days, out)),
         Value::Bytes(value) => {
-            // The backslash of \x has to be escaped.
-            out.put_slice(b"\"\\");
-            text::bytea(value, out);
-            out.put_u8(b'"');
+            let mut plain = BytesMut::new();
+            style::bytea(value, style, &mut plain);
+            string(&String::from_utf8_lossy(&plain), out);
         }
         Value::List(cells, start, end) => {
             out.put_u8(b'[');
@@ -27,7 +28,7 @@ pub(crate) fn write(value: Value<'_>, zone: Zone, out: &mut BytesMut) -> Result<
                 if row > start {
                     out.put_u8(b',');
                 }
-                cell(cells, row, zone, out)?;
+                cell(cells, row, style, out)?;
             }
             out.put_u8(b']');
         }
@@ -39,7 +40,7 @@ pub(crate) fn write(value: Value<'_>, zone: Zone, out: &mut BytesMut) -> Result<
                 }
                 string(name, out);
                 out.put_u8(b':');
-                cell(cells, row, zone, out)?;
+                cell(cells, row, style, out)?;
             }
             out.put_u8(b'}');
         }
@@ -49,24 +50,24 @@ pub(crate) fn write(value: Value<'_>, zone: Zone, out: &mut BytesMut) -> Result<
                 if row > start {
                     out.put_u8(b',');
                 }
-                key(keys, row, zone, out)?;
+                key(keys, row, style, out)?;
                 out.put_u8(b':');
-                cell(values, row, zone, out)?;
+                cell(values, row, style, out)?;
             }
             out.put_u8(b'}');
         }
-        Value::Float4(_) | Value::Float8(_) | Value::Date(_) | Value::Time(_) | Value::Interval(_) => {
+        Value::Float4(_) | Value::Float8(_) | Value::Time(_) | Value::Interval(_) => {
             out.put_u8(b'"');
-            text::write(value, zone, out)?;
+            text::write(value, style, out)?;
             out.put_u8(b'"');
         }
     }
     Ok(())
 }
 
-fn cell(cells: &Cells, row: usize, zone: Zone, out: &mut BytesMut) -> Result<(), OutOfRange> {
+fn cell(cells: &Cells, row: usize, style: &Style, out: &mut BytesMut) -> Result<(), OutOfRange> {
     match cells.value(row)? {
-        Some(value) => write(value, zone, out),
+        Some(value) => write(value, style, out),
         None => {
             out.put_slice(b"null");
             Ok(())
@@ -75,12 +76,12 @@ fn cell(cells: &Cells, row: usize, zone: Zone, out: &mut BytesMut) -> Result<(),
 }
 
 /// JSON's keys are strings, whatever the map's are.
-fn key(keys: &Cells, row: usize, zone: Zone, out: &mut BytesMut) -> Result<(), OutOfRange> {
+fn key(keys: &Cells, row: usize, style: &Style, out: &mut BytesMut) -> Result<(), OutOfRange> {
     match keys.value(row)? {
         Some(Value::Text(value)) => string(value, out),
         Some(value) => {
             let mut plain = BytesMut::new();
-            text::write(value, zone, &mut plain)?;
+            text::write(value, style, &mut plain)?;
             string(&String::from_utf8_lossy(&plain), out);
         }
         None => out.put_slice(b"\"\""),

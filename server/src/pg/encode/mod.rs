@@ -5,6 +5,7 @@ pub(crate) mod binary;
 pub(crate) mod calendar;
 pub(crate) mod cells;
 pub(crate) mod json;
+pub(crate) mod style;
 pub(crate) mod text;
 
 #[cfg(test)]
@@ -17,7 +18,7 @@ use bytes::{BufMut, BytesMut};
 use limnos_engine::{Error, ErrorCode, Session};
 
 use self::cells::{Cells, OutOfRange, Value};
-pub(crate) use self::text::Zone;
+pub(crate) use self::style::Style;
 use crate::pg::types::{PgType, Scalar, Shape};
 
 /// The PostgreSQL types that the columns of `schema` are described with.
@@ -32,13 +33,13 @@ pub fn column_types(schema: &Schema) -> Vec<postgres_types::Type> {
 /// # Errors
 /// When a value is outside its PostgreSQL type.
 pub fn text_rows(batch: &RecordBatch, session: &Session) -> Result<Vec<Vec<Option<String>>>, Error> {
-    let encoder = RowEncoder::new(batch.schema_ref(), |_| Format::Text, Zone::of(session));
+    let encoder = RowEncoder::new(batch.schema_ref(), |_| Format::Text, Style::of(&session.settings));
     let rows = encoder.rows(batch)?;
     let mut out = BytesMut::new();
     let mut cell = |column: &Column, cells: &Cells, row| -> Result<Option<String>, Error> {
         let Some(value) = cells.value(row)? else { return Ok(None) };
         out.clear();
-        column.write(value, encoder.zone, &mut out)?;
+        column.write(value, &encoder.style, &mut out)?;
         Ok(Some(String::from_utf8_lossy(&out).into_owned()))
     };
     let mut row =
@@ -69,13 +70,15 @@ impl Format {
 struct Column {
     shape: Shape,
     format: Format,
+    /// `char(n)` is filled with blanks to its length, which its values don't carry.
+    width: usize,
 }
 
 /// Writes the rows of one result.
 #[derive(Debug)]
 pub(crate) struct RowEncoder {
     columns: Vec<Column>,
-    zone: Zone,
+    style: Style,
 }
 
 /// A batch taken apart, to be written row by row.
@@ -107,12 +110,16 @@ impl Rows {
 
 impl RowEncoder {
     /// An encoder for results of `schema`; `format` gives each column's format.
-    pub(crate) fn new(schema: &Schema, format: impl Fn(usize) -> Format, zone: Zone) -> Self {
-        let column = |(index, field): (usize, &std::sync::Arc<arrow::datatypes::Field>)| Column {
-            shape: PgType::of(field).shape,
-            format: format(index),
+    pub(crate) fn new(schema: &Schema, format: impl Fn(usize) -> Format, style: Style) -> Self {
+        let column = |(index, field): (usize, &std::sync::Arc<arrow::datatypes::Field>)| {
+            let pg_type = PgType::of(field);
+            let width = match pg_type.shape {
+                Shape::Scalar(Scalar::Bpchar) => usize::try_from(pg_type.modifier - 4).unwrap_or(0),
+                _ => 0,
+            };
+            Column { shape: pg_type.shape, format: format(index), width }
         };
-        Self { columns: schema.fields().iter().enumerate().map(column).collect(), zone }
+        Self { columns: schema.fields().iter().enumerate().map(column).collect(), style }
     }
 
     /// Takes a batch apart.
@@ -168,7 +175,7 @@ impl RowEncoder {
     #[inline]
     pub(crate) fn cell(&self, rows: &Rows, column: usize, row: usize, out: &mut BytesMut) -> Result<bool, OutOfRange> {
         let Some(value) = rows.cells[column].value(row)? else { return Ok(false) };
-        self.columns[column].write(value, self.zone, out)?;
+        self.columns[column].write(value, &self.style, out)?;
         Ok(true)
     }
 
@@ -183,7 +190,7 @@ impl RowEncoder {
             };
             let length_at = out.len();
             out.put_i32(0);
-            column.write(value, self.zone, out)?;
+            column.write(value, &self.style, out)?;
             patch_length(out, length_at);
         }
         Ok(())
@@ -192,27 +199,43 @@ impl RowEncoder {
 
 impl Column {
     #[inline]
-    fn write(self, value: Value<'_>, zone: Zone, out: &mut BytesMut) -> Result<(), OutOfRange> {
+    fn write(self, value: Value<'_>, style: &Style, out: &mut BytesMut) -> Result<(), OutOfRange> {
         match (self.format, self.shape, value) {
             (Format::Text, Shape::Scalar(Scalar::Uuid), Value::Bytes(bytes)) => {
                 text::uuid(bytes, out);
                 Ok(())
             }
-            (Format::Text, Shape::Scalar(_), value) => text::write(value, zone, out),
-            (Format::Binary, Shape::Scalar(scalar), value) => binary::write(value, scalar, zone, out),
+            (_, Shape::Scalar(Scalar::Bpchar), Value::Text(value)) => {
+                out.put_slice(value.as_bytes());
+                if self.width > 0 {
+                    out.put_bytes(b' ', self.width.saturating_sub(value.chars().count()));
+                }
+                Ok(())
+            }
+            // An OID kept in an int4 column may have become negative.
+            (
+                Format::Text,
+                Shape::Scalar(Scalar::Oid | Scalar::Xid | Scalar::RegProc | Scalar::RegClass | Scalar::RegType),
+                Value::Int(value @ i64::MIN..0),
+            ) => {
+                text::integer(i64::from(value as i32 as u32), out);
+                Ok(())
+            }
+            (Format::Text, Shape::Scalar(_), value) => text::write(value, style, out),
+            (Format::Binary, Shape::Scalar(scalar), value) => binary::write(value, scalar, style, out),
             (Format::Text, Shape::Array(_), Value::List(cells, start, end)) => {
-                text::array(cells, start, end, zone, out)
+                text::array(cells, start, end, style, out)
             }
             (Format::Text, Shape::Vector(_), Value::List(cells, start, end)) => {
-                text::vector(cells, start, end, zone, out)
+                text::vector(cells, start, end, style, out)
             }
             (Format::Binary, Shape::Array(scalar), Value::List(cells, start, end)) => {
-                binary::array((cells, start, end), scalar, 1, zone, out)
+                binary::array((cells, start, end), scalar, 1, style, out)
             }
             (Format::Binary, Shape::Vector(scalar), Value::List(cells, start, end)) => {
-                binary::array((cells, start, end), scalar, 0, zone, out)
+                binary::array((cells, start, end), scalar, 0, style, out)
             }
-            (_, Shape::Json | Shape::Array(_) | Shape::Vector(_), value) => json::write(value, zone, out),
+            (_, Shape::Json | Shape::Array(_) | Shape::Vector(_), value) => json::write(value, style, out),
         }
     }
 }

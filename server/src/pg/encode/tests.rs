@@ -11,13 +11,23 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::pg::parameter;
+use limnos_engine::input::InputContext;
+use limnos_engine::session::{Settings, Zone};
+
+fn context(zone: &str) -> InputContext {
+    InputContext { zone: Zone::of_setting(zone), ..InputContext::default() }
+}
+
+fn utc_or(zone: &str) -> Style {
+    Style { zone: Zone::of_setting(zone), ..Style::default() }
+}
 
 /// The cells of one column, as they go over the wire.
 fn encode(array: ArrayRef, format: Format, zone: &str) -> Vec<Option<Bytes>> {
     let field = Field::new("c", array.data_type().clone(), true);
     let schema = Arc::new(Schema::new(vec![field]));
     let batch = RecordBatch::try_new(schema.clone(), vec![array]).unwrap();
-    let encoder = RowEncoder::new(&schema, |_| format, Zone::new(zone));
+    let encoder = RowEncoder::new(&schema, |_| format, utc_or(zone));
     let mut rows = encoder.rows(&batch).unwrap();
     let mut out = BytesMut::new();
     let count = encoder.write(&mut rows, &mut out, u64::MAX, usize::MAX).unwrap();
@@ -122,7 +132,7 @@ fn dates_and_times() {
         ("Europe/Vienna", "2024-07-03 11:46:40+02"),
         ("Asia/Kolkata", "2024-07-03 15:16:40+05:30"),
         ("America/St_Johns", "2024-07-03 07:16:40-02:30"),
-        ("+05:30", "2024-07-03 15:16:40+05:30"),
+        ("5.5", "2024-07-03 15:16:40+05:30"),
     ] {
         assert_eq!(texts(instant(), zone), [expected]);
     }
@@ -134,7 +144,7 @@ fn what_postgres_cannot_hold_is_an_error() {
     let array: ArrayRef = Arc::new(TimestampSecondArray::from(vec![i64::MAX / 2]));
     let schema = Arc::new(Schema::new(vec![Field::new("c", array.data_type().clone(), true)]));
     let batch = RecordBatch::try_new(schema.clone(), vec![array]).unwrap();
-    let encoder = RowEncoder::new(&schema, |_| Format::Text, Zone::Fixed(0));
+    let encoder = RowEncoder::new(&schema, |_| Format::Text, Style::default());
     let mut out = BytesMut::new();
     let error = encoder.write(&mut encoder.rows(&batch).unwrap(), &mut out, 1, 1).unwrap_err();
     assert_eq!(error.code.sqlstate(), "22008");
@@ -211,7 +221,7 @@ fn writing_stops_where_it_is_told_and_goes_on_from_there() {
     let array: ArrayRef = Arc::new(Int32Array::from_iter_values(0..100));
     let schema = Arc::new(Schema::new(vec![Field::new("c", DataType::Int32, true)]));
     let batch = RecordBatch::try_new(schema.clone(), vec![array]).unwrap();
-    let encoder = RowEncoder::new(&schema, |_| Format::Text, Zone::Fixed(0));
+    let encoder = RowEncoder::new(&schema, |_| Format::Text, Style::default());
     let mut rows = encoder.rows(&batch).unwrap();
     let mut out = BytesMut::new();
     assert_eq!(encoder.write(&mut rows, &mut out, 7, usize::MAX).unwrap(), 7);
@@ -237,8 +247,8 @@ fn text_is_binary(array: ArrayRef, zone: &str) {
     let binary = encode(array.clone(), Format::Binary, zone);
     for (row, (text, binary)) in text.iter().zip(&binary).enumerate() {
         let expected = array.slice(row, 1);
-        let from_text = parameter::decode(text.as_ref(), Format::Text, oid, &data_type, zone);
-        let from_binary = parameter::decode(binary.as_ref(), Format::Binary, oid, &data_type, zone).unwrap();
+        let from_text = parameter::decode(text.as_ref(), Format::Text, oid, &data_type, &context(zone));
+        let from_binary = parameter::decode(binary.as_ref(), Format::Binary, oid, &data_type, &context(zone)).unwrap();
         assert_eq!(&from_binary, &expected, "binary of {text:?}");
         assert_eq!(&from_text.unwrap(), &expected, "text {text:?}");
     }
@@ -297,7 +307,7 @@ proptest! {
         let oid = oids[type_index % oids.len()];
         let data_type = parameter::declared_type(oid).unwrap_or(DataType::Utf8);
         let format = if binary { Format::Binary } else { Format::Text };
-        let _ = parameter::decode(Some(&Bytes::from(bytes)), format, oid, &data_type, "UTC");
+        let _ = parameter::decode(Some(&Bytes::from(bytes)), format, oid, &data_type, &context("UTC"));
     }
 }
 
@@ -308,4 +318,65 @@ fn every_layout_of_a_string_is_the_same_string() {
         let array = cast(&array, &data_type).unwrap();
         assert_eq!(encode(array, Format::Binary, "UTC"), [Some(Bytes::from("a")), Some(Bytes::from("b"))]);
     }
+}
+
+#[test]
+fn styles_of_dates_and_intervals() {
+    let settings = |name: &str, value: &str| {
+        let mut settings = Settings::default();
+        settings.set("TimeZone", &["Europe/Berlin".to_owned()]).unwrap();
+        settings.set(name, &[value.to_owned()]).unwrap();
+        settings
+    };
+    let show = |array: ArrayRef, settings: &Settings| {
+        let schema = Arc::new(Schema::new(vec![Field::new("c", array.data_type().clone(), true)]));
+        let batch = RecordBatch::try_new(schema.clone(), vec![array]).unwrap();
+        let mut session = Session::new("ada", "lake");
+        session.settings = settings.clone();
+        text_rows(&batch, &session).unwrap().remove(0).remove(0).unwrap()
+    };
+    let instant = || -> ArrayRef { Arc::new(TimestampSecondArray::from(vec![1_719_792_001]).with_timezone("UTC")) };
+    let local = || -> ArrayRef { Arc::new(TimestampMillisecondArray::from(vec![1_719_792_001_500])) };
+    let day = || -> ArrayRef { Arc::new(Date32Array::from(vec![19_905])) };
+    for (style, expected) in [
+        ("ISO", ["2024-07-01 02:00:01+02", "2024-07-01 00:00:01.5", "2024-07-01"]),
+        ("SQL, DMY", ["01/07/2024 02:00:01 CEST", "01/07/2024 00:00:01.5", "01/07/2024"]),
+        ("SQL, YMD", ["07/01/2024 02:00:01 CEST", "07/01/2024 00:00:01.5", "07/01/2024"]),
+        ("German", ["01.07.2024 02:00:01 CEST", "01.07.2024 00:00:01.5", "01.07.2024"]),
+        ("Postgres, MDY", ["Mon Jul 01 02:00:01 2024 CEST", "Mon Jul 01 00:00:01.5 2024", "07-01-2024"]),
+        ("Postgres, DMY", ["Mon 01 Jul 02:00:01 2024 CEST", "Mon 01 Jul 00:00:01.5 2024", "01-07-2024"]),
+    ] {
+        let settings = settings("DateStyle", style);
+        let shown = [instant(), local(), day()].map(|array| show(array, &settings));
+        assert_eq!(shown, expected, "{style}");
+    }
+    let interval = |months, days, microseconds: i64| -> ArrayRef {
+        let value = IntervalMonthDayNano::new(months, days, microseconds * 1_000);
+        Arc::new(IntervalMonthDayNanoArray::from(vec![value]))
+    };
+    for (style, value, expected) in [
+        ("sql_standard", interval(14, 3, 14_706_700_000), "+1-2 +3 +4:05:06.7"),
+        ("sql_standard", interval(14, 0, 0), "1-2"),
+        ("sql_standard", interval(0, -1, -3_600_000_000), "-1 1:00:00"),
+        ("sql_standard", interval(0, 0, 0), "0"),
+        ("iso_8601", interval(14, 3, 14_706_700_000), "P1Y2M3DT4H5M6.7S"),
+        ("iso_8601", interval(0, 0, -500_000), "PT-0.5S"),
+        ("iso_8601", interval(0, 0, 0), "PT0S"),
+        ("postgres_verbose", interval(14, 3, 14_706_700_000), "@ 1 year 2 mons 3 days 4 hours 5 mins 6.7 secs"),
+        ("postgres_verbose", interval(0, -1, 3_600_000_000), "@ 1 day -1 hours ago"),
+        ("postgres_verbose", interval(0, 0, 0), "@ 0"),
+        ("postgres_verbose", interval(0, 0, -1_000_000), "@ 1 sec ago"),
+    ] {
+        assert_eq!(show(value, &settings("IntervalStyle", style)), expected, "{style}");
+    }
+    let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![&b"a\\\x00\xff"[..]]));
+    assert_eq!(show(bytes, &settings("bytea_output", "escape")), r"a\\\000\377");
+    let third = || -> ArrayRef { Arc::new(Float64Array::from(vec![1.0 / 3.0])) };
+    for (digits, expected) in
+        [("0", "0.333333333333333"), ("-10", "0.33333"), ("-15", "0.3"), ("3", "0.3333333333333333")]
+    {
+        assert_eq!(show(third(), &settings("extra_float_digits", digits)), expected, "{digits}");
+    }
+    let large: ArrayRef = Arc::new(Float32Array::from(vec![1_234_567.0]));
+    assert_eq!(show(large, &settings("extra_float_digits", "0")), "1.23457e+06");
 }

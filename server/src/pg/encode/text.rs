@@ -1,71 +1,44 @@
-//! Values -> the text PostgreSQL 15 prints for them, with DateStyle `ISO`, IntervalStyle `postgres` and bytea_output `hex`.
+//! Values -> the text PostgreSQL 15 prints for them. What the settings change stands in [`super::style`].
 
-use arrow::array::timezone::Tz;
 use arrow::datatypes::i256;
 use bytes::{BufMut, BytesMut};
-use chrono::{DateTime, Offset, TimeZone};
+use limnos_engine::session::Zone;
 
 use super::calendar::{DAY_MICROSECONDS, Date};
 use super::cells::{Cells, Interval, OutOfRange, Value, storable};
 use super::json;
-
-/// The zone that instants are shown in.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Zone {
-    /// Seconds east of UTC, always.
-    Fixed(i32),
-    /// By the zone's rules.
-    Named(Tz),
-}
-
-impl Zone {
-    /// The zone with this name, or this offset (`+05:30`); UTC for one that the settings should not have let in.
-    pub(crate) fn new(name: &str) -> Self {
-        if name.eq_ignore_ascii_case("utc") || name.eq_ignore_ascii_case("gmt") {
-            return Self::Fixed(0);
-        }
-        name.parse().map_or(Self::Fixed(0), Self::Named)
-    }
-
-    /// The zone that a session shows instants in.
-    pub(crate) fn of(session: &limnos_engine::Session) -> Self {
-        session.settings.show("TimeZone").map_or(Self::Fixed(0), |name| Self::new(name.as_ref()))
-    }
-
-    /// Seconds east of UTC at an instant.
-    fn offset(self, microseconds: i64) -> i32 {
-        match self {
-            Self::Fixed(seconds) => seconds,
-            Self::Named(zone) => DateTime::from_timestamp_micros(microseconds)
-                .map_or(0, |instant| zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc()),
-        }
-    }
-}
+use super::style::{self, Style};
 
 /// Writes a scalar or, for what has parts, its JSON.
 #[inline]
-pub(crate) fn write(value: Value<'_>, zone: Zone, out: &mut BytesMut) -> Result<(), OutOfRange> {
+pub(crate) fn write(value: Value<'_>, style: &Style, out: &mut BytesMut) -> Result<(), OutOfRange> {
     match value {
         Value::Bool(value) => out.put_u8(if value { b't' } else { b'f' }),
         Value::Int(value) => integer(value, out),
-        Value::Float4(value) => float4(value, out),
-        Value::Float8(value) => float8(value, out),
+        Value::Float4(value) => style::float4(value, style, out),
+        Value::Float8(value) => style::float8(value, style, out),
         Value::Text(value) => out.put_slice(storable(value)?.as_bytes()),
-        Value::Bytes(value) => bytea(value, out),
+        Value::Bytes(value) => style::bytea(value, style, out),
         Value::Decimal(value, scale) => decimal(value, scale, out),
         Value::BigDecimal(value, scale) => big_decimal(value, scale, out),
-        Value::Date(days) => date(days, out),
+        Value::Date(days) => style::date(days, style, out),
         Value::Time(microseconds) => time(microseconds, out),
-        Value::Timestamp(microseconds) => timestamp(microseconds, b' ', out),
-        Value::TimestampTz(microseconds) => timestamp_tz(microseconds, zone, b' ', out),
-        Value::Interval(value) => interval(value, out),
-        Value::List(..) | Value::Struct(..) | Value::Map(..) => json::write(value, zone, out)?,
+        Value::Timestamp(microseconds) => style::timestamp(microseconds, style, out),
+        Value::TimestampTz(microseconds) => style::timestamp_tz(microseconds, style, out),
+        Value::Interval(value) => style::interval(value, style, out),
+        Value::List(..) | Value::Struct(..) | Value::Map(..) => json::write(value, style, out)?,
     }
     Ok(())
 }
 
 /// `{1,NULL,"a b"}`.
-pub(crate) fn array(cells: &Cells, start: usize, end: usize, zone: Zone, out: &mut BytesMut) -> Result<(), OutOfRange> {
+pub(crate) fn array(
+    cells: &Cells,
+    start: usize,
+    end: usize,
+    style: &Style,
+    out: &mut BytesMut,
+) -> Result<(), OutOfRange> {
     out.put_u8(b'{');
     for row in start..end {
         if row > start {
@@ -76,7 +49,7 @@ pub(crate) fn array(cells: &Cells, start: usize, end: usize, zone: Zone, out: &m
             continue;
         };
         let from = out.len();
-        write(value, zone, out)?;
+        write(value, style, out)?;
         if needs_quotes(&out[from..]) {
             let plain = out.split_off(from);
             out.put_u8(b'"');
@@ -107,7 +80,7 @@ pub(crate) fn vector(
     cells: &Cells,
     start: usize,
     end: usize,
-    zone: Zone,
+    style: &Style,
     out: &mut BytesMut,
 ) -> Result<(), OutOfRange> {
     for row in start..end {
@@ -115,7 +88,7 @@ pub(crate) fn vector(
             out.put_u8(b' ');
         }
         if let Some(value) = cells.value(row)? {
-            write(value, zone, out)?;
+            write(value, style, out)?;
         }
     }
     Ok(())
@@ -143,7 +116,7 @@ pub(crate) fn float4(value: f32, out: &mut BytesMut) {
     float(buffer.format_finite(value), (1e-4..1e6).contains(&value.abs()), 6, out);
 }
 
-fn special_float(value: f64, out: &mut BytesMut) -> bool {
+pub(super) fn special_float(value: f64, out: &mut BytesMut) -> bool {
     let text: &[u8] = if value.is_nan() {
         b"NaN"
     } else if value == f64::INFINITY {
@@ -160,7 +133,7 @@ fn special_float(value: f64, out: &mut BytesMut) -> bool {
 }
 
 /// `shortest` is ryu's: `1.5`, `100.0`, `1.5e20`. `plain` says that it is in the range without exponent.
-fn float(shortest: &str, plain: bool, precision: i32, out: &mut BytesMut) {
+pub(super) fn float(shortest: &str, plain: bool, precision: i32, out: &mut BytesMut) {
     if plain && !shortest.contains('e') {
         out.put_slice(shortest.strip_suffix(".0").unwrap_or(shortest).as_bytes());
         return;
@@ -310,21 +283,26 @@ pub(crate) fn timestamp_tz(microseconds: i64, zone: Zone, separator: u8, out: &m
     year_month_day(date, out);
     out.put_u8(separator);
     time(local.rem_euclid(DAY_MICROSECONDS), out);
-    out.put_u8(if offset < 0 { b'-' } else { b'+' });
-    let offset = offset.unsigned_abs();
-    two_digits(offset / 3600, out);
-    if separator == b'T' || offset % 3600 != 0 {
-        out.put_u8(b':');
-        two_digits(offset / 60 % 60, out);
-    }
-    if offset % 60 != 0 {
-        out.put_u8(b':');
-        two_digits(offset % 60, out);
-    }
+    displacement(offset, separator == b'T', out);
     before_christ(date, out);
 }
 
-fn infinite(microseconds: i64, out: &mut BytesMut) -> bool {
+/// `+05:30`: hours, and the rest where there is one or `minutes` asks for it.
+pub(crate) fn displacement(offset: i32, minutes: bool, out: &mut BytesMut) {
+    out.put_u8(if offset < 0 { b'-' } else { b'+' });
+    let offset = offset.unsigned_abs();
+    two_digits(offset / 3600, out);
+    if minutes || !offset.is_multiple_of(3600) {
+        out.put_u8(b':');
+        two_digits(offset / 60 % 60, out);
+    }
+    if !offset.is_multiple_of(60) {
+        out.put_u8(b':');
+        two_digits(offset % 60, out);
+    }
+}
+
+pub(super) fn infinite(microseconds: i64, out: &mut BytesMut) -> bool {
     match microseconds {
         i64::MAX => out.put_slice(b"infinity"),
         i64::MIN => out.put_slice(b"-infinity"),
@@ -333,7 +311,16 @@ fn infinite(microseconds: i64, out: &mut BytesMut) -> bool {
     true
 }
 
-fn year_month_day(date: Date, out: &mut BytesMut) {
+pub(super) fn year_month_day(date: Date, out: &mut BytesMut) {
+    year(date, out);
+    out.put_u8(b'-');
+    two_digits(u32::from(date.month), out);
+    out.put_u8(b'-');
+    two_digits(u32::from(date.day), out);
+}
+
+/// Four digits or more.
+pub(super) fn year(date: Date, out: &mut BytesMut) {
     // There is no year 0: 1 BC is 0 here.
     let year = if date.year > 0 { date.year } else { 1 - date.year };
     if year < 1000 {
@@ -349,13 +336,9 @@ fn year_month_day(date: Date, out: &mut BytesMut) {
         );
     }
     integer(year, out);
-    out.put_u8(b'-');
-    two_digits(u32::from(date.month), out);
-    out.put_u8(b'-');
-    two_digits(u32::from(date.day), out);
 }
 
-fn before_christ(date: Date, out: &mut BytesMut) {
+pub(super) fn before_christ(date: Date, out: &mut BytesMut) {
     if date.year <= 0 {
         out.put_slice(b" BC");
     }
@@ -372,7 +355,7 @@ pub(crate) fn time(microseconds: i64, out: &mut BytesMut) {
     fraction(microseconds % 1_000_000, out);
 }
 
-fn fraction(microseconds: i64, out: &mut BytesMut) {
+pub(super) fn fraction(microseconds: i64, out: &mut BytesMut) {
     if microseconds == 0 {
         return;
     }
@@ -386,7 +369,7 @@ fn fraction(microseconds: i64, out: &mut BytesMut) {
     out.put_slice(&digits[..end]);
 }
 
-fn two_digits(value: u32, out: &mut BytesMut) {
+pub(super) fn two_digits(value: u32, out: &mut BytesMut) {
     if value < 10 {
         out.put_u8(b'0');
         out.put_u8(b'0' + value as u8);

@@ -11,6 +11,7 @@ use arrow::datatypes::{
 };
 use bytes::Bytes;
 use limnos_catalog::{Column, DataType as CatalogType};
+use limnos_engine::input::InputContext;
 use limnos_engine::scan::format::scalar::ScalarBuilder;
 use limnos_engine::{Error, ErrorCode, Result};
 
@@ -27,7 +28,7 @@ pub(super) struct ColumnReader {
     /// Whether the text must be JSON.
     is_json: bool,
     /// What instants without an offset are in.
-    zone: String,
+    context: InputContext,
 }
 
 enum Values {
@@ -39,7 +40,7 @@ enum Values {
 impl ColumnReader {
     /// # Errors
     /// `0A000` for a type that has no form a client could send.
-    pub(super) fn new(column: &Column, field: &Field, zone: &str) -> Result<Self> {
+    pub(super) fn new(column: &Column, field: &Field, context: &InputContext) -> Result<Self> {
         let shape = PgType::of(field).shape;
         let values = match ScalarBuilder::new(&column.data_type, None) {
             Some(builder) => Values::Scalar(Box::new(builder)),
@@ -58,7 +59,7 @@ impl ColumnReader {
             data_type: field.data_type().clone(),
             oid: PgType::of(field).oid(),
             is_json: column.data_type == CatalogType::Json,
-            zone: zone.to_owned(),
+            context: context.clone(),
         })
     }
 
@@ -142,7 +143,7 @@ impl ColumnReader {
 
     fn parameter(&mut self, text: &str) -> Result<()> {
         let bytes = Bytes::copy_from_slice(text.as_bytes());
-        let array = parameter::decode(Some(&bytes), Format::Text, self.oid, &self.data_type, &self.zone)?;
+        let array = parameter::decode(Some(&bytes), Format::Text, self.oid, &self.data_type, &self.context)?;
         self.append(&array)
     }
 
@@ -183,7 +184,7 @@ impl ColumnReader {
     }
 
     fn binary_parameter(&mut self, bytes: &Bytes) -> Result<()> {
-        let array = parameter::decode(Some(bytes), Format::Binary, self.oid, &self.data_type, &self.zone);
+        let array = parameter::decode(Some(bytes), Format::Binary, self.oid, &self.data_type, &self.context);
         let array = array.map_err(|error| match (error.code, &self.data_type) {
             (ErrorCode::ProtocolViolation, _) => incorrect_binary(),
             (_, DataType::Decimal128(precision, scale)) => overflow(error, *precision, scale.unsigned_abs()),

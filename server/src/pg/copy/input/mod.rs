@@ -17,6 +17,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use limnos_engine::input::InputContext;
 use limnos_engine::parse::{CopyIn, ParsedStatement};
 use limnos_engine::{Error, ErrorCode, Notice, Result};
 use parking_lot::Mutex;
@@ -78,9 +79,9 @@ impl Connection {
         let target = found?;
         let code = options.layout.format().code();
         let verbosity = options.verbosity;
-        let zone = session.settings.show("TimeZone").unwrap_or_else(|_| "UTC".to_owned());
+        let context = InputContext::of(session, Some(service.now_us()));
         let told = Arc::new(Mutex::new(Told::default()));
-        let reader = Reader::new(&target, options, &zone, Arc::clone(&told))?;
+        let reader = Reader::new(&target, options, &context, Arc::clone(&told))?;
         wire.send(&CopyInResponse::new(code as i8, target.columns.len() as i16, vec![code; target.columns.len()]));
         wire.flush().await?;
 

@@ -7,6 +7,7 @@ use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use limnos_engine::input::InputContext;
 use limnos_engine::scan::format::on_error::OnError as TablePolicy;
 use limnos_engine::write::copy_in::{CopyReject, CopyTarget, REJECTS_KEPT_MAX};
 use limnos_engine::{Error, ErrorCode, Notice, Result};
@@ -103,7 +104,7 @@ impl Reader {
     pub(in crate::pg::copy) fn new(
         target: &CopyTarget,
         options: CopyOptions,
-        zone: &str,
+        context: &InputContext,
         told: Arc<Mutex<Told>>,
     ) -> Result<Self> {
         let names: Vec<String> = target.columns.iter().map(|column| column.name.clone()).collect();
@@ -113,7 +114,7 @@ impl Reader {
         let force_not_null = options.force_not_null.flags(&names, &all, "FORCE_NOT_NULL", Some(&table))?;
         let force_null = options.force_null.flags(&names, &all, "FORCE_NULL", Some(&table))?;
         let columns = target.columns.iter().zip(target.schema.fields());
-        let columns = columns.map(|(column, field)| ColumnReader::new(column, field, zone)).collect::<Result<_>>()?;
+        let columns = columns.map(|(column, field)| ColumnReader::new(column, field, context)).collect::<Result<_>>()?;
         let input = match options.layout {
             Layout::Binary => Input::Tuples(Tuples::default()),
             layout => Input::Lines(Box::new(Lines::new(layout))),

@@ -1,0 +1,143 @@
+//! Settings of PostgreSQL's that clients, drivers, dumps and poolers set, and that have nothing to change here: any value of
+//! theirs means the same. They are checked, kept and shown as PostgreSQL does, so that nobody stumbles over them.
+
+use super::{Definition, Kind, fixed, setting};
+
+const PLANNER: &str = "Accepted for clients that set it; queries are planned without it.";
+const FORMAT: &str = "Accepted for clients that set it; messages and formats are those of C.";
+const WAIT: &str = "Accepted for clients that set it; the server keeps its own limits.";
+
+const fn planner(name: &'static str, kind: Kind, default: &'static str) -> Definition {
+    setting(name, default, kind, PLANNER)
+}
+
+const COST: Kind = Kind::Real { min: 0.0, max: f64::MAX };
+
+pub(super) const DEFINITIONS: &[Definition] = &[
+    setting("array_nulls", "on", Kind::OnlyOn, "Enables input of NULL elements in arrays."),
+    setting(
+        "backslash_quote",
+        "safe_encoding",
+        Kind::Choice(&["safe_encoding", "on", "off"]),
+        "Accepted for clients that set it; in UTF8 a backslash before a quote is safe.",
+    ),
+    fixed("block_size", "8192", "Shows the size of a disk block."),
+    setting(
+        "check_function_bodies",
+        "on",
+        Kind::Boolean,
+        "Accepted for pg_dump, which sets it; there are no functions.",
+    ),
+    setting(
+        "constraint_exclusion",
+        "partition",
+        Kind::Choice(&["partition", "on", "off"]),
+        "Accepted for clients that set it; partitions are always pruned.",
+    ),
+    planner("cpu_index_tuple_cost", COST, "0.005"),
+    planner("cpu_operator_cost", COST, "0.0025"),
+    planner("cpu_tuple_cost", COST, "0.01"),
+    planner("cursor_tuple_fraction", Kind::Real { min: 0.0, max: 1.0 }, "0.1"),
+    fixed("data_checksums", "off", "Shows whether data checksums are turned on for this cluster."),
+    setting("default_statistics_target", "100", Kind::Integer { min: 1, max: 10_000 }, PLANNER),
+    setting("default_table_access_method", "heap", Kind::Text, "Accepted for pg_dump, which sets it."),
+    setting("default_tablespace", "", Kind::Text, "Accepted for pg_dump, which sets it; there are no tablespaces."),
+    setting("default_text_search_config", "pg_catalog.simple", Kind::Text, FORMAT),
+    setting(
+        "default_toast_compression",
+        "pglz",
+        Kind::Choice(&["pglz", "lz4"]),
+        "Accepted for pg_dump, which sets it.",
+    ),
+    setting(
+        "default_transaction_deferrable",
+        "off",
+        Kind::Boolean,
+        "Accepted for clients that set it; reads never wait for a safe snapshot.",
+    ),
+    planner("effective_cache_size", Kind::Memory, "4GB"),
+    planner("enable_async_append", Kind::Boolean, "on"),
+    planner("enable_bitmapscan", Kind::Boolean, "on"),
+    planner("enable_gathermerge", Kind::Boolean, "on"),
+    planner("enable_hashagg", Kind::Boolean, "on"),
+    planner("enable_hashjoin", Kind::Boolean, "on"),
+    planner("enable_incremental_sort", Kind::Boolean, "on"),
+    planner("enable_indexonlyscan", Kind::Boolean, "on"),
+    planner("enable_indexscan", Kind::Boolean, "on"),
+    planner("enable_material", Kind::Boolean, "on"),
+    planner("enable_memoize", Kind::Boolean, "on"),
+    planner("enable_mergejoin", Kind::Boolean, "on"),
+    planner("enable_nestloop", Kind::Boolean, "on"),
+    planner("enable_parallel_append", Kind::Boolean, "on"),
+    planner("enable_parallel_hash", Kind::Boolean, "on"),
+    planner("enable_partition_pruning", Kind::Boolean, "on"),
+    planner("enable_partitionwise_aggregate", Kind::Boolean, "off"),
+    planner("enable_partitionwise_join", Kind::Boolean, "off"),
+    planner("enable_seqscan", Kind::Boolean, "on"),
+    planner("enable_sort", Kind::Boolean, "on"),
+    planner("enable_tidscan", Kind::Boolean, "on"),
+    setting("escape_string_warning", "on", Kind::Boolean, "Accepted for clients that set it; '...' has no escapes."),
+    setting("exit_on_error", "off", Kind::Boolean, "Accepted for clients that set it; errors end statements only."),
+    planner("from_collapse_limit", Kind::Integer { min: 1, max: 2_147_483_647 }, "8"),
+    planner("geqo", Kind::Boolean, "on"),
+    planner("geqo_threshold", Kind::Integer { min: 2, max: 2_147_483_647 }, "12"),
+    planner("gin_fuzzy_search_limit", Kind::Integer { min: 0, max: 2_147_483_647 }, "0"),
+    planner("hash_mem_multiplier", Kind::Real { min: 1.0, max: 1000.0 }, "2"),
+    setting("idle_session_timeout", "0", Kind::Milliseconds, WAIT),
+    planner("jit_above_cost", Kind::Real { min: -1.0, max: f64::MAX }, "100000"),
+    planner("join_collapse_limit", Kind::Integer { min: 1, max: 2_147_483_647 }, "8"),
+    setting("lc_messages", "C", Kind::Text, FORMAT),
+    setting("lc_monetary", "C", Kind::Text, FORMAT),
+    setting("lc_numeric", "C", Kind::Text, FORMAT),
+    setting("lc_time", "C", Kind::Text, FORMAT),
+    setting(
+        "lo_compat_privileges",
+        "off",
+        Kind::Boolean,
+        "Accepted for clients that set it; there are no large objects.",
+    ),
+    planner("maintenance_work_mem", Kind::Memory, "64MB"),
+    fixed("max_function_args", "100", "Shows the maximum number of function arguments."),
+    planner("max_parallel_maintenance_workers", Kind::Integer { min: 0, max: 1024 }, "2"),
+    planner("max_parallel_workers", Kind::Integer { min: 0, max: 1024 }, "8"),
+    planner("max_parallel_workers_per_gather", Kind::Integer { min: 0, max: 1024 }, "2"),
+    planner("parallel_leader_participation", Kind::Boolean, "on"),
+    planner("parallel_setup_cost", COST, "1000"),
+    planner("parallel_tuple_cost", COST, "0.1"),
+    setting(
+        "plan_cache_mode",
+        "auto",
+        Kind::Choice(&["auto", "force_generic_plan", "force_custom_plan"]),
+        "Accepted for clients that set it; parameters are always planned with.",
+    ),
+    setting("quote_all_identifiers", "off", Kind::Boolean, "Accepted for pg_dump, which sets it."),
+    planner("random_page_cost", COST, "4"),
+    fixed("segment_size", "1GB", "Shows the number of pages per disk file."),
+    planner("seq_page_cost", COST, "1"),
+    setting(
+        "synchronous_commit",
+        "on",
+        Kind::Choice(&["local", "remote_write", "remote_apply", "on", "off"]),
+        "Accepted for clients that set it; a commit is durable before it is answered.",
+    ),
+    setting("tcp_keepalives_count", "0", Kind::Integer { min: 0, max: 2_147_483_647 }, WAIT),
+    setting("tcp_keepalives_idle", "0", Kind::Integer { min: 0, max: 2_147_483_647 }, WAIT),
+    setting("tcp_keepalives_interval", "0", Kind::Integer { min: 0, max: 2_147_483_647 }, WAIT),
+    setting("tcp_user_timeout", "0", Kind::Milliseconds, WAIT),
+    setting("temp_tablespaces", "", Kind::Text, "Accepted for clients that set it; there are no tablespaces."),
+    planner("temp_buffers", Kind::Memory, "8MB"),
+    fixed("wal_block_size", "8192", "Shows the block size in the write ahead log."),
+    planner("work_mem", Kind::Memory, "4MB"),
+    setting(
+        "xmlbinary",
+        "base64",
+        Kind::Choice(&["base64", "hex"]),
+        "Accepted for clients that set it; there is no xml type.",
+    ),
+    setting(
+        "xmloption",
+        "content",
+        Kind::Choice(&["content", "document"]),
+        "Accepted for pg_dump, which sets it; there is no xml type.",
+    ),
+];
