@@ -4,12 +4,15 @@
 //! `pg_get_viewdef`, ...), built for one session over one snapshot. [`shared_functions`] are the same for everyone and
 //! replace DataFusion's of the same name. [`analyzer_rules`] keep arithmetic and sizes within bounds.
 
+mod backend;
 mod bounds;
 mod catalog;
 mod conversion;
 mod float_math;
+mod from_char;
 mod identifier;
 mod interval;
+mod json;
 mod numeric_division;
 mod overflow;
 mod privilege;
@@ -72,6 +75,7 @@ impl SessionFunctions {
             tables: OnceLock::new(),
         });
         let mut functions = Vec::new();
+        functions.extend(backend::functions());
         functions.extend(catalog::functions(&context));
         functions.extend(identifier::functions(&context));
         functions.extend(privilege::functions(&context));
@@ -97,6 +101,8 @@ pub fn shared_functions() -> Vec<ScalarUDF> {
 fn make_shared_functions() -> Vec<ScalarUDF> {
     let mut functions: Vec<ScalarUDF> =
         text::functions().into_iter().map(row_function::RowFunction::into_udf).collect();
+    functions.extend(from_char::functions());
+    functions.extend(json::functions());
     functions.push(to_char::function());
     functions.push(text::pg_typeof());
     functions.push(sleep::function());

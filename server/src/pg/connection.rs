@@ -198,7 +198,7 @@ impl Connection {
             }
             let mut running = self.start(&prepared, &[], &[]).await?;
             if let Some(schema) = &running.schema {
-                self.wire.send(&row_description(schema, &[]));
+                self.wire.send(&row_description(schema, Some(&[])));
             }
             match self.stream(&mut running, 0).await? {
                 End::Done(rows) => self.complete(running, rows),

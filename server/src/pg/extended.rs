@@ -76,15 +76,15 @@ impl Connection {
     }
 
     pub(crate) fn describe(&mut self, target: Target, name: &str) -> Result<(), Failure> {
-        let (statement, formats): (_, &[Format]) = match target {
+        let (statement, formats): (_, Option<&[Format]>) = match target {
             Target::Statement => {
                 let statement = self.store.statement(name)?;
                 self.wire.send(&ParameterDescription::new(statement.parameter_oids.clone()));
-                (statement, &[])
+                (statement, None)
             }
             Target::Portal => {
                 let portal = self.store.portal(name)?;
-                (portal.statement.clone(), &portal.formats)
+                (portal.statement.clone(), Some(&portal.formats))
             }
         };
         let description = statement.schema.as_ref().map(|schema| row_description(schema, formats));

@@ -52,7 +52,7 @@ fn natural_type(scalar: Scalar) -> DataType {
         Scalar::Text | Scalar::Varchar | Scalar::Bpchar | Scalar::Name | Scalar::Char | Scalar::Unknown => {
             DataType::Utf8
         }
-        Scalar::Json | Scalar::NodeTree | Scalar::AclItem | Scalar::Uuid => DataType::Utf8,
+        Scalar::Json | Scalar::NodeTree | Scalar::AclItem | Scalar::Uuid | Scalar::Void => DataType::Utf8,
     }
 }
 
@@ -331,7 +331,8 @@ fn binary(bytes: &mut Bytes, scalar: Scalar) -> Result<ArrayRef> {
         | Scalar::Unknown
         | Scalar::Json
         | Scalar::NodeTree
-        | Scalar::AclItem => {
+        | Scalar::AclItem
+        | Scalar::Void => {
             let text = bytes.split_to(bytes.len());
             Arc::new(StringArray::from(vec![utf8(&text)?]))
         }
