@@ -24,6 +24,7 @@ mod paths;
 mod projection;
 mod protocol;
 mod pruning;
+mod recorded;
 mod rejects;
 mod results;
 mod s3_faults;
