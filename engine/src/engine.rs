@@ -34,6 +34,7 @@ use crate::plan::field_name::FieldNames;
 use crate::plan::hidden::HiddenTables;
 use crate::plan::lake::PlanContext;
 use crate::plan::operator::IntervalOperators;
+use crate::plan::pg_catalog::label::{labelled, labels};
 use crate::plan::pg_catalog::{RoleInfo, SessionInfo, Setting, SystemTable as SystemTableInfo};
 use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query, session_state, with_typed_parameters};
 use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
@@ -754,7 +755,8 @@ pub(crate) fn output_schema(planned: &PlannedQuery) -> Result<SchemaRef> {
         .column_names()
         .into_iter()
         .zip(schema.fields())
-        .map(|(name, field)| output_field(field, name))
+        .zip(labels(&planned.plan))
+        .map(|((name, field), label)| labelled(output_field(field, name), label))
         .collect();
     Ok(Arc::new(Schema::new(fields)))
 }

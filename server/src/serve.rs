@@ -346,10 +346,7 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
     let lake = lake.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
     // Those of the configuration, or roles of the catalog.
     let has_password = |role: &Arc<limnos_catalog::Role>| role.can_login && role.verifier.is_some();
-    if rules.need_passwords()
-        && options.users.is_empty()
-        && !lake.catalog.snapshot().roles.values().any(has_password)
-    {
+    if rules.need_passwords() && options.users.is_empty() && !lake.catalog.snapshot().roles.values().any(has_password) {
         return Err(ServeError::Users("auth is scram-sha-256, but there is no user with a password".to_owned()));
     }
     let unusable = |source| ServeError::DataDir { path: options.data_dir.clone(), source };

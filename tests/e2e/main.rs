@@ -29,6 +29,7 @@ mod paths;
 mod projection;
 mod protocol;
 mod pruning;
+mod recorded;
 mod rejects;
 mod results;
 mod roles;

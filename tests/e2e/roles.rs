@@ -49,6 +49,15 @@ const STATEMENTS: &[(&str, Wanted)] = &[
     ("INSERT OVERWRITE orders SELECT 1", Denied),
     ("UNLOAD (SELECT 1 AS a) TO '/tmp/x/'", Denied),
     ("COPY (SELECT 1 AS a) TO '/tmp/x.csv'", Denied),
+    ("COPY orders TO STDOUT", Denied),
+    ("COPY (SELECT id FROM orders) TO STDOUT", Denied),
+    ("COPY orders FROM STDIN", Denied),
+    ("BEGIN", Free),
+    ("DECLARE d CURSOR FOR SELECT 1", Free),
+    ("FETCH ALL FROM d", Free),
+    ("CLOSE d", Free),
+    ("DECLARE d CURSOR FOR SELECT id FROM orders", Denied),
+    ("ROLLBACK", Free),
     ("DELETE FROM orders", Denied),
     ("TRUNCATE orders", Denied),
     ("OPTIMIZE orders", Denied),
@@ -148,6 +157,11 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Insert(_) => "Insert",
         Statement::Unload(_) => "Unload",
         Statement::Copy(_) => "Copy",
+        Statement::CopyOut(_) => "CopyOut",
+        Statement::CopyIn(_) => "CopyIn",
+        Statement::Declare(_) => "Declare",
+        Statement::Fetch(_) => "Fetch",
+        Statement::CloseCursor { .. } => "CloseCursor",
         Statement::Delete(_) => "Delete",
         Statement::Truncate(_) => "Truncate",
         Statement::Optimize(_) => "Optimize",
@@ -211,7 +225,7 @@ fn kind(statement: &Statement) -> &'static str {
 }
 
 /// How many arms [`kind`] has.
-const KIND_COUNT: usize = 69;
+const KIND_COUNT: usize = 74;
 
 #[test]
 fn every_kind_of_statement_is_tried() {

@@ -80,7 +80,7 @@ impl BatchWriter for JsonWriter {
 }
 
 /// Appends `array[row]` as JSON.
-pub(super) fn write_json(array: &dyn Array, row: usize, out: &mut String) {
+pub(crate) fn write_json(array: &dyn Array, row: usize, out: &mut String) {
     if array.is_null(row) {
         return out.push_str("null");
     }

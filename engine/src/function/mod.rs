@@ -9,11 +9,14 @@ mod bounds;
 mod catalog;
 mod conversion;
 mod float_math;
+mod from_char;
 mod identifier;
 mod interval;
+mod json;
 mod numeric_division;
 mod overflow;
 mod privilege;
+mod quiet;
 mod row_function;
 mod session;
 mod sleep;
@@ -85,6 +88,7 @@ impl SessionFunctions {
         });
         let mut functions = Vec::new();
         functions.extend(backend::functions(&context));
+        functions.extend(quiet::functions());
         functions.extend(catalog::functions(&context));
         functions.extend(identifier::functions(&context));
         functions.extend(privilege::functions(&context));
@@ -110,6 +114,8 @@ pub fn shared_functions() -> Vec<ScalarUDF> {
 fn make_shared_functions() -> Vec<ScalarUDF> {
     let mut functions: Vec<ScalarUDF> =
         text::functions().into_iter().map(row_function::RowFunction::into_udf).collect();
+    functions.extend(from_char::functions());
+    functions.extend(json::functions());
     functions.push(to_char::function());
     functions.push(text::pg_typeof());
     functions.push(sleep::function());

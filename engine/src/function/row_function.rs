@@ -23,7 +23,7 @@ type Body = dyn Fn(&[Value]) -> Result<Value> + Send + Sync;
 /// A function of one row.
 pub(crate) struct RowFunction {
     name: &'static str,
-    /// One letter an argument: `i` integer, `t` text, `b` boolean, `a` as it comes; after `?` they may be left out; `*`
+    /// One letter an argument: `i` integer, `t` text, `b` boolean, `a` as it comes, `x` text or an array; after `?` they may be left out; `*`
     /// at the end is any number more, as they come.
     arguments: &'static str,
     signature: Signature,
@@ -101,6 +101,7 @@ impl RowFunction {
         let target = match self.kind(i) {
             'i' => DataType::Int64,
             't' => DataType::Utf8,
+            'x' if !matches!(array.data_type(), DataType::List(_) | DataType::LargeList(_)) => DataType::Utf8,
             'b' => DataType::Boolean,
             _ => return values_of(array),
         };

@@ -43,7 +43,7 @@ pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
         constant("txid_current_if_assigned", "int8", Value::Null),
         constant("pg_current_xact_id_if_assigned", "int8", Value::Null),
         // There are no advisory locks to hold, so releasing them all is done already.
-        constant("pg_advisory_unlock_all", "text", "".into()),
+        constant("pg_advisory_unlock_all", "text:void", "".into()),
         constant("getdatabaseencoding", "name", "UTF8".into()),
         constant("pg_client_encoding", "name", "UTF8".into()),
         RowFunction::strict("current_schemas", "b", "_name", move |args| {
@@ -82,8 +82,23 @@ fn search_path(current: &str, implicit: bool) -> Vec<String> {
 
 fn setting(context: &FunctionContext, name: &str) -> Option<String> {
     let known = context.session.settings.iter().find(|setting| setting.name.eq_ignore_ascii_case(name));
-    known.map(|setting| setting.value.clone())
+    let preset = || PRESETS.iter().find(|(preset, _)| preset.eq_ignore_ascii_case(name));
+    known.map(|setting| setting.value.clone()).or_else(|| preset().map(|(_, value)| (*value).to_owned()))
 }
+
+/// What clients ask for that is no setting here: what PostgreSQL was built with, and where tables would be.
+const PRESETS: [(&str, &str); 10] = [
+    ("block_size", "8192"),
+    ("default_table_access_method", "heap"),
+    ("default_tablespace", ""),
+    ("lc_collate", "C"),
+    ("lc_ctype", "C.UTF-8"),
+    ("max_function_args", "100"),
+    ("max_index_keys", "32"),
+    ("password_encryption", "scram-sha-256"),
+    ("segment_size", "131072"),
+    ("temp_tablespaces", ""),
+];
 
 fn unknown_setting(name: &str) -> Error {
     Error::new(ErrorCode::UndefinedParameter, format!("unrecognized configuration parameter \"{name}\""))

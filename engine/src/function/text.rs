@@ -45,9 +45,55 @@ pub(super) fn functions() -> Vec<RowFunction> {
             }
             Ok(numbers.into())
         }),
+        // `WITH ORDINALITY` over arrays: the numbers of the elements of the longest.
+        RowFunction::lenient("limnos_ordinals", "*", "_int8", |args| {
+            let lengths = args.iter().map(|array| match array {
+                Value::List(items) => items.len(),
+                _ => 0,
+            });
+            Ok((1..=lengths.max().unwrap_or(0) as i64).collect::<Vec<i64>>().into())
+        }),
+        RowFunction::strict("limnos_oids", "a", "_oid", |args| match &args[0] {
+            Value::Text(text) => {
+                let items = text.trim_matches(['{', '}']).split(',').map(str::trim).filter(|item| !item.is_empty());
+                let oid = |item: &str| {
+                    item.parse::<i64>().map(Value::from).map_err(|_| {
+                        let message = format!("invalid input syntax for type oid: \"{item}\"");
+                        failure(Error::new(ErrorCode::InvalidTextRepresentation, message))
+                    })
+                };
+                Ok(Value::List(items.map(oid).collect::<Result<_>>()?))
+            }
+            other => Ok(other.clone()),
+        }),
+        RowFunction::strict("limnos_varchars", "a", "_varchar", |args| match &args[0] {
+            Value::List(items) => Ok(Value::List(items.iter().map(|item| shown(item).into()).collect())),
+            other => Ok(other.clone()),
+        }),
+        RowFunction::strict("like_escape", "tt", "text", |args| {
+            like_escape(args[0].as_text().unwrap_or_default(), args[1].as_text().unwrap_or_default())
+        }),
+        // `::regtype[]`, and their names.
+        RowFunction::strict("limnos_regtypes", "a", "_oid", |args| Ok(args[0].clone())),
+        RowFunction::strict("limnos_regtypes_out", "a", "_text", |args| match &args[0] {
+            Value::List(items) => {
+                let name = |item: &Value| item.as_int().map(|oid| format_type(oid as i32, None));
+                Ok(Value::List(items.iter().map(|item| name(item).into()).collect()))
+            }
+            _ => Ok(Value::Null),
+        }),
         RowFunction::lenient("format", "*", "text", format),
         // What the rewrite of catalog queries calls: text of any value without a type label, arrays as text, `::oid`.
-        RowFunction::strict("textin", "t", "text", |args| Ok(args[0].clone())),
+        RowFunction::strict("textin", "x", "text", |args| Ok(shown(&args[0]).into())),
+        RowFunction::strict("limnos_name", "x", "name", |args| Ok(shown(&args[0]).into())),
+        RowFunction::strict("limnos_char", "x", "char", |args| {
+            Ok(shown(&args[0]).map(|text| text.chars().take(1).collect::<String>()).into())
+        }),
+        RowFunction::strict("limnos_varchar", "x", "varchar", |args| Ok(shown(&args[0]).into())),
+        RowFunction::strict("limnos_xid", "i", "xid", |args| Ok(args[0].clone())),
+        RowFunction::strict("limnos_substring", "tt", "text", |args| {
+            substring(args[0].as_text().unwrap_or_default(), args[1].as_text().unwrap_or_default())
+        }),
         RowFunction::strict("array_out", "a", "text", |args| Ok(shown(&args[0]).into())),
         RowFunction::strict("oidin", "a", "oid", |args| match &args[0] {
             // Kept in four bytes with a sign.
@@ -199,6 +245,39 @@ fn shown(value: &Value) -> Option<String> {
             format!("{{{}}}", items.join(","))
         }
     })
+}
+
+/// A pattern of LIKE that escapes with `escape`, written with backslashes.
+fn like_escape(pattern: &str, escape: &str) -> Result<Value> {
+    let mut characters = escape.chars();
+    let (escape, rest) = (characters.next(), characters.next());
+    if rest.is_some() {
+        let error = Error::new(ErrorCode::InvalidParameterValue, "invalid escape string");
+        return Err(failure(error.with_hint("Escape string must be empty or one character.")));
+    }
+    let mut respelled = String::with_capacity(pattern.len());
+    let mut rest = pattern.chars();
+    while let Some(c) = rest.next() {
+        if Some(c) == escape {
+            respelled.push('\\');
+            respelled.extend(rest.next());
+        } else {
+            if c == '\\' {
+                respelled.push('\\');
+            }
+            respelled.push(c);
+        }
+    }
+    Ok(respelled.into())
+}
+
+/// `substring(text from pattern)`: what the first group matches, or the whole pattern if it has none.
+fn substring(text: &str, pattern: &str) -> Result<Value> {
+    let regex = regex::Regex::new(pattern).map_err(|error| {
+        failure(Error::new(ErrorCode::InvalidRegularExpression, format!("invalid regular expression: {error}")))
+    })?;
+    let found = regex.captures(text).and_then(|captures| captures.get(usize::from(captures.len() > 1)));
+    Ok(found.map(|found| found.as_str()).into())
 }
 
 fn dimension(array: &Value, dimension: &Value) -> Option<usize> {

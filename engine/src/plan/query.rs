@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ParamValues, ScalarValue};
@@ -20,6 +20,7 @@ use limnos_catalog::Table;
 
 use super::constant::InputOptions;
 use super::lake::{LakeCatalog, LakeCatalogList, PlanContext, catalog_database};
+use super::pg_catalog::PG_TYPE_METADATA;
 use super::pg_catalog::output_name::{self, OutputNames, output_names};
 use super::pg_catalog::rewrite::rewrite_query;
 use super::stop::{StopWhenCanceled, stoppable};
@@ -235,6 +236,12 @@ fn inferred_parameter_types(plan: &LogicalPlan) -> Result<HashMap<String, Option
                             add(id, Some(field.data_type()));
                         }
                     }
+                    // `$1::oid[]`
+                    Expr::ScalarFunction(call) if call.func.name() == "limnos_oids" => {
+                        if let [Expr::Placeholder(Placeholder { id, field: None })] = call.args.as_slice() {
+                            add(id, Some(&oid_array()));
+                        }
+                    }
                     // `x = ANY($1)` is planned as this function: the array holds what x is.
                     Expr::ScalarFunction(call) if call.func.name() == "array_has" => {
                         if let [Expr::Placeholder(Placeholder { id, field: None }), needle] = call.args.as_slice()
@@ -250,6 +257,13 @@ fn inferred_parameter_types(plan: &LogicalPlan) -> Result<HashMap<String, Option
         })
     })?;
     Ok(types)
+}
+
+/// The type of `oid[]`, whose elements say that they are OIDs: drivers that ask for the array's type otherwise would ask with
+/// a parameter of that type.
+fn oid_array() -> DataType {
+    let label = HashMap::from([(PG_TYPE_METADATA.to_owned(), "oid".to_owned())]);
+    DataType::List(Arc::new(Field::new_list_field(DataType::Int32, true).with_metadata(label)))
 }
 
 /// The schemas that the expressions of `node` may refer to.

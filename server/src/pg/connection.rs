@@ -260,6 +260,9 @@ impl Connection {
             let parsed = Arc::new(parsed);
             if copy::is_copy(&parsed.statement) {
                 self.copy(&parsed).await?;
+                if index + 1 == count {
+                    self.commit_implicit().await?;
+                }
                 continue;
             }
             let prepared = match &parsed.statement {
@@ -285,7 +288,7 @@ impl Connection {
             let formats = self.simple_formats(&prepared.statement.statement);
             let mut running = self.start(&prepared, &[], formats).await?;
             if let Some(schema) = &running.schema {
-                self.wire.send(&row_description(schema, formats));
+                self.wire.send(&row_description(schema, Some(formats)));
             }
             match self.stream(&mut running, 0).await? {
                 End::Done(rows) => {

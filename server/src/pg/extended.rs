@@ -84,21 +84,21 @@ impl Connection {
     }
 
     pub(crate) fn describe(&mut self, target: Target, name: &str) -> Result<(), Failure> {
-        let (statement, formats): (_, &[Format]) = match target {
+        let (statement, formats): (_, Option<&[Format]>) = match target {
             Target::Statement => {
                 let statement = self.store.statement(name)?;
                 if statement.schema.is_some() {
                     self.transaction.check_not_failed()?;
                 }
                 self.wire.send(&ParameterDescription::new(statement.parameter_oids.clone()));
-                (statement, &[])
+                (statement, None)
             }
             Target::Portal => {
                 let portal = self.store.portal(name)?;
                 if portal.statement.schema.is_some() {
                     self.transaction.check_not_failed()?;
                 }
-                (portal.statement.clone(), &portal.formats)
+                (portal.statement.clone(), Some(&portal.formats))
             }
         };
         let description = statement.schema.as_ref().map(|schema| row_description(schema, formats));
@@ -129,6 +129,7 @@ impl Connection {
         let statement = Arc::clone(&portal.statement.prepared.statement);
         if matches!(state, PortalState::Ready) && copy::is_copy(&statement.statement) {
             self.store.return_portal(name, portal);
+            self.join(&statement.statement);
             return self.copy(&statement).await;
         }
         let mut running = match state {

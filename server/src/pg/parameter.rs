@@ -53,9 +53,13 @@ fn natural_type(scalar: Scalar) -> DataType {
         Scalar::Text | Scalar::Varchar | Scalar::Bpchar | Scalar::Name | Scalar::Char | Scalar::Unknown => {
             DataType::Utf8
         }
-        Scalar::Json | Scalar::Jsonb | Scalar::NodeTree | Scalar::AclItem | Scalar::Uuid | Scalar::TimeTz => {
-            DataType::Utf8
-        }
+        Scalar::Json
+        | Scalar::Jsonb
+        | Scalar::NodeTree
+        | Scalar::AclItem
+        | Scalar::Uuid
+        | Scalar::TimeTz
+        | Scalar::Void => DataType::Utf8,
     }
 }
 
@@ -255,7 +259,7 @@ impl Decoder<'_> {
         // Numerics come with the scale they were written with; the list has the largest.
         let natural = elements.iter().fold(natural_type(element), |known, array| wider(known, array.data_type()));
         let elements: Vec<ArrayRef> = elements.iter().map(|array| cast_to(array, &natural)).collect::<Result<_>>()?;
-        let references: Vec<&dyn arrow::array::Array> = elements.iter().map(AsRef::as_ref).collect();
+        let references: Vec<&dyn Array> = elements.iter().map(AsRef::as_ref).collect();
         let values = if references.is_empty() {
             new_empty_array(&natural)
         } else {
@@ -354,7 +358,8 @@ fn binary(bytes: &mut Bytes, scalar: Scalar) -> Result<ArrayRef> {
         | Scalar::Unknown
         | Scalar::Json
         | Scalar::NodeTree
-        | Scalar::AclItem => {
+        | Scalar::AclItem
+        | Scalar::Void => {
             let text = bytes.split_to(bytes.len());
             Arc::new(StringArray::from(vec![utf8(&text)?]))
         }

@@ -15,7 +15,7 @@ use super::connection::{Connection, Failure};
 use super::cursor::Fetching;
 use super::encode::{Format, RowEncoder, Rows, Style};
 use super::error::{PgError, notice_response};
-use super::types::PgType;
+use super::types::{PgType, object_name_oid};
 use super::wire::Wire;
 use super::{parameter, statement};
 use crate::limits::{FLUSH_BYTES, RESULT_COLUMNS_MAX};
@@ -386,14 +386,16 @@ fn is_start_transaction(statement: &ParsedStatement) -> bool {
     matches!(statement.statement, Statement::Begin(_)) && begins(&statement.sql)
 }
 
-/// RowDescription, or NoData for `None`.
-pub(crate) fn row_description(schema: &SchemaRef, formats: &[Format]) -> RowDescription {
+/// RowDescription. `formats` are those that values will be sent in; `None` where that isn't known yet.
+pub(crate) fn row_description(schema: &SchemaRef, formats: Option<&[Format]>) -> RowDescription {
     let field = |(index, field): (usize, &arrow::datatypes::FieldRef)| {
         let pg_type = PgType::of(field);
         // A NUL would end the name, and the rest would be read as numbers.
         let name = field.name().replace('\0', "\u{fffd}");
-        let format = super::store::Portal::format(formats, index).code();
-        FieldDescription::new(name, 0, 0, pg_type.oid(), pg_type.size(), pg_type.modifier, format)
+        let format = formats.map(|formats| super::store::Portal::format(formats, index));
+        let object_name = object_name_oid(field).filter(|_| format == Some(Format::Text));
+        let (oid, size) = object_name.map_or((pg_type.oid(), pg_type.size()), |oid| (oid, 4));
+        FieldDescription::new(name, 0, 0, oid, size, pg_type.modifier, format.unwrap_or_default().code())
     };
     RowDescription::new(schema.fields().iter().enumerate().map(field).collect())
 }

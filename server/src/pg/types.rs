@@ -42,6 +42,8 @@ pub enum Scalar {
     Timestamp,
     TimestampTz,
     Interval,
+    /// What functions give that give nothing.
+    Void,
 }
 
 /// Name, OID, OID of its array, `typlen`.
@@ -79,6 +81,7 @@ const SCALARS: &[Row] = &[
     (Scalar::Timestamp, "timestamp", 1114, 1115, 8),
     (Scalar::TimestampTz, "timestamptz", 1184, 1185, 8),
     (Scalar::Interval, "interval", 1186, 1187, 16),
+    (Scalar::Void, "void", 2278, 1009, 4),
 ];
 
 /// What kind of bytes a scalar's binary form is, and so which Arrow values can be written as it.
@@ -133,7 +136,7 @@ impl Scalar {
             Self::Int2 | Self::Int4 | Self::Int8 | Self::Oid | Self::Xid => Family::Number,
             Self::RegProc | Self::RegClass | Self::RegType => Family::Number,
             Self::Text | Self::Varchar | Self::Bpchar | Self::Name | Self::Char => Family::String,
-            Self::Unknown | Self::Json | Self::Jsonb | Self::NodeTree | Self::AclItem => Family::String,
+            Self::Unknown | Self::Json | Self::Jsonb | Self::NodeTree | Self::AclItem | Self::Void => Family::String,
             _ => Family::Other,
         }
     }
@@ -239,6 +242,23 @@ impl PgType {
             Shape::Scalar(scalar) => scalar.row().4,
             Shape::Array(_) | Shape::Vector(_) | Shape::Json => -1,
         }
+    }
+}
+
+/// The OID of a type whose text is an object's name: in binary it is a number, so such a column is told as `text` unless it
+/// is sent as text.
+pub(crate) fn object_name_oid(field: &Field) -> Option<u32> {
+    if field.data_type() != &DataType::Utf8 {
+        return None;
+    }
+    match field.metadata().get(PG_TYPE_METADATA)?.as_str() {
+        "regproc" => Some(24),
+        "regprocedure" => Some(2202),
+        "regclass" => Some(2205),
+        "regtype" => Some(2206),
+        "regnamespace" => Some(4089),
+        "regrole" => Some(4096),
+        _ => None,
     }
 }
 

@@ -1,11 +1,11 @@
 //! CREATE, ALTER, RENAME and DROP ROLE, and who is in which.
 
-use arrow::compute::kernels::cast_utils::string_to_datetime;
 use limnos_catalog::role::VALID_FOR_EVER;
 use limnos_catalog::{BOOTSTRAP_ROLE, Change, Membership, RoleDefinition};
 
 use super::{Asker, Planned, bootstrap, denied, reserved};
 use crate::command::skipping;
+use crate::input::{self, InputContext};
 use crate::parse::role::{Password, RoleName, RoleOptions};
 use crate::session::Settings;
 use crate::{Error, ErrorCode, Notice, Result, Session};
@@ -158,23 +158,11 @@ fn verifier(asker: &Asker<'_, '_>, name: &str, Password(password): &Password) ->
 
 /// `infinity`, or a time stamp in the session's zone; microseconds since 1970.
 fn valid_until(session: &Session, text: &str) -> Result<i64> {
-    let invalid = || {
-        let message = format!("invalid input syntax for type timestamp with time zone: \"{text}\"");
-        Error::new(ErrorCode::InvalidDatetimeFormat, message)
-    };
     match text.trim().to_lowercase().as_str() {
-        "infinity" | "inf" => return Ok(VALID_FOR_EVER),
-        "-infinity" => return Ok(i64::MIN),
-        _ => {}
+        "infinity" | "inf" => Ok(VALID_FOR_EVER),
+        "-infinity" => Ok(i64::MIN),
+        _ => input::timestamp_with_zone(text, &InputContext::of(session, None)),
     }
-    let zone: arrow::array::timezone::Tz = session.settings.time_zone().parse().map_err(|_| invalid())?;
-    // PostgreSQL writes offsets with hours alone.
-    let text = text.trim();
-    let text = match text.len().checked_sub(3).map(|at| text.split_at(at)) {
-        Some((head, hours)) if text.len() > 16 && hours.starts_with(['+', '-']) => format!("{head}{hours}:00"),
-        _ => text.to_owned(),
-    };
-    Ok(string_to_datetime(&zone, &text).map_err(|_| invalid())?.timestamp_micros())
 }
 
 /// ALTER ROLE .. SET and RESET.

@@ -21,19 +21,21 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::DataType as ArrowType;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Join,
-    JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor,
-    TableWithJoins, Value, Visit, Visitor, visit_expressions, visit_expressions_mut,
+    ArrayElemTypeDef, BinaryOperator, DataType, ExactNumberInfo, Expr, FunctionArgumentClause, FunctionArguments,
+    GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, ObjectName, OrderBy, OrderByKind, Query,
+    Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, Visit, Visitor, WindowSpec,
+    WindowType, visit_expressions, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use super::recursive;
 use super::relations::{SystemRelation, relation};
 use super::rewrite::{call, call_name, cast, folded, parts};
 use super::tables::is_always_empty;
 
 /// What a FROM clause brings into scope.
-struct Scope {
+pub(super) struct Scope {
     /// Aliases, and the catalog relation behind each, if it is one.
     sources: Vec<(String, Option<&'static SystemRelation>)>,
     /// A relation without rows is joined in such a way that the whole has none.
@@ -41,7 +43,7 @@ struct Scope {
 }
 
 impl Scope {
-    fn of(from: &[TableWithJoins]) -> Self {
+    pub(super) fn of(from: &[TableWithJoins]) -> Self {
         let mut scope = Self { sources: Vec::new(), empty: false };
         for table in from {
             scope.add(&table.relation, true);
@@ -100,7 +102,7 @@ impl Scope {
 
     /// Whether a column reference means something of this scope. One without a qualifier does if a relation has the
     /// column, or might have it.
-    fn owns(&self, reference: &[Ident]) -> bool {
+    pub(super) fn owns(&self, reference: &[Ident]) -> bool {
         match reference {
             [column] => {
                 let column = folded(column);
@@ -114,6 +116,11 @@ impl Scope {
         }
     }
 
+    /// Whether all relations are this one of `pg_catalog`.
+    pub(super) fn is_only(&self, name: &str) -> bool {
+        self.sources.iter().all(|(_, relation)| relation.is_some_and(|relation| relation.name == name))
+    }
+
     /// Only relations of PostgreSQL's, all known.
     fn is_catalog(&self) -> bool {
         !self.sources.is_empty() && self.sources.iter().all(|(_, relation)| relation.is_some())
@@ -124,7 +131,7 @@ fn has_column(relation: &SystemRelation, name: &str) -> bool {
     relation.columns.iter().any(|column| column.name == name) || name == "tableoid"
 }
 
-fn reference(expr: &Expr) -> Option<&[Ident]> {
+pub(super) fn reference(expr: &Expr) -> Option<&[Ident]> {
     match expr {
         Expr::Identifier(ident) => Some(std::slice::from_ref(ident)),
         Expr::CompoundIdentifier(idents) => Some(idents),
@@ -176,7 +183,7 @@ fn replace_tableoid(select: &mut Select, scope: &Scope) {
             _ => false,
         };
         if transaction {
-            *expr = cast(Expr::value(Value::Number("1".to_owned(), false)), DataType::Int(None));
+            *expr = call("limnos_xid", vec![Expr::value(Value::Number("1".to_owned(), false))]);
             return ControlFlow::Continue(());
         }
         let found = match expr {
@@ -215,24 +222,25 @@ fn is_grouped(select: &Select) -> bool {
     groups || select.having.is_some() || select.projection.iter().any(has_aggregate)
 }
 
+const AGGREGATES: [&str; 15] = [
+    "count",
+    "sum",
+    "min",
+    "max",
+    "avg",
+    "array_agg",
+    "string_agg",
+    "bool_and",
+    "bool_or",
+    "every",
+    "json_agg",
+    "jsonb_agg",
+    "first_value",
+    "last_value",
+    "any_value",
+];
+
 fn has_aggregate(item: &SelectItem) -> bool {
-    const AGGREGATES: [&str; 15] = [
-        "count",
-        "sum",
-        "min",
-        "max",
-        "avg",
-        "array_agg",
-        "string_agg",
-        "bool_and",
-        "bool_or",
-        "every",
-        "json_agg",
-        "jsonb_agg",
-        "first_value",
-        "last_value",
-        "any_value",
-    ];
     /// Looks at the calls of one query, not at those of its subqueries.
     struct Calls {
         depth: usize,
@@ -264,6 +272,14 @@ fn has_aggregate(item: &SelectItem) -> bool {
 fn lower_subquery(expr: &mut Expr, outer: &Scope, grouped: bool, joins: &mut Vec<Join>) {
     match expr {
         Expr::Subquery(query) => {
+            if !grouped
+                && let Some((join, value)) =
+                    recursive::lower(query, false, outer, &format!("limnos_sub_{}", joins.len()))
+            {
+                joins.push(join);
+                *expr = value;
+                return;
+            }
             let Some(select) = plain_select(query) else { return };
             let scope = Scope::of(&select.from);
             let aggregated = is_grouped(select);
@@ -272,16 +288,19 @@ fn lower_subquery(expr: &mut Expr, outer: &Scope, grouped: bool, joins: &mut Vec
             else {
                 return;
             };
-            if outer.empty || (scope.empty && !aggregated) {
+            if (outer.empty || scope.empty) && aggregated && has_one_group(select) {
+                *expr = aggregate_of_nothing(item, &scope);
+            } else if outer.empty || (scope.empty && !aggregated) {
                 *expr = null_like(item, &scope);
             } else if scope.is_catalog()
                 && !aggregated
                 && !grouped
-                && query.limit_clause.is_none()
+                && (query.limit_clause.is_none() || takes_first(query))
                 && is_correlated(select, &scope)
             {
                 let alias = format!("limnos_sub_{}", joins.len());
-                if let Some((join, value)) = to_join(select, item, &scope, outer, &alias) {
+                let first = query.limit_clause.is_some().then_some(query.order_by.as_ref());
+                if let Some((join, value)) = to_join(select, item, first, &scope, outer, &alias) {
                     joins.push(join);
                     *expr = value;
                 }
@@ -294,9 +313,14 @@ fn lower_subquery(expr: &mut Expr, outer: &Scope, grouped: bool, joins: &mut Vec
             }
         }
         Expr::Function(function) if call_name_is(&function.name, "array") => {
-            if let FunctionArguments::Subquery(query) = &function.args
-                && let Some(array) = array_of(query, outer)
+            let FunctionArguments::Subquery(query) = &function.args else { return };
+            if !grouped
+                && let Some((join, value)) =
+                    recursive::lower(query, true, outer, &format!("limnos_sub_{}", joins.len()))
             {
+                joins.push(join);
+                *expr = value;
+            } else if let Some(array) = array_of(query, outer).or_else(|| array_of_rows(query)) {
                 *expr = array;
             }
         }
@@ -369,7 +393,7 @@ fn typed_null(reference: &[Ident], scope: &Scope) -> Expr {
 }
 
 /// The conjuncts of a condition.
-fn conjuncts(expr: &Expr, into: &mut Vec<Expr>) {
+pub(super) fn conjuncts(expr: &Expr, into: &mut Vec<Expr>) {
     match expr {
         Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
             conjuncts(left, into);
@@ -380,7 +404,7 @@ fn conjuncts(expr: &Expr, into: &mut Vec<Expr>) {
     }
 }
 
-fn conjunction(conjuncts: Vec<Expr>) -> Option<Expr> {
+pub(super) fn conjunction(conjuncts: Vec<Expr>) -> Option<Expr> {
     conjuncts.into_iter().reduce(|left, right| Expr::BinaryOp {
         left: Box::new(left),
         op: BinaryOperator::And,
@@ -389,7 +413,16 @@ fn conjunction(conjuncts: Vec<Expr>) -> Option<Expr> {
 }
 
 /// The LEFT JOIN that a correlated subquery is, and the expression that takes its place.
-fn to_join(select: &Select, item: &Expr, scope: &Scope, outer: &Scope, alias: &str) -> Option<(Join, Expr)> {
+///
+/// `first` is the order of a subquery with LIMIT 1: its rows are numbered, and the first is joined.
+fn to_join(
+    select: &Select,
+    item: &Expr,
+    first: Option<Option<&OrderBy>>,
+    scope: &Scope,
+    outer: &Scope,
+    alias: &str,
+) -> Option<(Join, Expr)> {
     let mut all = Vec::new();
     if let Some(selection) = &select.selection {
         conjuncts(selection, &mut all);
@@ -429,8 +462,12 @@ fn to_join(select: &Select, item: &Expr, scope: &Scope, outer: &Scope, alias: &s
         });
         expr
     };
+    let number = match first {
+        Some(order) => Some(row_number(&partition(&outside, &foreign)?, order, item)?),
+        None => None,
+    };
     let value = export(item);
-    let on: Vec<Expr> = outside.iter().map(&mut export).collect();
+    let mut on: Vec<Expr> = outside.iter().map(&mut export).collect();
     // Without a column of the inner side the value would not be NULL where nothing matches.
     if exported.is_empty() {
         return None;
@@ -444,6 +481,10 @@ fn to_join(select: &Select, item: &Expr, scope: &Scope, outer: &Scope, alias: &s
             .enumerate()
             .map(|(i, expr)| SelectItem::ExprWithAlias { expr, alias: Ident::new(format!("c{i}")) })
             .collect();
+        if let Some(number) = number {
+            body.projection.push(SelectItem::ExprWithAlias { expr: number, alias: Ident::new("limnos_row") });
+            on.push(is_first(alias));
+        }
     }
     let relation = TableFactor::Derived {
         lateral: false,
@@ -456,6 +497,103 @@ fn to_join(select: &Select, item: &Expr, scope: &Scope, outer: &Scope, alias: &s
         Join { relation, global: false, join_operator: JoinOperator::LeftOuter(JoinConstraint::On(condition)) },
         value,
     ))
+}
+
+/// The inner sides of `inner = outer`, if all conditions are such.
+fn partition(conditions: &[Expr], foreign: &impl Fn(&Expr) -> bool) -> Option<Vec<Expr>> {
+    let inner_side = |condition: &Expr| {
+        let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = condition else { return None };
+        match (foreign(left), foreign(right)) {
+            (true, false) => Some(right.as_ref().clone()),
+            (false, true) => Some(left.as_ref().clone()),
+            _ => None,
+        }
+    };
+    conditions.iter().map(inner_side).collect()
+}
+
+/// `row_number() OVER (PARTITION BY keys ORDER BY order)`, where an order by position means the item.
+pub(super) fn row_number(keys: &[Expr], order: Option<&OrderBy>, item: &Expr) -> Option<Expr> {
+    let mut order_by = match order.map(|order| &order.kind) {
+        None => Vec::new(),
+        Some(OrderByKind::Expressions(expressions)) => expressions.clone(),
+        Some(OrderByKind::All(_)) => return None,
+    };
+    for each in &mut order_by {
+        if matches!(&each.expr, Expr::Value(value) if matches!(&value.value, Value::Number(position, _) if position == "1"))
+        {
+            each.expr = item.clone();
+        }
+    }
+    let mut number = call("row_number", Vec::new());
+    if let Expr::Function(function) = &mut number {
+        function.over = Some(WindowType::WindowSpec(WindowSpec {
+            window_name: None,
+            partition_by: keys.to_vec(),
+            order_by,
+            window_frame: None,
+        }));
+    }
+    Some(number)
+}
+
+/// `alias.limnos_row = 1`
+pub(super) fn is_first(alias: &str) -> Expr {
+    Expr::BinaryOp {
+        left: Box::new(Expr::CompoundIdentifier(vec![Ident::new(alias), Ident::new("limnos_row")])),
+        op: BinaryOperator::Eq,
+        right: Box::new(Expr::value(Value::Number("1".to_owned(), false))),
+    }
+}
+
+/// Whether a query gives its first row only.
+pub(super) fn takes_first(query: &Query) -> bool {
+    matches!(&query.limit_clause, Some(LimitClause::LimitOffset { limit: Some(Expr::Value(limit)), offset: None, limit_by })
+        if limit_by.is_empty() && matches!(&limit.value, Value::Number(count, _) if count == "1"))
+}
+
+/// Whether an aggregate query gives one row, whatever it reads.
+fn has_one_group(select: &Select) -> bool {
+    select.having.is_none()
+        && matches!(&select.group_by, GroupByExpr::Expressions(expressions, _) if expressions.is_empty())
+}
+
+/// What an expression of aggregates is over no rows: counts are 0, all else is NULL.
+fn aggregate_of_nothing(item: &Expr, scope: &Scope) -> Expr {
+    let mut expr = item.clone();
+    let _ = visit_expressions_mut(&mut expr, |expr: &mut Expr| {
+        if let Some(name) = call_name(expr).filter(|name| AGGREGATES.contains(&name.as_str()))
+            && let Expr::Function(_) = &*expr
+        {
+            let null = |data_type| cast(Expr::value(Value::Null), data_type);
+            *expr = match name.as_str() {
+                "count" => cast(Expr::value(Value::Number("0".to_owned(), false)), DataType::BigInt(None)),
+                "sum" | "avg" => null(DataType::Numeric(ExactNumberInfo::None)),
+                "bool_and" | "bool_or" | "every" => null(DataType::Boolean),
+                "array_agg" => null(DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(DataType::Text), None))),
+                _ => match single_argument(expr) {
+                    Some(argument) if !name.ends_with("_agg") => null_like(&argument, scope),
+                    _ => null(DataType::Text),
+                },
+            };
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    expr
+}
+
+/// `ARRAY(query)` of any query: its rows, aggregated.
+fn array_of_rows(query: &Query) -> Option<Expr> {
+    let mut aggregated = Parser::new(&PostgreSqlDialect {})
+        .try_with_sql("SELECT array_agg(limnos_item) FROM (SELECT 1) AS limnos_rows (limnos_item)")
+        .ok()?
+        .parse_query()
+        .ok()?;
+    let SetExpr::Select(select) = aggregated.body.as_mut() else { return None };
+    if let TableFactor::Derived { subquery, .. } = &mut select.from.first_mut()?.relation {
+        **subquery = query.clone();
+    }
+    Some(Expr::Subquery(aggregated))
 }
 
 /// Puts the joins behind the whole FROM clause, where every one of its relations is in scope.

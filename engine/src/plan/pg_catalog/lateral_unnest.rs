@@ -141,7 +141,7 @@ fn rewrite_step(select: &mut Select) -> Option<Renamed> {
     Some(renamed)
 }
 
-fn has_columns(expr: &Expr) -> bool {
+pub(super) fn has_columns(expr: &Expr) -> bool {
     visit_expressions(expr, |expr| {
         if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
             ControlFlow::Break(())

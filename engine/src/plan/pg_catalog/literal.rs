@@ -100,7 +100,7 @@ fn is_arithmetic(op: &BinaryOperator) -> bool {
 }
 
 /// A constant that fits four bytes, with or without a sign.
-fn is_small_integer(expr: &Expr) -> bool {
+pub(super) fn is_small_integer(expr: &Expr) -> bool {
     match expr {
         Expr::Value(value) => matches!(&value.value, Value::Number(digits, _) if digits.parse::<i32>().is_ok()),
         Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Plus | UnaryOperator::Minus, expr: inner } => {

@@ -11,13 +11,17 @@
 
 pub(crate) mod analyzed;
 mod correlated;
+mod from_functions;
 mod index;
 mod join_using;
+mod json_calls;
+pub(crate) mod label;
 mod lateral_unnest;
 mod literal;
 pub mod output_name;
 mod pg_type;
 mod provider;
+mod recursive;
 mod relations;
 pub mod rewrite;
 mod role;

@@ -8,11 +8,11 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Array, DataType, Expr, FunctionArguments, Ident, Query, Select, SelectItem, SetExpr, TrimWhereField,
-    Value, visit_expressions_mut,
+    AccessExpr, Array, DataType, Expr, FunctionArguments, Ident, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, TrimWhereField, Value, visit_expressions_mut,
 };
 
-use super::rewrite::{call_name, folded};
+use super::rewrite::{call_name, folded, parts};
 
 /// A name for each select item; `None` for a wildcard, which stands for as many columns as it expands to and keeps their
 /// names. The whole is `None` where the names are those of the plan (`VALUES`, `TABLE`).
@@ -170,15 +170,33 @@ fn inner_name(name: &str) -> String {
 
 /// Gives hidden aliases to select items that DataFusion would find equal to an earlier one.
 pub(super) fn make_unique_items(items: &mut [SelectItem]) {
-    let wildcard = items.iter().any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
+    // The tables whose columns a wildcard brings, `None` for all.
+    let wildcards: Vec<Option<String>> = items
+        .iter()
+        .filter_map(|item| match item {
+            SelectItem::Wildcard(_) => Some(None),
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+                Some(parts(name).pop())
+            }
+            SelectItem::QualifiedWildcard(..) => Some(None),
+            _ => None,
+        })
+        .collect();
     let mut seen: HashSet<String> = HashSet::new();
     for (i, item) in items.iter_mut().enumerate() {
         let hidden = |name: &str| Ident::with_quote('"', format!("{name}{HIDDEN}{i}"));
         match item {
             SelectItem::UnnamedExpr(expr) => {
                 // A wildcard may bring any column; behind it a column's name may come a second time.
-                let column = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
-                if !seen.insert(key(expr)) || (wildcard && column) {
+                let repeated = match expr {
+                    Expr::Identifier(_) => !wildcards.is_empty(),
+                    Expr::CompoundIdentifier(idents) => {
+                        let table = idents.len().checked_sub(2).map(|index| folded(&idents[index]));
+                        wildcards.iter().any(|wildcard| wildcard.is_none() || *wildcard == table)
+                    }
+                    _ => false,
+                };
+                if !seen.insert(key(expr)) || repeated {
                     let name = expr_name(expr).map_or_else(|| "?column?".to_owned(), |(name, _)| name);
                     *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: hidden(&name) };
                 }

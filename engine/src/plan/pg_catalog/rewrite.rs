@@ -18,14 +18,14 @@ use datafusion::sql::sqlparser::ast::{
     AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr,
     Subscript, TableAlias, TableAliasColumnDef, TableFactor, TableFunctionArgs, Value, VisitMut, VisitorMut,
-    visit_relations,
+    visit_expressions, visit_relations,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::output_name::{OutputNames, make_unique_items, name_derived, output_names};
 use super::relations::{RELATIONS, relation};
-use super::{correlated, join_using, lateral_unnest, literal, spelling};
+use super::{correlated, from_functions, join_using, json_calls, lateral_unnest, literal, spelling};
 
 /// Rewrites a whole query and says what PostgreSQL would call the columns of its answer.
 pub fn rewrite_query(query: &mut Query) -> OutputNames {
@@ -45,6 +45,7 @@ impl VisitorMut for Rewriter {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        from_functions::rewrite_query(query);
         lateral_unnest::rewrite_query(query);
         join_using::rewrite_query(query);
         ControlFlow::Continue(())
@@ -56,12 +57,15 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        from_functions::rewrite_select(select);
+        json_calls::expand_rows(select);
         lateral_unnest::rewrite_select(select);
         join_using::rewrite_select(select);
         ControlFlow::Continue(())
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        json_calls::respell(expr);
         literal::spell_interval(expr);
         literal::read_float(expr);
         ControlFlow::Continue(())
@@ -191,8 +195,22 @@ fn rewrite_expr(expr: &mut Expr, catalog: bool) {
                 *expr = new;
             }
         }
+        Expr::Identifier(ident)
+            if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("localtimestamp") =>
+        {
+            let zone = call("current_setting", vec![Expr::value(Value::SingleQuotedString("TimeZone".to_owned()))]);
+            *expr = call("timezone", vec![zone, call("now", Vec::new())]);
+        }
         Expr::Identifier(ident) if ident.quote_style.is_none() && is_bare_call(&ident.value) => {
             *expr = call(&ident.value.to_lowercase(), Vec::new());
+        }
+        // `CASE attnotnull WHEN 't' THEN ...`
+        Expr::Case { operand: Some(operand), conditions, .. } if catalog && is_boolean_column(operand) => {
+            for when in conditions {
+                if let Some(value) = boolean_text(&when.condition) {
+                    when.condition = Expr::value(Value::Boolean(value));
+                }
+            }
         }
         Expr::Cast { expr: inner, data_type, kind: CastKind::Cast | CastKind::DoubleColon, .. } => {
             if let Some(new) = rewrite_cast(inner, data_type, catalog) {
@@ -337,10 +355,16 @@ fn rewrite_cast(inner: &mut Box<Expr>, data_type: &mut DataType, catalog: bool) 
         "oid" | "regoper" | "regoperator" | "regcollation" | "regconfig" | "regdictionary" => {
             Some(call("oidin", vec![take(inner)]))
         }
+        "regtype[]" => Some(call("limnos_regtypes", vec![take(inner)])),
+        "text[]" if holds_types(inner) => Some(call("limnos_regtypes_out", vec![take(inner)])),
         "text" | "varchar" | "name" | "\"char\"" if inner_kind.is_some() => {
-            Some(call(&format!("{}out", inner_kind.unwrap_or_default()), vec![take(inner)]))
+            let shown = call(&format!("{}out", inner_kind.unwrap_or_default()), vec![take(inner)]);
+            Some(if name == "varchar" { call("limnos_varchar", vec![shown]) } else { shown })
         }
-        "text" | "varchar" | "name" | "\"char\"" if catalog => Some(call("textin", vec![take(inner)])),
+        "text" if catalog => Some(call("textin", vec![take(inner)])),
+        "varchar" if catalog => Some(call("limnos_varchar", vec![take(inner)])),
+        "name" if catalog => Some(call("limnos_name", vec![take(inner)])),
+        "\"char\"" if catalog => Some(call("limnos_char", vec![take(inner)])),
         "aclitem" | "pg_node_tree" | "cstring" => {
             *data_type = DataType::Text;
             None
@@ -353,10 +377,12 @@ fn rewrite_cast(inner: &mut Box<Expr>, data_type: &mut DataType, catalog: bool) 
             *data_type = parse_type("int2[]")?;
             None
         }
-        "oidvector" | "oid[]" => {
+        "oidvector" => {
             *data_type = parse_type("int4[]")?;
             None
         }
+        "oid[]" => Some(call("limnos_oids", vec![take(inner)])),
+        "varchar[]" if catalog => Some(call("limnos_varchars", vec![take(inner)])),
         other => {
             // `pg_catalog.int4` is a name to the parser; the bare name is a type.
             if is_qualified(data_type) {
@@ -365,6 +391,15 @@ fn rewrite_cast(inner: &mut Box<Expr>, data_type: &mut DataType, catalog: bool) 
             None
         }
     }
+}
+
+/// Whether an expression is an array of types, or chosen from some.
+fn holds_types(expr: &Expr) -> bool {
+    visit_expressions(expr, |expr| match call_name(expr).as_deref() {
+        Some("limnos_regtypes") => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
 }
 
 fn reg_kind(name: &str) -> Option<&'static str> {
@@ -447,19 +482,27 @@ fn rewrite_table_factor(factor: &mut TableFactor) {
             }
             let function = parts(name).pop().unwrap_or_default();
             // These return one column each; others name their own.
+            if function == "pg_get_keywords" && alias.is_none() {
+                *alias = Some(TableAlias { explicit: true, name: Ident::new(function), columns: Vec::new(), at: None });
+                return;
+            }
             if !matches!(function.as_str(), "generate_series" | "range" | "unnest" | "generate_subscripts") {
                 return;
             }
             let alias = alias.get_or_insert_with(|| TableAlias {
                 explicit: true,
-                name: Ident::new(function),
+                name: Ident::new(function.clone()),
                 columns: Vec::new(),
                 at: None,
             });
             if alias.columns.is_empty() {
                 alias.columns.push(plain(alias.name.clone()));
             }
-            unnest_series(factor);
+            if function == "generate_series" && is_small_series(factor) {
+                from_functions::narrow_series(factor);
+            } else {
+                unnest_series(factor);
+            }
         }
         TableFactor::UNNEST { alias, array_exprs, .. } if array_exprs.len() == 1 => {
             let alias = alias.get_or_insert_with(|| TableAlias {
@@ -474,6 +517,17 @@ fn rewrite_table_factor(factor: &mut TableFactor) {
         }
         _ => {}
     }
+}
+
+/// Whether a series has small whole numbers for its bounds.
+fn is_small_series(factor: &TableFactor) -> bool {
+    let (TableFactor::Table { args: Some(TableFunctionArgs { args, .. }), .. } | TableFactor::Function { args, .. }) =
+        factor
+    else {
+        return false;
+    };
+    args.iter()
+        .all(|arg| matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) if literal::is_small_integer(expr)))
 }
 
 /// DataFusion's table function takes constants only; a series up to something computed is an array, unnested.

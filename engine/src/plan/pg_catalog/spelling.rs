@@ -15,8 +15,15 @@ use datafusion::sql::sqlparser::parser::Parser;
 use super::rewrite::{call, call_name, cast};
 
 /// PostgreSQL's name and DataFusion's.
-const NAMES: [(&str, &str); 4] =
-    [("ceiling", "ceil"), ("sign", "signum"), ("every", "bool_and"), ("variance", "var_samp")];
+const NAMES: [(&str, &str); 6] = [
+    ("ceiling", "ceil"),
+    ("sign", "signum"),
+    ("every", "bool_and"),
+    ("variance", "var_samp"),
+    // A statement's clock is read once.
+    ("clock_timestamp", "now"),
+    ("gen_random_uuid", "uuid"),
+];
 
 /// Puts DataFusion's spelling in the place of PostgreSQL's.
 pub(super) fn respell(expr: &mut Expr) {
@@ -32,6 +39,11 @@ pub(super) fn respell(expr: &mut Expr) {
         }
         Expr::BinaryOp { left, op: BinaryOperator::PGStartsWith, right } => {
             *expr = call("starts_with", vec![left.as_ref().clone(), right.as_ref().clone()]);
+        }
+        // `substring(text from 'pattern')`
+        Expr::Substring { expr: text, substring_from: Some(pattern), substring_for: None, .. } if matches!(pattern.as_ref(), Expr::Value(value) if matches!(&value.value, Value::SingleQuotedString(_) | Value::EscapedStringLiteral(_))) =>
+        {
+            *expr = call("limnos_substring", vec![text.as_ref().clone(), pattern.as_ref().clone()]);
         }
         Expr::AtTimeZone { timestamp, time_zone } => {
             *expr = call("timezone", vec![time_zone.as_ref().clone(), timestamp.as_ref().clone()]);
@@ -215,13 +227,18 @@ fn seconds(moment: &Expr, data_type: DataType) -> Expr {
     cast(Expr::Nested(Box::new(quotient)), data_type)
 }
 
-/// DataFusion knows the backslash only. A pattern that isn't constant stays, and so does DataFusion's error.
+/// DataFusion knows the backslash only. A pattern that isn't constant is respelled as it comes.
 fn respell_pattern(pattern: &mut Expr, escape: &mut Option<ValueWithSpan>) {
     let Some(Value::SingleQuotedString(character)) = escape.as_ref().map(|escape| &escape.value) else { return };
     let mut characters = character.chars();
     let (escape_char, None) = (characters.next(), characters.next()) else { return };
-    let Expr::Value(value) = pattern else { return };
-    let Value::SingleQuotedString(text) = &mut value.value else { return };
+    let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) = pattern else {
+        let character = Expr::value(Value::SingleQuotedString(character.clone()));
+        let inner = std::mem::replace(pattern, Expr::value(Value::Null));
+        *pattern = call("like_escape", vec![inner, character]);
+        *escape = None;
+        return;
+    };
     let mut respelled = String::with_capacity(text.len());
     let mut rest = text.chars();
     while let Some(c) = rest.next() {

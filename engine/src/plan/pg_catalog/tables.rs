@@ -119,6 +119,7 @@ fn pg_class(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
         ("oid", relation.oid.into()),
         ("relname", relation.name.as_str().into()),
         ("relnamespace", relation.namespace.into()),
+        ("reltype", row_type_oid(relation).into()),
         ("relowner", relation.owner.into()),
         // Access method 2 is heap; views have none.
         ("relam", i32::from(!view).wrapping_mul(2).into()),
@@ -134,6 +135,11 @@ fn pg_class(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
         ("relacl", relation.acl.clone().into()),
         ("relreplident", if view || relation.namespace == PG_CATALOG_OID { "n" } else { "d" }.into()),
     ]);
+}
+
+/// The OID of the type of a relation's rows: clients take relations without one for something else than tables.
+fn row_type_oid(relation: &Relation) -> i32 {
+    relation.oid.saturating_add(1 << 30)
 }
 
 fn pg_attribute(rows: &mut Rows, _: &RowContext<'_>, relation: &Relation) {

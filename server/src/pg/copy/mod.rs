@@ -103,7 +103,6 @@ impl Connection {
             self.tell(notice);
         }
         self.transaction.succeeded(&parsed.statement);
-        self.report_settings();
         self.wire.send(&CommandComplete::new(tag));
     }
 }

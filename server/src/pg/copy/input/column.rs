@@ -59,7 +59,7 @@ impl ColumnReader {
             data_type: field.data_type().clone(),
             oid: PgType::of(field).oid(),
             is_json: column.data_type == CatalogType::Json,
-            context: context.clone(),
+            context: *context,
         })
     }
 
@@ -332,6 +332,10 @@ fn is_instant(text: &[u8]) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    fn in_zone(zone: &str) -> InputContext {
+        InputContext { zone: limnos_engine::session::Zone::of_setting(zone), ..InputContext::default() }
+    }
+
     use arrow::util::display::array_value_to_string;
     use limnos_engine::scan::schema::arrow_field;
 
@@ -340,7 +344,7 @@ mod tests {
     fn read(data_type: &str, text: &str) -> String {
         let column = Column::new("c", data_type.parse().unwrap());
         let field = arrow_field("c", &column.data_type);
-        let mut reader = ColumnReader::new(&column, &field, "Europe/Berlin").unwrap();
+        let mut reader = ColumnReader::new(&column, &field, &in_zone("Europe/Berlin")).unwrap();
         match reader.text(text) {
             Ok(()) => array_value_to_string(&reader.finish().unwrap(), 0).unwrap(),
             Err(error) => {
@@ -394,6 +398,9 @@ mod tests {
     fn what_has_no_form_is_refused() {
         let column = Column::new("m", "map<string,int>".parse().unwrap());
         let field = arrow_field("m", &column.data_type);
-        assert_eq!(ColumnReader::new(&column, &field, "UTC").err().unwrap().code, ErrorCode::FeatureNotSupported);
+        assert_eq!(
+            ColumnReader::new(&column, &field, &in_zone("UTC")).err().unwrap().code,
+            ErrorCode::FeatureNotSupported
+        );
     }
 }

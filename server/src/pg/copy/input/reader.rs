@@ -114,7 +114,8 @@ impl Reader {
         let force_not_null = options.force_not_null.flags(&names, &all, "FORCE_NOT_NULL", Some(&table))?;
         let force_null = options.force_null.flags(&names, &all, "FORCE_NULL", Some(&table))?;
         let columns = target.columns.iter().zip(target.schema.fields());
-        let columns = columns.map(|(column, field)| ColumnReader::new(column, field, context)).collect::<Result<_>>()?;
+        let columns =
+            columns.map(|(column, field)| ColumnReader::new(column, field, context)).collect::<Result<_>>()?;
         let input = match options.layout {
             Layout::Binary => Input::Tuples(Tuples::default()),
             layout => Input::Lines(Box::new(Lines::new(layout))),
