@@ -67,7 +67,7 @@ fn postgres_forms_in_other_words() {
         &[
             ("SELECT a SIMILAR TO 'x' FROM t", "SELECT a ~ '^(?s:x)$' FROM t"),
             ("SELECT TIMESTAMP '2020-01-01 00:00:00'", "SELECT TIMESTAMP(6) '2020-01-01 00:00:00'"),
-            ("SELECT a <> ALL(SELECT 1) FROM t", "SELECT a NOT IN (SELECT 1) FROM t"),
+            ("SELECT b FROM t WHERE a <> ALL(SELECT 1)", "SELECT b FROM t WHERE a NOT IN (SELECT 1)"),
             ("SELECT 1=-1, 2*-3, 1+-1, 4-+1", "SELECT 1 = -1, 2 * -3, 1 + -1, 4 - +1"),
             (
                 "select a<-1, a>-1, a<=-1, a<>-1, a<>+1 from t",
