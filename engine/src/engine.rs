@@ -295,7 +295,7 @@ impl Engine {
 
     /// What the current role of `session` may do now.
     pub fn rights(&self, session: &Session) -> Rights {
-        Rights::of(self.catalog().snapshot(), &self.shared.accounts, session)
+        Rights::of(session.rights_snapshot(self.catalog()), &self.shared.accounts, session)
     }
 
     /// Lets SHOW say who the session is; to be called when it begins.

@@ -18,6 +18,10 @@ async fn the_last_connections_are_for_superusers() {
     })
     .await
     .unwrap();
+    // As long as there are no roles, whoever comes is a superuser.
+    let owner = server.client().await.unwrap();
+    client::rows(&owner, "CREATE ROLE ann LOGIN").await.unwrap();
+    drop(owner);
     let as_user = |user: &str| {
         let mut config = client::config(server.pg_address());
         config.user(user);

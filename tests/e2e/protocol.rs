@@ -88,7 +88,7 @@ async fn portals_hand_out_rows_in_portions() {
         if rows.is_empty() {
             break;
         }
-        portions.push(rows.iter().map(|row| row.get::<_, i64>(0)).collect::<Vec<_>>());
+        portions.push(rows.iter().map(|row| row.get::<_, i32>(0)).collect::<Vec<_>>());
     }
     assert_eq!(portions, [vec![1, 2, 3, 4], vec![5, 6, 7, 8], vec![9, 10]]);
     // Two at once, turn by turn.

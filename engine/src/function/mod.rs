@@ -7,6 +7,7 @@
 mod backend;
 mod bounds;
 mod catalog;
+mod constant_scale;
 mod conversion;
 mod float_math;
 mod from_char;
@@ -141,6 +142,7 @@ pub fn table_functions() -> Result<Vec<(&'static str, Arc<dyn TableFunctionImpl>
 pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     vec![
         Arc::new(bounds::BoundConstantArguments),
+        Arc::new(constant_scale::ConstantScale),
         Arc::new(overflow::ExactArithmetic::default()),
         Arc::new(SingleRow::default()),
     ]

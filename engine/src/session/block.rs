@@ -68,6 +68,15 @@ impl Session {
         });
     }
 
+    /// The snapshot whose roles and rights count: the newest, also in a block, but where the block has changed something: what
+    /// it has made itself is only there.
+    pub(crate) fn rights_snapshot(&self, catalog: &Catalog) -> Arc<Snapshot> {
+        match (&self.block, &self.pinned) {
+            (Some(block), Some(pinned)) if block.has_changes() => Arc::clone(pinned),
+            _ => catalog.snapshot(),
+        }
+    }
+
     /// Drops the block and all that it has done. Settings are the caller's affair.
     pub(crate) fn drop_block(&mut self) -> Option<Block> {
         self.pinned = None;

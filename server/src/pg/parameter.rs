@@ -110,7 +110,8 @@ pub(crate) fn convert(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef
     cast_to(array, data_type)
 }
 
-fn cast_to(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+/// Casts to `data_type`, and rounds a numeric to its scale.
+pub(crate) fn cast_to(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
     let options = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(array, data_type, &options).map_err(|error| {
         let message = match &error {

@@ -52,7 +52,7 @@ pub(super) async fn run(
         notices.extend(commit(context, session, changes).await?);
     }
     // What was said of the session's own role holds at once.
-    let rights = Rights::of(context.catalog.snapshot(), context.accounts, session);
+    let rights = Rights::of(session.rights_snapshot(context.catalog), context.accounts, session);
     tell_identity(session, &rights);
     Ok(CommandAnswer::tag(statement.tag()).with_notices(notices))
 }
@@ -67,7 +67,7 @@ type Planned = Result<(Vec<crate::Notice>, Vec<Change>)>;
 
 impl<'a, 'c> Asker<'a, 'c> {
     fn new(context: &'a CommandContext<'c>, session: &Session) -> Self {
-        Self { context, rights: Rights::of(context.catalog.snapshot(), context.accounts, session) }
+        Self { context, rights: Rights::of(session.rights_snapshot(context.catalog), context.accounts, session) }
     }
 
     fn snapshot(&self) -> &limnos_catalog::Snapshot {

@@ -144,7 +144,7 @@ impl ColumnReader {
     fn parameter(&mut self, text: &str) -> Result<()> {
         let bytes = Bytes::copy_from_slice(text.as_bytes());
         let array = parameter::decode(Some(&bytes), Format::Text, self.oid, &self.data_type, &self.context)?;
-        self.append(&array)
+        self.append(&parameter::cast_to(&array, &self.data_type)?)
     }
 
     /// Reads a value as the type's receive function does. Nothing is added if it is wrong.
@@ -190,7 +190,7 @@ impl ColumnReader {
             (_, DataType::Decimal128(precision, scale)) => overflow(error, *precision, scale.unsigned_abs()),
             _ => error,
         })?;
-        self.append(&array)
+        self.append(&parameter::cast_to(&array, &self.data_type)?)
     }
 
     /// Adds the one value of an array of the column's type.
