@@ -52,7 +52,8 @@ method = "scram-sha-256"
 role = "mallory"
 method = "reject"
 TOML
-"$LIMNOS_BINARY" serve --config "$TLS_DIR/limnos.toml" >"$TLS_DIR/server.log" 2>&1 &
+# The demo's HTTP address, which the checks are told by a name that is also a setting.
+env -u LIMNOS_HTTP "$LIMNOS_BINARY" serve --config "$TLS_DIR/limnos.toml" >"$TLS_DIR/server.log" 2>&1 &
 TLS_SERVER=$!
 for _ in $(seq 300); do
     pg_isready --quiet -h 127.0.0.1 -p "$TLS_PORT" && break
