@@ -331,6 +331,8 @@ impl Connection {
 
     /// Tells the client that it may go on, and what has changed meanwhile.
     async fn ready(&mut self) -> Result<(), Stop> {
+        // First: whoever has read that nothing runs cancels nothing.
+        self.slot.rest();
         self.report_settings();
         let state = match self.transaction.status() {
             TransactionStatus::Idle => "idle",
