@@ -233,6 +233,23 @@ fn error_at(cursor: &Cursor<'_>, lexemes: &[Lexeme], span: Span) -> Error {
     cursor.unexpected_nth(index.unwrap_or(lexemes.len()))
 }
 
+/// Whether this FROM stands in `trim(TRAILING FROM x)`, which lacks the characters that sqlparser wants there and SQL says are
+/// blanks (`true`), or in `trim(FROM x)`, where it says nothing (`false`).
+fn trim_without_characters(lexemes: &[Lexeme], index: usize) -> Option<bool> {
+    let before = |count: usize| index.checked_sub(count).and_then(|at| lexemes.get(at));
+    let is_word = |count: usize, word: &str| before(count).is_some_and(|lexeme| lexeme.is_word(word));
+    let opens = |count: usize| {
+        is_word(count + 1, "TRIM") && before(count).is_some_and(|lexeme| lexeme.token.token == Token::LParen)
+    };
+    if !lexemes.get(index)?.is_word("FROM") {
+        return None;
+    }
+    if opens(1) {
+        return Some(false);
+    }
+    (opens(2) && ["LEADING", "TRAILING", "BOTH"].iter().any(|side| is_word(1, side))).then_some(true)
+}
+
 /// The tokens as sqlparser is to see them.
 fn tokens(lexemes: &[Lexeme], dialect: Dialect) -> Vec<TokenWithSpan> {
     let mut tokens = Vec::with_capacity(lexemes.len() + 8);
@@ -255,6 +272,14 @@ fn tokens(lexemes: &[Lexeme], dialect: Dialect) -> Vec<TokenWithSpan> {
                 bare_values(lexemes, index, &mut tokens, &mut parameters, dialect, &mut index);
                 continue;
             }
+        }
+        match trim_without_characters(lexemes, index) {
+            Some(true) => tokens.push(TokenWithSpan::new(Token::SingleQuotedString(" ".to_owned()), span)),
+            Some(false) => {
+                index += 1;
+                continue;
+            }
+            None => {}
         }
         tokens.push(parameter(&lexeme.token, &mut parameters, dialect));
         index += 1;

@@ -124,10 +124,7 @@ fn expr_name(expr: &Expr) -> Option<(String, Strength)> {
             Some(TrimWhereField::Trailing) => "rtrim",
             _ => "btrim",
         }),
-        Expr::Value(value) => match value.value {
-            Value::Boolean(_) => Some(("bool".to_owned(), Weak)),
-            _ => None,
-        },
+        Expr::Value(_) => None,
         Expr::Tuple(_) => strong("row"),
         _ => None,
     }
