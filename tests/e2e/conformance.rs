@@ -62,7 +62,9 @@ async fn a_cancel_reaches_a_fetch_and_not_the_cursor_that_waits() {
     // Nothing runs now, so nothing is cancelled.
     cancel(address, &key).await.unwrap();
     wire.send("Query FETCH 1 FROM c").await.unwrap();
-    assert!(wire.answers().await.unwrap().contains(&"DataRow 4".to_owned()));
+    let answers = wire.answers().await.unwrap();
+    // Which row is next nobody has said: there is no ORDER BY.
+    assert!(answers.iter().any(|answer| answer.starts_with("DataRow ")), "{answers:?}");
     // MOVE ALL says nothing until its end, which never comes.
     wire.send("Query MOVE ALL FROM c").await.unwrap();
     let canceled = async {

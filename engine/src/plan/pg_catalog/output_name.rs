@@ -301,7 +301,7 @@ mod tests {
                 "select extract(year from d), substring(a from 1 for 2), trim(a), trim(trailing ';' from a)",
                 "extract substring btrim rtrim",
             ),
-            ("select array[1,2], array(select 1), true, date '2024-01-01'", "array array bool date"),
+            ("select array[1,2], array(select 1), true, date '2024-01-01'", "array array ?column? date"),
             ("select (a).b, (a).b[1], a.b[1], (t.a).b[1].c, a[1]", "b b b c a"),
             ("select *, t.*, 1 from t", "* * ?column?"),
             ("select a union select b", "a"),
