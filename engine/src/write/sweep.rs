@@ -1,5 +1,6 @@
 //! [`Sweeper`]: deletes files that nobody sees: those of writes whose process died, and those that statements have removed,
-//! once no snapshot has them. It runs when an engine starts, every [`INTERVAL`], and when there is something to do.
+//! once no snapshot has them. It runs when an engine starts, every [`INTERVAL`], and when there is something to do, then again a few
+//! times soon after.
 //!
 //! The files of a dead write are found by listing where it wrote and looking at names; of a removed file the exact version is
 //! deleted, and one that was put in its place stays. Where a store can't be reached it is tried again the next time.
@@ -21,6 +22,10 @@ use crate::{Error, Result};
 
 /// How often is looked. A server that shares the catalog and dies is noticed within a minute; its files harm nobody.
 const INTERVAL: Duration = Duration::from_secs(60);
+
+/// How soon is looked again after there was something to do: what a statement has removed is held for a moment by the snapshot
+/// that the statement itself, or one beside it, reads. Each pause after that is twice as long, up to [`INTERVAL`].
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Removed files that are deleted between two notes in the catalog.
 const BATCH: usize = 1000;
@@ -45,11 +50,15 @@ impl Sweeper {
     pub(crate) fn start(self: &Arc<Self>, runtime: &CpuRuntime) {
         let sweeper: Weak<Self> = Arc::downgrade(self);
         runtime.spawn(async move {
+            let mut pause = INTERVAL;
             while let Some(sweeper) = sweeper.upgrade() {
                 if let Err(error) = sweeper.sweep().await {
                     tracing::warn!(%error, "files that nobody sees could not be swept");
                 }
-                let _ = tokio::time::timeout(INTERVAL, sweeper.wake.notified()).await;
+                pause = match tokio::time::timeout(pause, sweeper.wake.notified()).await {
+                    Ok(()) => FIRST_PAUSE,
+                    Err(_) => (pause * 2).min(INTERVAL),
+                };
             }
         });
     }

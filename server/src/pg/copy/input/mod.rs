@@ -12,6 +12,7 @@ mod tuples;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -82,14 +83,22 @@ impl Connection {
         let context = InputContext::of(session, Some(service.now_us()));
         let told = Arc::new(Mutex::new(Told::default()));
         let reader = Reader::new(&target, options, &context, Arc::clone(&told))?;
-        wire.send(&CopyInResponse::new(code as i8, target.columns.len() as i16, vec![code; target.columns.len()]));
-        wire.flush().await?;
-
         let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
         let feed = Feed { sender, budget: Arc::new(Semaphore::new(COPY_AHEAD_BYTES)) };
         let rows = rows(receiver, reader, Arc::clone(&told));
-        let work = Box::pin(service.copy_in(session, parsed, target.clone(), rows, slot));
-        let ended = feed_until(wire, &feed, work).await?;
+        let ended = {
+            let mut work = Box::pin(service.copy_in(session, parsed, target.clone(), rows, slot));
+            // Begun before the client is asked for rows: from then on its cancel must reach it.
+            match futures::poll!(&mut work) {
+                Poll::Ready(ended) => ended,
+                Poll::Pending => {
+                    let columns = target.columns.len();
+                    wire.send(&CopyInResponse::new(code as i8, columns as i16, vec![code; columns]));
+                    wire.flush().await?;
+                    feed_until(wire, &feed, work).await?
+                }
+            }
+        };
         let done = ended.map_err(|error| PgError {
             context: told.lock().context.take().map(|context| Box::new(Context(context))),
             ..PgError::from(error)
