@@ -1,0 +1,1 @@
+//! What hot data looks like in memory: immutable, encoded, with a zone map.

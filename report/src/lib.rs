@@ -1,0 +1,1 @@
+//! Results of queries as documents that people open.
