@@ -75,6 +75,7 @@ pub(crate) struct Touched {
     whole_databases: BTreeSet<String>,
     crawlers: BTreeSet<String>,
     classifiers: BTreeSet<String>,
+    reports: BTreeSet<String>,
     roles: BTreeSet<String>,
     /// Whether rights or owners change, of whatever objects.
     rights: bool,
@@ -135,6 +136,12 @@ impl Touched {
             Change::CreateClassifier { name, .. } | Change::DropClassifier { name, .. } => {
                 self.classifiers.insert(name.to_lowercase());
             }
+            Change::CreateReport { name, .. } | Change::AlterReport { name, .. } | Change::DropReport { name, .. } => {
+                self.reports.insert(name.to_lowercase());
+            }
+            Change::RenameReport { from, to } => {
+                self.reports.extend([from.to_lowercase(), to.to_lowercase()]);
+            }
             Change::CreateRole { name, .. } | Change::AlterRole { name, .. } | Change::DropRole { name, .. } => {
                 self.roles.insert(name.clone());
             }
@@ -192,6 +199,10 @@ impl Touched {
         for name in &self.classifiers {
             let state = |snapshot: &Snapshot| snapshot.classifiers.get(name).map(|it| (it.id, it.version));
             compare(state(base), state(now), "classifier", || name.clone())?;
+        }
+        for name in &self.reports {
+            let state = |snapshot: &Snapshot| snapshot.reports.get(name).map(|it| (it.id, it.version));
+            compare(state(base), state(now), "report", || name.clone())?;
         }
         for name in &self.roles {
             let state = |snapshot: &Snapshot| snapshot.roles.get(name).map(|role| (role.id, role.version));

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::write::{RemovedFile, WriteTarget};
 use crate::{
-    AclEdit, AclKind, BookmarkUpdate, ClassifierDefinition, CrawlRun, CrawlerDefinition, Partition, RoleDefinition,
-    TableDefinition, TableName,
+    AclEdit, AclKind, BookmarkUpdate, ClassifierDefinition, CrawlRun, CrawlerDefinition, Partition,
+    ReportDefinition, RoleDefinition, TableDefinition, TableName,
 };
 
 /// What to do when the object to be made is already there.
@@ -213,6 +213,38 @@ pub enum Change {
     },
     /// Drops a classifier that no crawler uses.
     DropClassifier {
+        /// Its name.
+        name: String,
+        /// Whether it may be absent.
+        if_exists: bool,
+    },
+    /// Makes a report. A replaced one keeps its history.
+    CreateReport {
+        /// Its name.
+        name: String,
+        /// What it is.
+        definition: Box<ReportDefinition>,
+        /// What to do if the name is taken.
+        mode: CreateMode,
+    },
+    /// Gives a report another definition.
+    AlterReport {
+        /// Its name.
+        name: String,
+        /// What it is to be.
+        definition: Box<ReportDefinition>,
+        /// As in [`Change::AlterTable`].
+        base_version: Option<i64>,
+    },
+    /// Renames a report; its history goes with it.
+    RenameReport {
+        /// Its name.
+        from: String,
+        /// Its new name, which must be free.
+        to: String,
+    },
+    /// Drops a report and its history. Its files stay.
+    DropReport {
         /// Its name.
         name: String,
         /// Whether it may be absent.

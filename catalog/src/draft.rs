@@ -100,6 +100,12 @@ impl<'a> Draft<'a> {
             Change::DropCrawler { name, if_exists } => self.drop_crawler(&name, if_exists),
             Change::CreateClassifier { name, definition, mode } => self.create_object(&name, definition, mode),
             Change::DropClassifier { name, if_exists } => self.drop_classifier(&name, if_exists),
+            Change::CreateReport { name, definition, mode } => self.create_object(&name, *definition, mode),
+            Change::AlterReport { name, definition, base_version } => {
+                self.alter_object(&name, *definition, base_version)
+            }
+            Change::RenameReport { from, to } => self.rename_report(&from, &to),
+            Change::DropReport { name, if_exists } => self.drop_report(&name, if_exists),
             Change::BeginWrite { target, locations } => self.begin_write(target, locations),
             Change::WidenWrite { write, locations } => self.widen_write(write, locations),
             Change::CommitWrite { write, target, bookmark } => self.commit_write(write, target, bookmark),

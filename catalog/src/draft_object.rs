@@ -7,8 +7,9 @@ use crate::crawler::CRAWLER_PARAMETER;
 use crate::draft::Draft;
 use crate::name::validate_name;
 use crate::object::{Definition, Object};
+use crate::report_run::REPORT_RUNS;
 use crate::store::run;
-use crate::{CrawlerDefinition, CreateMode, Error, Result, Table, TableDefinition};
+use crate::{CrawlerDefinition, CreateMode, Error, ReportDefinition, Result, Table, TableDefinition};
 
 /// The most objects of one kind: each snapshot holds all of them.
 const OBJECT_COUNT_MAX: usize = 10_000;
@@ -96,6 +97,26 @@ impl Draft<'_> {
         run::rename(self.transaction.connection(), CRAWL_RUNS, &crawler.name, &to)?;
         self.snapshot.crawlers.remove(&crawler.name);
         self.put_object(Object { name: to, ..(*crawler).clone() })
+    }
+
+    pub(crate) fn drop_report(&mut self, name: &str, if_exists: bool) -> Result<()> {
+        if self.drop_object::<ReportDefinition>(name, if_exists)? {
+            run::delete(self.transaction.connection(), REPORT_RUNS, &name.to_lowercase())?;
+        }
+        Ok(())
+    }
+
+    /// Gives a report another name. Its history goes with it.
+    pub(crate) fn rename_report(&mut self, from: &str, to: &str) -> Result<()> {
+        let report = Arc::clone(self.snapshot.object::<ReportDefinition>(from)?);
+        let to = to.to_lowercase();
+        validate_name(ReportDefinition::KIND, &to)?;
+        if self.snapshot.reports.contains_key(&to) {
+            return Err(Error::AlreadyExists { kind: ReportDefinition::KIND, name: to });
+        }
+        run::rename(self.transaction.connection(), REPORT_RUNS, &report.name, &to)?;
+        self.snapshot.reports.remove(&report.name);
+        self.put_object(Object { name: to, ..(*report).clone() })
     }
 
     pub(crate) fn replace_run(&mut self, kind: &str, run: &Run) -> Result<()> {

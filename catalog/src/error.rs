@@ -7,7 +7,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// `kind` is `database`, `table`, `view`, `partition`, `crawler`, `classifier` or `role`.
+    /// `kind` is `database`, `table`, `view`, `partition`, `crawler`, `classifier`, `report` or `role`.
     #[error("{kind} \"{name}\" does not exist")]
     NotFound {
         /// What was looked for.

@@ -37,6 +37,8 @@ pub mod partition;
 pub mod privilege;
 pub mod record;
 pub mod reject;
+pub mod report;
+pub mod report_run;
 pub mod role;
 mod role_record;
 pub mod snapshot;
@@ -61,6 +63,10 @@ pub use object::{Object, Objects};
 pub use partition::{Partition, PartitionList, PartitionStorage};
 pub use privilege::{Acl, AclEdit, AclItem, AclKind, DefaultAcl, Privilege, Privileges};
 pub use reject::{KeptReject, Reject};
+pub use report::{
+    Report, ReportChart, ReportDefinition, ReportEmail, ReportOutput, ReportParameter, ReportQuery, ReportValue,
+};
+pub use report_run::{Delivery, ReportFile, ReportRun};
 pub use role::{BOOTSTRAP_ROLE, Membership, Role, RoleDefinition};
 pub use snapshot::Snapshot;
 pub use store::SniffedFile;

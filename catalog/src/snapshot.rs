@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::block::Private;
 use crate::crawler::{ClassifierDefinition, CrawlerDefinition};
 use crate::object::{Definition, Object, Objects};
-use crate::{Acl, Classifier, Crawler, Database, Error, Result, Role, RoleDefinition, Table, TableName, Writes, near};
+use crate::{Acl, Classifier, Crawler, Database, Error, Report, ReportDefinition, Result, Role, RoleDefinition, Table, TableName, Writes, near};
 
 /// Everything that exists at one catalog version. Held by a statement from planning to its last row.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub crawlers: Objects<CrawlerDefinition>,
     /// By name.
     pub classifiers: Objects<ClassifierDefinition>,
+    /// By name.
+    pub reports: Objects<ReportDefinition>,
     /// By name.
     pub roles: Objects<RoleDefinition>,
     /// Rights on databases and tables that have any to speak of, by the objects' ids; [`crate::role::LAKE_ID`] is all of it.
@@ -71,6 +73,11 @@ impl Snapshot {
 
     /// The classifier called `name`, or [`crate::Error::NotFound`] with near names as a hint.
     pub fn classifier(&self, name: &str) -> Result<&Arc<Classifier>> {
+        self.object(name)
+    }
+
+    /// The report called `name`, or [`crate::Error::NotFound`] with near names as a hint.
+    pub fn report(&self, name: &str) -> Result<&Arc<Report>> {
         self.object(name)
     }
 

@@ -23,6 +23,7 @@ mod published;
 mod rejects;
 #[cfg(test)]
 mod role_tests;
+mod report_runs;
 mod runs;
 #[cfg(test)]
 mod server_tests;

@@ -31,9 +31,10 @@ pub(crate) fn load(connection: &mut dyn Connection, base: Option<&Snapshot>) -> 
     let databases = load_databases(connection)?;
     let tables = load_tables(connection, base)?;
     let (crawlers, classifiers) = (object::load(connection)?, object::load(connection)?);
+    let reports = object::load(connection)?;
     let writes = writes::load(connection, base.map(|base| &base.writes))?;
     let (roles, acls) = (object::load(connection)?, acl::load(connection, base)?);
-    Ok(Snapshot { version, databases, tables, crawlers, classifiers, roles, acls, writes, private: None })
+    Ok(Snapshot { version, databases, tables, crawlers, classifiers, reports, roles, acls, writes, private: None })
 }
 
 fn load_databases(connection: &mut dyn Connection) -> Result<BTreeMap<String, Arc<Database>>> {

@@ -13,7 +13,7 @@ use crate::name::{DEFAULT_DATABASE, validate_database_name, validate_table_name}
 use crate::object::Definition as _;
 use crate::store::write::Transaction;
 use crate::{
-    Catalog, ClassifierDefinition, CrawlerDefinition, Database, Error, Partition, Result, RoleDefinition, Snapshot,
+    Catalog, ClassifierDefinition, CrawlerDefinition, Database, Error, Partition, ReportDefinition, Result, RoleDefinition, Snapshot,
     Table, TableName, record, role_record,
 };
 
@@ -286,6 +286,7 @@ impl Import<'_, '_, '_> {
             ClassifierDefinition::KIND => {
                 ClassifierDefinition::decode(definition.get()).and_then(|read| read.validate())?
             }
+            ReportDefinition::KIND => ReportDefinition::decode(definition.get()).and_then(|read| read.validate())?,
             RoleDefinition::KIND => RoleDefinition::decode(definition.get()).and_then(|read| read.validate())?,
             other => return Err(invalid(format!("this version of Limnos knows no \"{other}\""))),
         }
