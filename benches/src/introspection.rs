@@ -10,7 +10,7 @@ use limnos_catalog::{
     TableName,
 };
 
-use crate::{engine, millis, run};
+use crate::in_process::{engine, millis, run};
 
 const COLUMN_COUNT: usize = 50;
 

@@ -11,7 +11,7 @@ use limnos_engine::scan::store::StoreOptions;
 use limnos_tests::lake::{plain_rows, write_parquet};
 use limnos_tests::s3::S3Server;
 
-use crate::{engine_over, millis, run, run_as};
+use crate::in_process::{engine_over, millis, run, run_as};
 
 const SMALL_FILES: i64 = 500;
 const SMALL_FILE_ROWS: i64 = 500;

@@ -5,38 +5,31 @@
 //! measured alone. `limnos` is the binary beside this one.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpStream;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use limnos_test_postgres::PostgresServer;
 
-use crate::millis;
+use crate::in_process::millis;
+use crate::process::{Server, ServerOptions, limnos_binary};
 
 /// What the suite is run with.
+#[derive(clap::Args)]
 pub(crate) struct Options {
+    /// Rows of the table
+    #[arg(long, default_value_t = 1_000_000)]
     pub(crate) rows: u64,
-    pub(crate) runs: usize,
+    /// Runs, of which the median counts
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) runs: u16,
+    /// A PostgreSQL to compare with, `postgres://user@host:port/database`
+    #[arg(long, value_name = "URL")]
     pub(crate) postgres: Option<String>,
-}
-
-impl Options {
-    /// Reads the arguments.
-    pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
-        let mut options = Self { rows: 1_000_000, runs: 5, postgres: None };
-        while let Some(name) = arguments.next() {
-            let value = arguments.next().with_context(|| format!("a value for {name}"))?;
-            match name.as_str() {
-                "--rows" => options.rows = value.parse().context("a count of rows")?,
-                "--runs" => options.runs = value.parse().context("a count of runs")?,
-                "--postgres" => options.postgres = Some(value),
-                _ => bail!("transfer [--rows N] [--runs N] [--postgres URL]"),
-            }
-        }
-        ensure!(options.runs > 0, "at least one run");
-        Ok(options)
-    }
+    /// The server's program [default: beside this one]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) limnos: Option<PathBuf>,
 }
 
 const COLUMNS: &str =
@@ -57,7 +50,8 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// Measures and prints.
 pub(crate) fn transfer(options: &Options) -> Result<()> {
-    let limnos = Limnos::start()?;
+    let binary = limnos_binary(options.limnos.as_deref())?;
+    let limnos = Server::start(ServerOptions { binary, flags: Vec::new(), environment: Vec::new() })?;
     let own = if options.postgres.is_none() { PostgresServer::start() } else { None };
     let url = options.postgres.clone().or_else(|| own.as_ref().map(PostgresServer::url));
     let mut ours = Client::connect(&limnos.address, "limnos", "lake")?;
@@ -70,8 +64,8 @@ pub(crate) fn transfer(options: &Options) -> Result<()> {
     let loaded = load(&mut ours, options.rows)?;
     let loaded_theirs = theirs.as_mut().map(|client| load(client, options.rows)).transpose()?;
     print("COPY FROM, text", loaded.0, loaded_theirs.map(|loaded| loaded.0), loaded.1);
-    let peak_loading = limnos.peak_bytes()?;
-    limnos.forget_peak();
+    let peak_loading = limnos.meter().peak_bytes().unwrap_or(0);
+    limnos.meter().forget_peak();
 
     for (name, sql, is_binary) in WAYS {
         let (mut ours_took, mut theirs_took) = (Vec::new(), Vec::new());
@@ -93,7 +87,7 @@ pub(crate) fn transfer(options: &Options) -> Result<()> {
     println!(
         "most memory of limnos: {:.0} MB while rows went in, {:.0} MB while they went out",
         megabytes(peak_loading),
-        megabytes(limnos.peak_bytes()?)
+        megabytes(limnos.meter().peak_bytes().unwrap_or(0))
     );
     if options.postgres.is_some()
         && let Some(theirs) = &mut theirs
@@ -161,59 +155,6 @@ fn push_row(id: u64, out: &mut String) {
     } else {
         let _it_is_a_string = writeln!(out, "{mixed:016x}{:016x}", mixed.rotate_left(17));
     }
-}
-
-/// A server of the binary beside this one. Dropping it kills it.
-struct Limnos {
-    child: Child,
-    address: String,
-    _data: tempfile::TempDir,
-}
-
-impl Limnos {
-    fn start() -> Result<Self> {
-        let binary = std::env::current_exe()?.with_file_name("limnos");
-        ensure!(binary.exists(), "{} is not there: build it, too", binary.display());
-        let data = tempfile::tempdir()?;
-        let (address, http) = (free_address()?, free_address()?);
-        let child = Command::new(binary)
-            .args(["serve", "--pg", &address, "--http", &http, "--auth", "trust", "--data-dir"])
-            .arg(data.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let mut limnos = Self { child, address, _data: data };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(&limnos.address).is_err() {
-            ensure!(limnos.child.try_wait()?.is_none() && Instant::now() < deadline, "limnos does not start");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(limnos)
-    }
-
-    /// The most resident memory that it had since it began, or since that was forgotten.
-    fn peak_bytes(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("VmHWM of /proc/PID/status")?;
-        let kibibytes: u64 = line.split_whitespace().nth(1).context("a number")?.parse()?;
-        Ok(kibibytes * 1024)
-    }
-
-    /// See proc(5), `clear_refs`. Where it can't be the figure is of the whole run.
-    fn forget_peak(&self) {
-        let _it_may_be_closed = std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5");
-    }
-}
-
-impl Drop for Limnos {
-    fn drop(&mut self) {
-        let _killed = self.child.kill();
-        let _waited = self.child.wait();
-    }
-}
-
-fn free_address() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 /// What came back.

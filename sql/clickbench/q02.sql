@@ -1,0 +1,2 @@
+-- Three aggregates.
+SELECT sum(advengineid), count(*), avg(resolutionwidth) FROM hits;

@@ -1,0 +1,2 @@
+-- The mean of large numbers.
+SELECT avg(userid) FROM hits;

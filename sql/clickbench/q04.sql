@@ -1,0 +1,2 @@
+-- Distinct numbers.
+SELECT count(DISTINCT userid) FROM hits;

@@ -1,0 +1,2 @@
+-- Distinct texts.
+SELECT count(DISTINCT searchphrase) FROM hits;

@@ -1,0 +1,2 @@
+-- Bounds of a date.
+SELECT min(eventdate), max(eventdate) FROM hits;

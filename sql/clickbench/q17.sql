@@ -1,0 +1,2 @@
+-- Any ten users and phrases.
+SELECT userid, searchphrase, count(*) AS views FROM hits GROUP BY userid, searchphrase LIMIT 10;

@@ -1,0 +1,2 @@
+-- Part of a text.
+SELECT count(*) FROM hits WHERE url LIKE '%google%';
