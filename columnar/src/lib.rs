@@ -1,1 +1,3 @@
 //! What hot data looks like in memory: immutable, encoded, with a zone map.
+
+pub mod aggregate;
