@@ -9,8 +9,10 @@
 //! 4. [`Predicate`] says which rows are wanted; [`Filter`] is one made ready for one table: constants are codes by then. It says
 //!    of a chunk all, none, or which rows ([`Selection`]), comparing codes where they lie.
 //! 5. [`Chunk::read`] makes Arrow arrays of the rows that were selected, of the columns that are asked for.
-//! 6. [`Table::save`] and [`Table::load`] keep a table in a folder, checksummed, a file a part.
+//! 6. [`aggregate`] groups by codes, without hashing.
+//! 7. [`Table::save`] and [`Table::load`] keep a table in a folder, checksummed, a file a part.
 
+pub mod aggregate;
 mod build;
 mod codes;
 mod column;
@@ -24,7 +26,6 @@ mod predicate;
 mod statistics;
 mod table;
 mod zone;
-
 
 pub use build::{Options, SortKey, TableBuilder};
 pub use codes::{Codes, Packed};
