@@ -47,7 +47,7 @@ impl RunState {
         }
     }
 
-    fn parse(name: &str) -> Self {
+    pub(crate) fn parse(name: &str) -> Self {
         match name {
             "RUNNING" => Self::Running,
             "SUCCEEDED" => Self::Succeeded,

@@ -25,7 +25,6 @@ mod statistics;
 mod table;
 mod zone;
 
-
 pub use build::{Options, SortKey, TableBuilder};
 pub use codes::{Codes, Packed};
 pub use column::{Coded, Column};
