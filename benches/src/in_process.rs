@@ -44,6 +44,8 @@ pub(crate) fn engine_over(
         warehouse: None,
         scan_limit_bytes: None,
         listing_cache_bytes: 16 << 20,
+        dataset_memory_bytes: 4 << 30,
+        dataset_dir: None,
     };
     Ok((Engine::new(Arc::clone(&catalog), config, Arc::new(SystemClock))?, catalog))
 }

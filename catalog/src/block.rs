@@ -105,9 +105,10 @@ impl Touched {
                 self.databases.insert(name.to_lowercase());
                 self.whole_databases.insert(name.to_lowercase());
             }
-            Change::CreateTable { name, .. } | Change::AlterTable { name, .. } | Change::DropTable { name, .. } => {
-                self.table(name);
-            }
+            Change::CreateTable { name, .. }
+            | Change::AlterTable { name, .. }
+            | Change::DropTable { name, .. }
+            | Change::DropDataset { name, .. } => self.table(name),
             Change::RenameTable { from, to } => {
                 self.table(from);
                 self.table(to);
@@ -164,6 +165,7 @@ impl Touched {
             | Change::AbortWrite { .. }
             | Change::RemoveFiles { .. }
             | Change::ResetBookmark { .. }
+            | Change::RefreshDataset { .. }
             | Change::EndCrawlRun { .. } => {}
         }
     }

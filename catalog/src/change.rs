@@ -128,6 +128,22 @@ pub enum Change {
         /// Whether it may be absent.
         if_exists: bool,
     },
+    /// Drops a dataset, however it was spelled, and its history.
+    DropDataset {
+        /// Its name.
+        name: TableName,
+        /// Whether it may be absent.
+        if_exists: bool,
+    },
+    /// Notes that a dataset was made anew.
+    RefreshDataset {
+        /// Its id: it may have another name by now.
+        id: i64,
+        /// Whether it has rows.
+        is_populated: bool,
+        /// Whether other servers are to refresh theirs.
+        tells_others: bool,
+    },
     /// Renames a table or view within or across databases.
     RenameTable {
         /// Its name.

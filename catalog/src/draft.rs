@@ -79,6 +79,10 @@ impl<'a> Draft<'a> {
             Change::CreateTable { name, definition, mode } => self.create_table(&name, definition, mode),
             Change::AlterTable { name, definition, base_version } => self.alter_table(&name, definition, base_version),
             Change::DropTable { name, view, if_exists } => self.drop_table(&name, view, if_exists),
+            Change::DropDataset { name, if_exists } => self.drop_dataset(&name, if_exists),
+            Change::RefreshDataset { id, is_populated, tells_others } => {
+                self.refresh_dataset(id, is_populated, tells_others)
+            }
             Change::RenameTable { from, to } => self.rename_table(&from, &to),
             Change::ExpectPartitions { table, partitions_version } => {
                 let table = self.snapshot.table(&table)?;
@@ -270,7 +274,8 @@ impl<'a> Draft<'a> {
     /// Gives an existing table a new definition of the same kind.
     fn redefine(&mut self, existing: &Table, definition: TableDefinition, drops_partitions: bool) -> Result<()> {
         let (is, wanted) = (existing.kind.noun(), definition.kind.noun());
-        if is != wanted {
+        // A dataset is one however it was spelled.
+        if std::mem::discriminant(&existing.kind) != std::mem::discriminant(&definition.kind) {
             return Err(Error::WrongKind {
                 name: existing.name.to_string(),
                 expected: wanted,
@@ -380,8 +385,8 @@ impl<'a> Draft<'a> {
     /// The table called `name`, if it can have partitions.
     fn partitioned(&self, name: &TableName) -> Result<Arc<Table>> {
         let table = self.snapshot.table(name)?;
-        if matches!(table.kind, TableKind::View { .. }) {
-            let hint = Some("A view has no partitions of its own.".to_owned());
+        if !matches!(table.kind, TableKind::External(_)) {
+            let hint = Some(format!("A {} has no partitions of its own.", table.kind.noun()));
             return Err(Error::WrongKind { name: table.name.to_string(), expected: "table", hint });
         }
         if table.partition_keys.is_empty() {
@@ -403,7 +408,8 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn remove(&mut self, table: &Table) -> Result<()> {
+    pub(crate) fn remove(&mut self, table: &Table) -> Result<()> {
+        self.forget_ingestions(table)?;
         self.transaction.drop_all_partitions(table.id)?;
         self.transaction.delete_table(table.id)?;
         self.delete_acl(table.id)?;
@@ -465,7 +471,7 @@ pub(crate) fn partition_name(table: &Table, values: &[Option<String>]) -> String
 fn location(kind: &TableKind) -> Option<&str> {
     match kind {
         TableKind::External(storage) => Some(&storage.location),
-        TableKind::View { .. } => None,
+        TableKind::View { .. } | TableKind::Dataset(_) => None,
     }
 }
 

@@ -139,7 +139,7 @@ impl Draft<'_> {
                     let own = RemovedFile::folder(&storage.location).location;
                     own.starts_with(&file.location) || file.location.starts_with(&own)
                 }
-                TableKind::View { .. } => false,
+                TableKind::View { .. } | TableKind::Dataset(_) => false,
             })
     }
 

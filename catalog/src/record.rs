@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dataset_record::DatasetRecord;
 use crate::{Column, Error, FileFormat, PartitionStorage, Result, StorageDescriptor, TableDefinition, TableKind};
 
 /// The newest form, which is the one that is written.
@@ -150,6 +151,7 @@ enum KindRecord {
         sql: String,
         database: String,
     },
+    Dataset(Box<DatasetRecord>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -217,6 +219,7 @@ impl From<&TableKind> for KindRecord {
                 properties: storage.properties.clone(),
             },
             TableKind::View { sql, database } => Self::View { sql: sql.clone(), database: database.clone() },
+            TableKind::Dataset(dataset) => Self::Dataset(Box::new(DatasetRecord::from(dataset.as_ref()))),
         }
     }
 }
@@ -228,6 +231,7 @@ impl From<KindRecord> for TableKind {
                 Self::External(StorageDescriptor { location, format: format.into(), serde, properties })
             }
             KindRecord::View { sql, database } => Self::View { sql, database },
+            KindRecord::Dataset(dataset) => Self::Dataset(Box::new((*dataset).into())),
         }
     }
 }
@@ -308,6 +312,39 @@ mod tests {
         prop::collection::vec(column, 0..4)
     }
 
+    fn any_dataset() -> impl Strategy<Value = DatasetDefinition> {
+        let source = prop_oneof![
+            (any::<String>(), any::<String>())
+                .prop_map(|(database, name)| DatasetSource::Table(TableName { database, name })),
+            (any::<String>(), any::<String>()).prop_map(|(sql, database)| DatasetSource::Query { sql, database }),
+        ];
+        let refresh = prop_oneof![
+            Just(Refresh::Manual),
+            Just(Refresh::OnChange),
+            any::<u64>().prop_map(Refresh::Every),
+            (any::<String>(), any::<String>())
+                .prop_map(|(cron, time_zone)| Refresh::Cron(Schedule { cron, time_zone })),
+        ];
+        let spelling = prop::sample::select(vec![DatasetSpelling::Dataset, DatasetSpelling::MaterializedView]);
+        let rest =
+            (any::<i64>(), any::<bool>(), any::<Option<u64>>(), any::<Option<String>>(), any::<bool>(), spelling);
+        (source, refresh, prop::collection::vec(any::<String>(), 0..3), rest).prop_map(
+            |(source, refresh, order_by, (since_ms, is_full, memory_limit_bytes, on_error, is_populated, spelling))| {
+                DatasetDefinition {
+                    source,
+                    refresh,
+                    since_ms,
+                    is_full,
+                    order_by,
+                    memory_limit_bytes,
+                    on_error,
+                    is_populated,
+                    spelling,
+                }
+            },
+        )
+    }
+
     fn any_definition() -> impl Strategy<Value = TableDefinition> {
         let formats = [
             FileFormat::Parquet,
@@ -320,6 +357,7 @@ mod tests {
         ];
         let kind = prop_oneof![
             (any::<String>(), any::<String>()).prop_map(|(sql, database)| TableKind::View { sql, database }),
+            any_dataset().prop_map(|dataset| TableKind::Dataset(Box::new(dataset))),
             (any::<String>(), prop::sample::select(formats.to_vec()), any::<Option<String>>(), strings()).prop_map(
                 |(location, format, serde, properties)| {
                     TableKind::External(StorageDescriptor { location, format, serde, properties })

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::{DataType, Error, Result, TableName};
+use crate::{DataType, DatasetDefinition, Error, Result, TableName};
 
 /// The most columns and partition keys a table may have. Far above PostgreSQL's 1600, since lakes hold wide files; below
 /// what would make one table's definition slow every commit.
@@ -87,14 +87,25 @@ pub enum TableKind {
         /// Lower case.
         database: String,
     },
+    /// Rows that servers keep in memory.
+    Dataset(Box<DatasetDefinition>),
 }
 
 impl TableKind {
-    /// `table` or `view`.
+    /// `table`, `view`, `dataset` or `materialized view`.
     pub fn noun(&self) -> &'static str {
         match self {
             Self::External(_) => "table",
             Self::View { .. } => "view",
+            Self::Dataset(dataset) => dataset.spelling.noun(),
+        }
+    }
+
+    /// The dataset, if it is one.
+    pub fn dataset(&self) -> Option<&DatasetDefinition> {
+        match self {
+            Self::Dataset(dataset) => Some(dataset),
+            Self::External(_) | Self::View { .. } => None,
         }
     }
 }
@@ -102,7 +113,7 @@ impl TableKind {
 /// Everything a user says of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableDefinition {
-    /// Files or a query.
+    /// Files, a query, or what is kept of either.
     pub kind: TableKind,
     /// The columns inside the files, in order; for a view its output columns.
     pub columns: Vec<Column>,
@@ -128,8 +139,11 @@ impl TableDefinition {
         if column_count > COLUMN_COUNT_MAX {
             return invalid(format!("tables can have at most {COLUMN_COUNT_MAX} columns, this one has {column_count}"));
         }
-        if matches!(self.kind, TableKind::View { .. }) && !self.partition_keys.is_empty() {
-            return invalid("a view cannot have partition keys".to_owned());
+        if !matches!(self.kind, TableKind::External(_)) && !self.partition_keys.is_empty() {
+            return invalid(format!("a {} cannot have partition keys", self.kind.noun()));
+        }
+        if let TableKind::Dataset(dataset) = &self.kind {
+            dataset.validate(&self.columns)?;
         }
         let mut seen = HashSet::new();
         for column in self.columns.iter().chain(&self.partition_keys) {
@@ -191,7 +205,8 @@ pub struct Table {
     pub partitions_version: i64,
     /// How many partitions there are.
     pub partition_count: u64,
-    /// The catalog version that last took rows away by removing files; 0 if none has. Rows that are added leave it.
+    /// The catalog version that last took rows away by removing files; 0 if none has. Rows that are added leave it. Of a
+    /// dataset: the one that last said that it is to be refreshed, on every server.
     pub data_version: i64,
     /// Milliseconds since 1970, UTC.
     pub created_at_ms: i64,

@@ -20,6 +20,10 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::{Caches, NamedCache};
 use crate::clock::Clock;
 use crate::command::{self, CacheTable, CommandContext, CrawlChanges, CrawlHistory, Crawls};
+use crate::dataset::{
+    self, Datasets,
+    tables::{DatasetTable, IngestionTable},
+};
 use crate::execute::{
     BatchStream, CpuRuntime, GlobalMemory, KeptRows, QueryContext, QueryRun, QueryStats, ResultCacheUse, single_batch,
     stoppable,
@@ -83,6 +87,10 @@ pub struct EngineConfig {
     pub scan_limit_bytes: Option<u64>,
     /// Bytes for lists of files.
     pub listing_cache_bytes: u64,
+    /// What all datasets together may take in memory, beside what queries hold.
+    pub dataset_memory_bytes: u64,
+    /// Where datasets are written down, so that a restart needs no source; `None`: nowhere.
+    pub dataset_dir: Option<PathBuf>,
 }
 
 /// Spill files merged at the same time: more would use up file descriptors.
@@ -99,6 +107,7 @@ pub(crate) struct Shared {
     pub(crate) template: SessionState,
     pub(crate) system: Arc<SystemTables>,
     pub(crate) crawls: Arc<Crawls>,
+    pub(crate) datasets: Arc<Datasets>,
     pub(crate) caches: Arc<Caches>,
     partition_indexes: Arc<PartitionIndexes>,
     pub(crate) results: Arc<ResultCache>,
@@ -245,6 +254,7 @@ impl Engine {
             accounts: Arc::default(),
             sweeper: Arc::clone(&sweeper),
             started_at_us: clock.now().timestamp_micros(),
+            datasets: Datasets::new(config.dataset_dir, config.dataset_memory_bytes, Arc::clone(&clock)),
             clock,
             scan: Arc::new(ScanContext { stores, footers, tails, known, rejects: Arc::clone(&rejects), listings }),
             memory,
@@ -262,6 +272,16 @@ impl Engine {
         if interrupted > 0 {
             tracing::warn!(count = interrupted, "crawls were interrupted when the last server ended");
         }
+        let interrupted = shared.catalog.end_interrupted_ingestions()?;
+        if interrupted > 0 {
+            tracing::warn!(count = interrupted, "ingestions were interrupted when the last server ended");
+        }
+        shared.datasets.load(&shared.catalog)?;
+        let (catalog, datasets) = (Arc::clone(&shared.catalog), Arc::clone(&shared.datasets));
+        shared
+            .system
+            .register(Arc::new(IngestionTable { catalog: Arc::clone(&catalog), datasets: Arc::clone(&datasets) }));
+        shared.system.register(Arc::new(DatasetTable { catalog, datasets }));
         let (catalog, crawls) = (Arc::clone(&shared.catalog), Arc::clone(&shared.crawls));
         shared.system.register(Arc::new(CrawlChanges { catalog: Arc::clone(&catalog) }));
         shared.system.register(Arc::new(CacheTable(Arc::clone(&shared.caches))));
@@ -286,6 +306,11 @@ impl Engine {
     /// The crawlers that run.
     pub fn crawls(&self) -> &Arc<Crawls> {
         &self.shared.crawls
+    }
+
+    /// What is kept in memory of datasets.
+    pub fn datasets(&self) -> &Arc<Datasets> {
+        &self.shared.datasets
     }
 
     /// Which roles there are beside the catalog's.
@@ -435,6 +460,14 @@ impl Engine {
                     run: Some(run),
                 })
             }
+            Statement::Dataset(dataset) if dataset::statement::makes_rows(self, session, dataset) => {
+                let answered = Box::pin(dataset::statement::execute(self, session, dataset, context)).await;
+                // What was changed is seen by the next statement, whatever listings a table lets be kept.
+                self.shared.scan.listings.clear();
+                let dataset::statement::Answer { tag, notices, run } = answered?;
+                let stream = futures::stream::empty().boxed();
+                Ok(Outcome { schema: None, stream, tag, notices, stats, run: Some(run) })
+            }
             Statement::Unload(_)
             | Statement::Copy(_)
             | Statement::Delete(_)
@@ -527,6 +560,7 @@ impl Engine {
                 opener: &planner,
                 clock: &engine.shared.clock,
                 crawls: &engine.shared.crawls,
+                datasets: &engine.shared.datasets,
                 accounts: &engine.shared.accounts,
                 caches: &engine.shared.caches,
                 scan_limit_bytes: engine.shared.scan_limit_bytes,
@@ -624,7 +658,10 @@ impl Engine {
 fn lists(statement: &Statement) -> bool {
     matches!(
         statement,
-        Statement::ShowTables { .. } | Statement::ShowCrawlers { .. } | Statement::ShowClassifiers { .. }
+        Statement::ShowTables { .. }
+            | Statement::ShowCrawlers { .. }
+            | Statement::ShowClassifiers { .. }
+            | Statement::Dataset(_)
     )
 }
 

@@ -10,13 +10,15 @@
 //! 7. [`command`]: our own statements are carried out against the catalog.
 //! 8. [`encode`]: batches become CSV, JSON, Parquet or a text table.
 //!
-//! What transaction blocks do is in `transaction` and [`session::Block`]. [`mod@write`] makes files. [`cache`] names what is kept between queries, `result_cache` keeps answers. [`crawl`] looks at files
+//! What transaction blocks do is in `transaction` and [`session::Block`]. [`mod@write`] makes files. [`dataset`] keeps rows in memory.
+//! [`cache`] names what is kept between queries, `result_cache` keeps answers. [`crawl`] looks at files
 //! and says what tables they are. [`function`] holds SQL functions DataFusion lacks.
 
 pub mod cache;
 pub mod clock;
 pub mod command;
 pub mod crawl;
+pub mod dataset;
 pub mod encode;
 pub mod engine;
 pub mod error;

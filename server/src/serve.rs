@@ -41,6 +41,9 @@ const SPILL_FOLDER: &str = "spill";
 /// The folder of the block cache in the data directory.
 const BLOCKS_FOLDER: &str = "blocks";
 
+/// The rows of datasets, in the data directory.
+const DATASETS_FOLDER: &str = "datasets";
+
 /// The file in the data directory of the secret that the salts of unknown users are made from.
 const MOCK_SECRET_FILE: &str = "mock_authentication_secret";
 
@@ -185,6 +188,8 @@ impl ServeOptions {
                 warehouse: Some(data_dir.join("warehouse").to_string_lossy().into_owned()),
                 scan_limit_bytes: None,
                 listing_cache_bytes: 16 << 20,
+                dataset_memory_bytes: 256 << 20,
+                dataset_dir: Some(data_dir.join(DATASETS_FOLDER)),
             },
             catalog: Location::File(data_dir.join("catalog.sqlite")),
             data_dir,
@@ -231,6 +236,8 @@ pub fn engine_config(config: &Config) -> EngineConfig {
         warehouse: Some(absolute(&config.warehouse)),
         scan_limit_bytes: config.scan_limit.map(|limit| limit.0),
         listing_cache_bytes: config.listing_cache.0,
+        dataset_memory_bytes: config.dataset_memory.0,
+        dataset_dir: Some(config.data_dir.join(DATASETS_FOLDER)),
     }
 }
 
@@ -400,7 +407,16 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
     });
     let crawlers = Crawlers::new(Arc::clone(&lake.catalog), Arc::clone(&service), options.catalog_name.clone());
     let scheduler = Scheduler::new(Arc::clone(&options.clock), Arc::new(crawlers));
-    let schedule_task = tokio::spawn(schedule::run(scheduler, accepting.clone()));
+    let refreshing = schedule::datasets::run(
+        Arc::clone(&lake.catalog),
+        Arc::clone(&service),
+        options.catalog_name.clone(),
+        accepting.clone(),
+    );
+    let crawling = schedule::run(scheduler, accepting.clone());
+    let schedule_task = tokio::spawn(async move {
+        tokio::join!(crawling, refreshing);
+    });
     let (data_dir, catalog) = (options.data_dir.display(), &options.catalog);
     tracing::info!(%pg_address, %http_address, %data_dir, %catalog, "server started");
     let shutdown_deadline = options.shutdown_deadline;

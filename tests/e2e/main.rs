@@ -13,6 +13,7 @@ mod copy;
 mod cost;
 mod counts;
 mod crawlers;
+mod datasets;
 mod drift;
 mod durability;
 mod errors;

@@ -91,6 +91,17 @@ const STATEMENTS: &[(&str, Wanted)] = &[
     ("DROP CRAWLER c", Denied),
     ("RUN CRAWLER c", Denied),
     ("SHOW CRAWLERS", Free),
+    ("CREATE DATASET closed.d AS TABLE orders", Denied),
+    ("CREATE DATASET e AS TABLE orders", Denied),
+    ("SELECT * FROM ds", Denied),
+    ("REFRESH DATASET ds", Denied),
+    ("REFRESH MATERIALIZED VIEW ds WITH NO DATA", Denied),
+    ("ALTER DATASET ds SET (refresh = 'on_change')", Denied),
+    ("ALTER DATASET ds RENAME TO e", Denied),
+    ("ALTER DATASET ds OWNER TO boss", Denied),
+    ("DROP DATASET ds", Denied),
+    ("SHOW DATASETS", Free),
+    ("SHOW CREATE DATASET ds", Denied),
     ("SHOW CREATE CRAWLER c", Denied),
     ("CREATE CLASSIFIER j JSON '$.a'", Denied),
     ("DROP CLASSIFIER k", Denied),
@@ -218,6 +229,7 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Execute { .. } => "Execute",
         Statement::Deallocate { .. } => "Deallocate",
         Statement::Kill { .. } => "Kill",
+        Statement::Dataset(_) => "Dataset",
         Statement::Role(_) => "Role",
         Statement::DropCache { .. } => "DropCache",
         Statement::NoOp { .. } => "NoOp",
@@ -225,7 +237,7 @@ fn kind(statement: &Statement) -> &'static str {
 }
 
 /// How many arms [`kind`] has.
-const KIND_COUNT: usize = 74;
+const KIND_COUNT: usize = 75;
 
 #[test]
 fn every_kind_of_statement_is_tried() {
@@ -255,6 +267,7 @@ async fn a_role_without_rights_gets_nothing() {
         "CREATE ROLE boss LOGIN SUPERUSER",
         "CREATE TABLE orders AS SELECT 1 AS id",
         "CREATE VIEW v AS SELECT * FROM orders",
+        "CREATE DATASET ds AS TABLE orders",
         "CREATE DATABASE closed",
         "CREATE TABLE closed.t AS SELECT 1 AS id",
         "CREATE CLASSIFIER k JSON '$.a'",

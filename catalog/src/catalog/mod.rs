@@ -16,6 +16,7 @@ mod crash_tests;
 mod crawler_tests;
 mod file_facts;
 mod files;
+mod ingestions;
 mod partition_lists;
 #[cfg(test)]
 pub(crate) mod places;

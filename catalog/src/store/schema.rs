@@ -175,6 +175,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
         record TEXT NOT NULL
     ) STRICT;
     ",
+    "
+    -- Tables may be datasets from here on, which older servers don't know. Their histories are looked up by name.
+    CREATE INDEX runs_by_name ON runs (kind, name, started_at_ms);
+    ",
 ];
 
 /// Brings the tables of a store from `version` (0: there are none) to [`SCHEMA_VERSION`]. The caller has begun a

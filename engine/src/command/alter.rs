@@ -194,7 +194,7 @@ impl Alteration<'_> {
     fn storage(&mut self) -> Result<&mut StorageDescriptor> {
         match &mut self.definition.kind {
             TableKind::External(storage) => Ok(storage),
-            TableKind::View { .. } => Err(Error::internal("a view has no storage")),
+            TableKind::View { .. } | TableKind::Dataset(_) => Err(Error::internal("it has no storage")),
         }
     }
 
@@ -311,7 +311,7 @@ impl Alteration<'_> {
         self.check_free(to, Some(position))?;
         let by_name = match &self.definition.kind {
             TableKind::External(storage) => is_read_by_name(storage.format),
-            TableKind::View { .. } => false,
+            TableKind::View { .. } | TableKind::Dataset(_) => false,
         };
         let column = &mut self.definition.columns[position];
         if by_name {

@@ -18,6 +18,8 @@ pub(super) const SHOW_PROPERTY: &[&str] = &["prpt_value"];
 pub(super) const DESCRIBE: &[&str] = &["col_name", "data_type", "comment"];
 pub(super) const SHOW_CRAWLERS: &[&str] =
     &["crawler_name", "database_name", "targets", "schedule", "state", "last_crawl", "message"];
+pub(super) const SHOW_DATASETS: &[&str] =
+    &["dataset_name", "source", "refresh", "state", "rows", "memory", "version", "refreshed_at"];
 pub(super) const SHOW_CLASSIFIERS: &[&str] = &["classifier_name", "type", "definition"];
 pub(super) const SHOW_ALL: &[&str] = &["name", "setting", "description"];
 

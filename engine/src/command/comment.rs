@@ -2,7 +2,7 @@
 
 use limnos_catalog::{Change, DatabaseChange, TableKind};
 
-use super::{CommandAnswer, CommandContext, alter, commit, resolve_database_name, resolve_table_name};
+use super::{CommandAnswer, CommandContext, alter, commit, dataset, resolve_database_name, resolve_table_name};
 use crate::parse::statement::CommentTarget;
 use crate::{Result, Session};
 
@@ -21,6 +21,13 @@ pub(super) async fn comment(
         }
         CommentTarget::Table { view, name } => {
             let name = resolve_table_name(session, name);
+            if !*view && context.snapshot.table(&name)?.kind.dataset().is_some() {
+                let notices = dataset::change(context, session, &name, |_, definition| {
+                    definition.comment.clone_from(&text);
+                    Ok(())
+                });
+                return Ok(CommandAnswer::tag("COMMENT").with_notices(notices.await?));
+            }
             alter::change(context, session, &name, *view, |alteration| {
                 alteration.definition.comment.clone_from(&text);
                 Ok(())
@@ -29,7 +36,18 @@ pub(super) async fn comment(
         }
         CommentTarget::Column { table, column } => {
             let name = resolve_table_name(session, table);
-            let view = matches!(context.snapshot.table(&name)?.kind, TableKind::View { .. });
+            let kind = &context.snapshot.table(&name)?.kind;
+            if kind.dataset().is_some() {
+                let notices = dataset::change(context, session, &name, |_, definition| {
+                    match definition.columns.iter_mut().find(|other| other.name == *column) {
+                        Some(found) => found.comment.clone_from(&text),
+                        None => return Err(dataset::no_column(&name, column)),
+                    }
+                    Ok(())
+                });
+                return Ok(CommandAnswer::tag("COMMENT").with_notices(notices.await?));
+            }
+            let view = matches!(kind, TableKind::View { .. });
             alter::change(context, session, &name, view, |alteration| {
                 let definition = &mut alteration.definition;
                 let mut columns = definition.columns.iter_mut().chain(&mut definition.partition_keys);

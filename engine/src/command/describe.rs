@@ -4,7 +4,7 @@ use limnos_catalog::{Column, TableKind};
 
 use super::answer::{DESCRIBE, text_rows};
 use super::table::format_name;
-use super::{CommandAnswer, CommandContext, find, partition, projection};
+use super::{CommandAnswer, CommandContext, dataset, find, partition, projection};
 use crate::parse::{ObjectName, PartitionSpec};
 use crate::{Error, ErrorCode, Result, Session};
 
@@ -66,6 +66,13 @@ pub(super) fn describe(
                 rows.push(row("Partitions:", &partitions, ""));
                 for (name, value) in &storage.properties {
                     rows.push(row("SerDe Property:", name, &value.escape_default().to_string()));
+                }
+            }
+            TableKind::Dataset(dataset) => {
+                rows.push(row("Table Type:", "DATASET", ""));
+                rows.push(row("Source:", &dataset::source_text(dataset), ""));
+                for (name, value) in dataset::options(dataset) {
+                    rows.push(row("Option:", name, &value));
                 }
             }
             TableKind::View { sql, .. } => {

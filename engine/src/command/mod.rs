@@ -30,6 +30,7 @@ mod comment;
 mod crawl;
 mod crawler;
 mod database;
+pub(crate) mod dataset;
 mod describe;
 mod drift;
 mod partition;
@@ -78,6 +79,8 @@ pub struct CommandContext<'a> {
     pub clock: &'a Arc<dyn Clock>,
     /// The crawlers that run.
     pub crawls: &'a Arc<Crawls>,
+    /// What is kept in memory of datasets.
+    pub datasets: &'a Arc<crate::dataset::Datasets>,
     /// Which roles there are beside the catalog's.
     pub accounts: &'a Arc<Accounts>,
     /// What ALTER SYSTEM DROP CACHE empties.
@@ -211,6 +214,7 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
             Ok(CommandAnswer::tag("ROLLBACK"))
         }
         Statement::Discard { what } => setting::discard(context, session, what),
+        Statement::Dataset(statement) => dataset::run(context, session, statement).await,
         Statement::Role(statement) => role::run(context, session, statement).await,
         Statement::DropCache { name } => cache::drop_cache(context.caches, name.as_deref()),
         Statement::NoOp { tag: tag @ "CREATE INDEX" } => {
@@ -251,6 +255,11 @@ pub fn schema(statement: &Statement) -> Option<SchemaRef> {
         Statement::ShowStats { .. } => return Some(show_stats::schema()),
         Statement::ShowDrift { .. } => return Some(drift::schema()),
         Statement::RunCrawler { .. } => return Some(answer::crawled_table_schema()),
+        Statement::Dataset(dataset) => match dataset.as_ref() {
+            crate::parse::dataset::DatasetStatement::Show { .. } => answer::SHOW_DATASETS,
+            crate::parse::dataset::DatasetStatement::ShowCreate { .. } => answer::SHOW_CREATE,
+            _ => return None,
+        },
         Statement::ShowCrawlers { .. } => answer::SHOW_CRAWLERS,
         Statement::ShowClassifiers { .. } => answer::SHOW_CLASSIFIERS,
         Statement::ShowCreateCrawler { .. } | Statement::ShowCreateClassifier { .. } => answer::SHOW_CREATE,
@@ -302,8 +311,9 @@ fn find_external<'a>(
     let table = find(context, session, name)?;
     match &table.kind {
         TableKind::External(storage) => Ok((table, storage)),
-        TableKind::View { .. } => {
-            Err(Error::new(ErrorCode::WrongObjectType, format!("\"{}\" is a view, not a table", table.name)))
+        TableKind::View { .. } | TableKind::Dataset(_) => {
+            let message = format!("\"{}\" is a {}, not a table", table.name, table.kind.noun());
+            Err(Error::new(ErrorCode::WrongObjectType, message))
         }
     }
 }

@@ -199,7 +199,7 @@ pub(super) fn one(context: &CommandContext<'_>, table: &Table, spec: &PartitionS
     let location = match (&list.locations[row], &table.kind) {
         (Some(location), _) => Some(location.to_string()),
         (None, TableKind::External(storage)) => Some(folder_url(&storage.location, &standard_path(table, &values))),
-        (None, TableKind::View { .. }) => None,
+        (None, TableKind::View { .. } | TableKind::Dataset(_)) => None,
     };
     Ok(Partition { values, location, storage: list.storages.get(&row).map(|storage| (**storage).clone()) })
 }

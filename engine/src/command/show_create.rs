@@ -12,6 +12,7 @@ use crate::write::definition::MANAGED;
 pub fn create_statement(table: &Table) -> String {
     match &table.kind {
         TableKind::External(storage) => create_external(table, storage),
+        TableKind::Dataset(dataset) => super::dataset::create_text(table, dataset),
         TableKind::View { sql, .. } => {
             let string = |text: &str| format!("'{}'", text.replace('\'', "''"));
             let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));

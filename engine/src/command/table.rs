@@ -263,7 +263,7 @@ pub(super) fn own_files(snapshot: &Snapshot, table: &Table) -> Option<Change> {
             let others = RemovedFile::folder(&others.location).location;
             other.id != table.id && (others.starts_with(&folder.location) || folder.location.starts_with(&others))
         }
-        TableKind::View { .. } => false,
+        TableKind::View { .. } | TableKind::Dataset(_) => false,
     });
     (!is_shared).then(|| Change::RemoveFiles { files: vec![folder] })
 }

@@ -12,6 +12,7 @@ use limnos_catalog::{Catalog, Column, DataType, Table, TableName};
 use super::{CommandContext, Crawls, TableOpener, ViewPlanner, create_statement, run, schema};
 use crate::cache::Caches;
 use crate::clock::{Clock, SystemClock};
+use crate::dataset::Datasets;
 use crate::execute::QueryContext;
 use crate::parse::{Dialect, Statement, parse};
 use crate::scan::store::{StoreOptions, Stores};
@@ -92,6 +93,7 @@ impl Lake {
                 opener: &Closed,
                 clock: &self.clock,
                 crawls: &self.crawls,
+                datasets: &Datasets::new(None, 1 << 20, Arc::clone(&self.clock)),
                 accounts: &Arc::default(),
                 caches: &Caches::default(),
                 scan_limit_bytes: None,

@@ -59,6 +59,8 @@ pub struct QueryRun {
     scan_limit: OnceLock<ScanLimit>,
     /// The files of the transaction block that it is part of.
     pinned_files: OnceLock<Arc<PinnedFiles>>,
+    /// What EXPLAIN says of the datasets that it reads.
+    datasets: Mutex<Vec<String>>,
     /// What was listed before it was planned, for the scans that ask for it.
     listed: Mutex<HashMap<FilesVersion, Vec<Listed>>>,
 }
@@ -78,6 +80,7 @@ impl QueryRun {
             scan_count: AtomicUsize::new(0),
             scan_limit: OnceLock::new(),
             pinned_files: OnceLock::new(),
+            datasets: Mutex::default(),
             listed: Mutex::default(),
         })
     }
@@ -139,6 +142,19 @@ impl QueryRun {
                 kept.push(notice.clone());
             }
         }
+    }
+
+    /// Notes a dataset that it reads, once.
+    pub(crate) fn tell_dataset(&self, line: String) {
+        let mut lines = self.datasets.lock();
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+
+    /// What is to be said of the datasets that it reads.
+    pub(crate) fn datasets(&self) -> Vec<String> {
+        self.datasets.lock().clone()
     }
 
     /// What planning has to tell the client.

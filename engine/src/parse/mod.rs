@@ -12,6 +12,7 @@ use crate::{Error, Result};
 pub mod complexity;
 mod copy;
 pub mod cursor;
+pub mod dataset;
 pub mod ddl;
 pub mod dialect;
 mod export;
@@ -96,6 +97,7 @@ pub(crate) fn parse_one(cursor: &mut Cursor<'_>) -> Result<Statement> {
         Some("CRAWL") => ddl::crawl(cursor)?,
         Some("ANALYZE" | "ANALYSE") => ddl::analyze(cursor)?,
         Some("RUN") => ddl::run(cursor)?,
+        Some("REFRESH") => ddl::refresh(cursor)?,
         Some("DESCRIBE" | "DESC") => ddl::describe(cursor)?,
         Some("SHOW") if cursor.peek_words("SHOW BOOKMARKS") => maintain::show_bookmarks(cursor)?,
         Some("RESET") if cursor.peek_words("RESET BOOKMARK") && cursor.peek_nth(2).is_some() => {

@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::ast::Query;
 use limnos_catalog::crawler::{OnDelete, OnSchemaChange, Recrawl};
 use limnos_catalog::{ClassifierDefinition, Column, CreateMode, FileFormat, Schedule};
 
+use crate::parse::dataset::DatasetStatement;
 use crate::parse::ddl::Stored;
 use crate::parse::portal::{DeclareCursor, FetchCursor};
 use crate::parse::role::RoleStatement;
@@ -294,6 +295,8 @@ pub enum Statement {
     Kill {
         query_id: String,
     },
+    /// About datasets.
+    Dataset(Box<DatasetStatement>),
     /// About roles and rights.
     Role(Box<RoleStatement>),
     /// `ALTER SYSTEM DROP CACHE name`; `None` is ALL.

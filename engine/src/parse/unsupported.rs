@@ -10,7 +10,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("CREATE OR REPLACE TABLE", "CREATE TABLE"),
     ("CREATE OR REPLACE", "CREATE OR REPLACE"),
     ("CREATE UNIQUE INDEX", "CREATE INDEX"),
-    ("CREATE MATERIALIZED VIEW", "CREATE MATERIALIZED VIEW"),
     ("CREATE RECURSIVE VIEW", "CREATE RECURSIVE VIEW"),
     ("CREATE PROTECTED VIEW", "CREATE PROTECTED VIEW"),
     ("CREATE GLOBAL", "CREATE TEMPORARY TABLE"),
@@ -29,7 +28,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("VACUUM", "VACUUM"),
     ("CLUSTER", "CLUSTER"),
     ("REINDEX", "REINDEX"),
-    ("REFRESH MATERIALIZED VIEW", "REFRESH MATERIALIZED VIEW"),
     ("SECURITY LABEL", "SECURITY LABEL"),
     ("IMPORT", "IMPORT"),
     ("EXPORT", "EXPORT"),
@@ -69,7 +67,6 @@ pub(crate) fn name(cursor: &Cursor<'_>) -> Option<String> {
             | "GRANTS"
             | "INDEX"
             | "LANGUAGE"
-            | "MATERIALIZED"
             | "OPERATOR"
             | "POLICY"
             | "PROCEDURE"

@@ -81,6 +81,11 @@ impl Explained<'_> {
                 lines.push(String::new());
                 lines.extend(report.lines());
             }
+            let datasets = self.run.datasets();
+            if !datasets.is_empty() {
+                lines.push(String::new());
+                lines.extend(datasets);
+            }
             if self.cost.is_some() || self.result_cache.is_some() {
                 lines.push(String::new());
             }
@@ -113,6 +118,10 @@ impl Explained<'_> {
         }
         if !self.is_cost_alone() {
             answer["Plan"] = node(self.plan);
+            let datasets = self.run.datasets();
+            if !datasets.is_empty() {
+                answer["Datasets"] = json!(datasets);
+            }
             answer["Scans"] = self.run.reports().iter().map(|report| report.json()).collect();
         }
         if let Some(cost) = &self.cost {

@@ -181,6 +181,10 @@ fn relation_rows(name: &str) -> Option<fn(&mut Rows, &RowContext<'_>, &Relation)
 }
 
 fn tables(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
+    // The SQL standard, and so PostgreSQL, knows no materialized views.
+    if relation.kind == "m" {
+        return;
+    }
     let catalog = context.catalog_name;
     rows.push([
         ("table_catalog", catalog.into()),
@@ -195,6 +199,9 @@ fn tables(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
 fn columns(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
     let catalog = context.catalog_name;
     let wants_facts = rows.wants(&TypeFacts::COLUMNS);
+    if relation.kind == "m" {
+        return;
+    }
     if !rows.count_only(relation.attributes.len()) {
         for (attribute, number) in relation.attributes.iter().zip(1_i32..) {
             let column_type = attribute.column_type;

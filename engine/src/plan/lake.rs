@@ -26,6 +26,7 @@ use super::information_schema::InformationSchema;
 use super::pg_catalog::{PgCatalogSchema, SessionInfo};
 use super::query::plan_view;
 use super::system::{SYSTEM_SCHEMA, SystemSchema};
+use crate::dataset::pinned::PinnedDataset;
 use crate::engine::Shared;
 use crate::error::{nearest, to_datafusion};
 use crate::execute::QueryRun;
@@ -217,6 +218,16 @@ impl DatabaseSchema {
                 };
                 let plan = Box::pin(plan_view(inner, sql, table)).await?;
                 Ok(Arc::new(ViewTable::new(plan, Some(sql.clone()))))
+            }
+            TableKind::Dataset(_) => {
+                let datasets = &context.shared.datasets;
+                let loaded = match context.run.pinned_files() {
+                    Some(block) => block.datasets.open(datasets, table).await?,
+                    None => datasets.open(table).await?,
+                };
+                let pinned = PinnedDataset::new(table, loaded);
+                context.run.tell_dataset(pinned.line());
+                Ok(Arc::new(pinned))
             }
             TableKind::External(_) => {
                 let partitions = context.shared.partitions(&context.snapshot, table, context.now)?;

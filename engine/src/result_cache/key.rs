@@ -18,6 +18,7 @@ use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
+use crate::dataset::pinned::PinnedDataset;
 use crate::error::to_datafusion;
 use crate::plan::lake::PlanContext;
 use crate::scan::files_version::FilesVersion;
@@ -100,6 +101,8 @@ struct Details {
 enum TableVersion {
     /// One of the catalog's: its id, and the versions of its definition and its partitions.
     Catalog(i64, i64, i64),
+    /// A version of a dataset: its id, and the version's stamp.
+    Dataset(i64, u64),
     /// A path used as a table: what was inferred of its files.
     Path(String),
 }
@@ -196,7 +199,9 @@ fn reason_of_node(node: &LogicalPlan) -> Option<Reason> {
     match node {
         LogicalPlan::TableScan(scan) => {
             let provider = source_as_provider(&scan.source).ok();
-            if provider.is_some_and(|provider| (provider.as_ref() as &dyn std::any::Any).is::<CatalogTable>()) {
+            let is_known =
+                |provider: &dyn std::any::Any| provider.is::<CatalogTable>() || provider.is::<PinnedDataset>();
+            if provider.is_some_and(|provider| is_known(provider.as_ref() as &dyn std::any::Any)) {
                 return None;
             }
             Some(format!("\"{}\" is not a table of files", scan.table_name))
@@ -262,6 +267,11 @@ fn detach(plan: LogicalPlan, details: &mut Details, scanned: &mut Vec<Scan>) -> 
         })?;
         let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
         let provider = source_as_provider(&scan.source)?;
+        if let Some(dataset) = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<PinnedDataset>() {
+            details.tables.push(TableVersion::Dataset(dataset.id, dataset.loaded.stamp));
+            scan.source = Arc::new(LogicalTableSource::new(dataset.schema()));
+            return Ok(Transformed::yes(LogicalPlan::TableScan(scan)));
+        }
         let Some(table) = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<CatalogTable>() else {
             return Err(to_datafusion(Error::internal("a scan of something that is no table of files")));
         };

@@ -25,8 +25,8 @@ use parking_lot::Mutex;
 pub(crate) use answer::replay;
 pub(crate) use answer::{Answer, Decision};
 use flight::{Ended, Follow, Lead, record};
-pub(crate) use key::Asker;
-use key::{Reason, ResultKey};
+use key::Reason;
+pub(crate) use key::{Asker, ResultKey};
 
 use crate::cache::{CacheUsage, NamedCache};
 use crate::execute::{GlobalMemory, KeptMemory};

@@ -43,6 +43,8 @@ impl Lake {
             footer_cache_bytes: 1 << 20,
             partition_cache_bytes: 1 << 20,
             listing_cache_bytes: 1 << 20,
+            dataset_memory_bytes: 1 << 20,
+            dataset_dir: None,
             result_cache_bytes: 0,
             warehouse: None,
             scan_limit_bytes: None,

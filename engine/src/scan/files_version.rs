@@ -47,6 +47,18 @@ impl FilesVersion {
     }
 }
 
+/// How long to wait, in milliseconds, until none of `files` can be written once more and look the same.
+pub(crate) fn settling_ms(files: &[File], now: DateTime<Utc>) -> u64 {
+    let wait = |file: &File| {
+        let modified = file.meta.last_modified;
+        let tick_ms = if modified.timestamp_subsec_nanos() == 0 { COARSE_TICK_MS } else { TICK_MS };
+        let age_ms = (now - modified).num_milliseconds();
+        // One of the future is as settled as it will be.
+        if age_ms < -tick_ms { 0 } else { tick_ms + 1 - age_ms }
+    };
+    files.iter().map(wait).max().and_then(|wait| u64::try_from(wait).ok()).unwrap_or(0)
+}
+
 /// Whether one of `files`, which have no ETag made of their content, may change once more and look the same: it was written
 /// within the last tick of its file system's clock.
 pub(crate) fn may_look_the_same(files: &[File], now: DateTime<Utc>) -> bool {

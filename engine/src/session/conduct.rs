@@ -1,7 +1,10 @@
 //! [`Conduct`]: what a statement may do in a transaction block, and in a read-only one. One place for every statement.
 
+use limnos_catalog::DatasetSpelling;
+
 use super::Session;
 use crate::parse::Statement;
+use crate::parse::dataset::{DatasetAction, DatasetStatement};
 use crate::parse::role::RoleStatement;
 use crate::{Error, ErrorCode, Result};
 
@@ -57,6 +60,23 @@ impl Conduct {
             Statement::DropClassifier { .. } => Self::Changes("DROP CLASSIFIER"),
             Statement::NoOp { tag: tag @ "CREATE INDEX" } => Self::Changes(tag),
             Statement::CopyIn(_) => Self::Changes("COPY FROM"),
+            Statement::Dataset(dataset) => match dataset.as_ref() {
+                DatasetStatement::Create(create) => match create.spelling {
+                    DatasetSpelling::Dataset => Self::Alone("CREATE DATASET"),
+                    DatasetSpelling::MaterializedView => Self::Alone("CREATE MATERIALIZED VIEW"),
+                },
+                DatasetStatement::Refresh { spelling: DatasetSpelling::Dataset, .. } => Self::Alone("REFRESH DATASET"),
+                DatasetStatement::Refresh { .. } => Self::Alone("REFRESH MATERIALIZED VIEW"),
+                // Some options make the rows anew.
+                DatasetStatement::Alter { action: DatasetAction::Set(_) | DatasetAction::Reset(_), .. } => {
+                    Self::Alone("ALTER DATASET")
+                }
+                DatasetStatement::Alter { spelling: DatasetSpelling::Dataset, .. } => Self::Changes("ALTER DATASET"),
+                DatasetStatement::Alter { .. } => Self::Changes("ALTER MATERIALIZED VIEW"),
+                DatasetStatement::Drop { spelling: DatasetSpelling::Dataset, .. } => Self::Changes("DROP DATASET"),
+                DatasetStatement::Drop { .. } => Self::Changes("DROP MATERIALIZED VIEW"),
+                DatasetStatement::Show { .. } | DatasetStatement::ShowCreate { .. } => Self::Reads,
+            },
             Statement::Role(role) => match role.as_ref() {
                 RoleStatement::SetRole { .. } | RoleStatement::SetSession { .. } => Self::Reads,
                 RoleStatement::Create { .. } => Self::Changes("CREATE ROLE"),

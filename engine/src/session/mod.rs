@@ -48,6 +48,8 @@ pub struct Session {
     pub backends: BackendsHandle,
     /// For a session that a schedule began: when it was due, in milliseconds since 1970.
     pub due_at_ms: Option<i64>,
+    /// For a session that refreshes a dataset by itself: why.
+    pub ingestion: Option<limnos_catalog::IngestionTrigger>,
 }
 
 impl Session {
@@ -66,6 +68,7 @@ impl Session {
             started_at_us: 0,
             pinned: None,
             block: None,
+            ingestion: None,
             backends: BackendsHandle::default(),
             due_at_ms: None,
         }

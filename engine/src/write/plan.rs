@@ -205,7 +205,14 @@ pub(super) fn writable(context: &PlanContext, name: &ObjectName) -> Result<(Arc<
     let table = context.snapshot.table(&full_name)?;
     match &table.kind {
         TableKind::External(storage) => Ok((Arc::clone(table), storage.clone())),
-        TableKind::View { .. } => {
+        TableKind::View { .. } | TableKind::Dataset(_) => {
+            let (noun, is_dataset) = (table.kind.noun(), table.kind.dataset().is_some());
+            if is_dataset {
+                // PostgreSQL's words.
+                let message = format!("cannot change {noun} \"{}\"", table.name.name);
+                return Err(Error::new(ErrorCode::WrongObjectType, message)
+                    .with_hint("Insert into the table that it reads, and refresh it."));
+            }
             let message = format!("cannot insert into view \"{}\"", table.name);
             Err(Error::new(ErrorCode::ObjectNotInPrerequisiteState, message)
                 .with_hint("Insert into the table that it reads."))
@@ -277,7 +284,7 @@ pub(super) fn target_columns<'a>(table: &'a Table, insert: &Insert) -> Result<Ve
 }
 
 /// `columns` of a plan under the names and types of a table's.
-pub(super) fn as_columns(plan: LogicalPlan, columns: &[&Column]) -> Result<LogicalPlan> {
+pub(crate) fn as_columns(plan: LogicalPlan, columns: &[&Column]) -> Result<LogicalPlan> {
     let sources: Vec<PlanColumn> = plan.schema().columns();
     let exprs = sources.into_iter().enumerate().zip(columns).map(|((index, source), column)| {
         let wanted = arrow_type(&column.data_type);

@@ -353,7 +353,7 @@ fn found(partitions: &[WrittenPartition]) -> Vec<Partition> {
 fn storage(definition: &TableDefinition) -> Result<&StorageDescriptor> {
     match &definition.kind {
         TableKind::External(storage) => Ok(storage),
-        TableKind::View { .. } => Err(Error::internal("a view has no files")),
+        TableKind::View { .. } | TableKind::Dataset(_) => Err(Error::internal("it has no files")),
     }
 }
 

@@ -5,6 +5,7 @@
 mod catalog;
 mod crawl;
 mod crawler;
+mod dataset;
 mod demo;
 mod output;
 mod query;
@@ -47,6 +48,8 @@ enum Command {
     Catalog(catalog::CatalogCommand),
     /// Make, run, list and drop crawlers, which find tables by themselves
     Crawler(crawler::Crawler),
+    /// Keep rows of tables and queries in memory: make, refresh, list and drop datasets
+    Dataset(dataset::Dataset),
     /// Make, change, list and drop users, and set their passwords
     User(user::User),
 }
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Crawl(command) => command.run(),
         Command::Catalog(command) => command.run(),
         Command::Crawler(command) => command.run(),
+        Command::Dataset(command) => command.run(),
         Command::User(command) => command.run(),
     };
     match outcome {
@@ -161,6 +165,7 @@ fn command() -> clap::Command {
             catalog.mut_subcommand("export", hide_all).mut_subcommand("import", hide_all)
         })
         .mut_subcommand("crawler", hide_in_all)
+        .mut_subcommand("dataset", hide_in_all)
         .mut_subcommand("user", hide_in_all)
 }
 

@@ -47,6 +47,10 @@ pub struct Layer {
     #[arg(long, value_name = "SIZE")]
     pub memory_limit: Option<ByteSize>,
 
+    /// Memory that all datasets together may take, beside what queries hold [default: 20 % of the machine's]
+    #[arg(long, value_name = "SIZE")]
+    pub dataset_memory: Option<ByteSize>,
+
     /// Threads that work on queries [default: one per core]
     #[arg(long, value_name = "COUNT")]
     pub threads: Option<usize>,
@@ -266,6 +270,7 @@ impl Layer {
             pg,
             http,
             memory_limit,
+            dataset_memory,
             threads,
             spill_limit,
             footer_cache_bytes,
@@ -302,6 +307,7 @@ impl Layer {
             pg: pg.or(under.pg),
             http: http.or(under.http),
             memory_limit: memory_limit.or(under.memory_limit),
+            dataset_memory: dataset_memory.or(under.dataset_memory),
             threads: threads.or(under.threads),
             spill_limit: spill_limit.or(under.spill_limit),
             footer_cache_bytes: footer_cache_bytes.or(under.footer_cache_bytes),

@@ -53,6 +53,10 @@ const OPEN_FILES_KEPT: usize = 256;
 /// Least memory that a server can answer anything with.
 const MEMORY_LIMIT_MIN: u64 = 64 << 20;
 
+/// The part of the machine's memory that datasets may take, unless said otherwise: with the 60 % that queries may hold it
+/// leaves a fifth to the rest.
+const DATASET_MEMORY_SHARE: u64 = 5;
+
 /// The part of the memory limit that results may take unless it is said otherwise.
 const RESULT_CACHE_SHARE: u64 = 20;
 
@@ -78,6 +82,8 @@ pub struct Config {
     pub http: SocketAddr,
     /// What all queries together may hold.
     pub memory_limit: ByteSize,
+    /// What all datasets together may take, beside that.
+    pub dataset_memory: ByteSize,
     /// Threads that work on queries.
     pub threads: usize,
     /// Most bytes of spill files.
@@ -253,6 +259,7 @@ impl Config {
             pg: layer.pg.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5439)),
             http: layer.http.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8439)),
             memory_limit,
+            dataset_memory: layer.dataset_memory.unwrap_or(ByteSize(machine_memory / DATASET_MEMORY_SHARE)),
             threads: layer.threads.unwrap_or_else(machine::core_count),
             spill_limit: layer.spill_limit.unwrap_or(ByteSize(100 << 30)),
             footer_cache: layer.footer_cache_bytes.unwrap_or(footer_cache),
@@ -344,6 +351,14 @@ impl Config {
                 ByteSize(machine_memory)
             ))
             .with_hint("Leave it out to use 60 % of the machine's memory."));
+        }
+        if self.dataset_memory.0 > machine_memory {
+            return Err(ConfigError::new(format!(
+                "dataset_memory {} is more than the {} that this machine has",
+                self.dataset_memory,
+                ByteSize(machine_memory)
+            ))
+            .with_hint("Leave it out to use 20 % of the machine's memory."));
         }
         if self.result_cache > self.memory_limit {
             return Err(ConfigError::new(format!(
@@ -612,7 +627,7 @@ mod tests {
 
     #[test]
     fn every_setting_can_be_given_in_the_file() {
-        let file = "data_dir = \"/d\"\ncatalog = \"postgres://ann:hunter2@h/d\"\nroot = [\"/a\"]\nwarehouse = \"/w\"\npg = \"127.0.0.1:1\"\nhttp = \"[::1]:2\"\nmemory_limit = 1073741824\n\
+        let file = "data_dir = \"/d\"\ncatalog = \"postgres://ann:hunter2@h/d\"\nroot = [\"/a\"]\nwarehouse = \"/w\"\npg = \"127.0.0.1:1\"\nhttp = \"[::1]:2\"\nmemory_limit = 1073741824\ndataset_memory = \"2MiB\"\n\
             threads = 1\nspill_limit = \"1GB\"\nresult_cache_bytes = \"1MiB\"\nscan_limit = \"1TB\"\ncatalog_name = \"c\"\nmax_connections = 7\nsuperuser_reserved_connections = 2\n\
             authentication_timeout = \"20s\"\nidle_session_timeout = \"8h\"\nidle_in_transaction_session_timeout = 0\nstatement_timeout = \"5min\"\n\
             footer_cache_bytes = \"1MiB\"\npartition_cache_bytes = \"2MiB\"\nlisting_cache_bytes = \"3MiB\"\n\

@@ -143,6 +143,11 @@ impl QueryService {
         })
     }
 
+    /// What is kept in memory of datasets.
+    pub fn datasets(&self) -> &Arc<limnos_engine::dataset::Datasets> {
+        self.engine.datasets()
+    }
+
     /// The clock that everything here reads.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         self.engine.clock()

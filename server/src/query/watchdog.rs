@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use limnos_engine::dataset::Datasets;
 use limnos_engine::{Engine, ErrorCode};
 
 use super::history::History;
@@ -28,12 +29,13 @@ pub(super) fn start(engine: &Arc<Engine>, history: &Arc<History>) {
     // Queries may go half over what they account for before one must go.
     let high_water = limit.saturating_add(limit / 2).saturating_add(OVERHEAD_BYTES);
     let history = Arc::downgrade(history);
+    let datasets = Arc::clone(engine.datasets());
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        runtime.spawn(watch(history, high_water));
+        runtime.spawn(watch(history, datasets, high_water));
     }
 }
 
-async fn watch(history: Weak<History>, high_water: u64) {
+async fn watch(history: Weak<History>, datasets: Arc<Datasets>, queries_high_water: u64) {
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut is_high = false;
@@ -42,6 +44,8 @@ async fn watch(history: Weak<History>, high_water: u64) {
         let Some(history) = history.upgrade() else {
             return;
         };
+        // What datasets take is theirs, and no query's fault.
+        let high_water = queries_high_water.saturating_add(datasets.usage().0);
         let Some(resident) = resident_bytes().filter(|&resident| resident > high_water) else {
             is_high = false;
             continue;

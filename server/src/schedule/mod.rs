@@ -11,6 +11,7 @@
 //! - A clock that is set back makes nothing due twice.
 
 pub mod crawls;
+pub mod datasets;
 
 use std::collections::HashMap;
 use std::sync::Arc;

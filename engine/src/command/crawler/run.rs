@@ -202,7 +202,7 @@ async fn crawl(context: &CommandContext<'_>, crawler: &Crawler, live: &Live) -> 
     findings.files.sort_unstable();
     let location = |found: &crate::crawl::FoundTable| match &found.definition.kind {
         TableKind::External(storage) => storage.location.clone(),
-        TableKind::View { .. } => String::new(),
+        TableKind::View { .. } | TableKind::Dataset(_) => String::new(),
     };
     // The same names for the same files, in whichever order the targets are written.
     findings.tables.sort_by_cached_key(location);

@@ -57,8 +57,12 @@ pub(super) fn drop(asker: &Asker<'_, '_>, session: &Session, roles: &[RoleName])
     for role in owners(asker, session, roles, "drop")? {
         for table in snapshot.tables.values().filter(|table| table.owner == role) {
             changes.extend(crate::command::table::own_files(snapshot, table));
-            let view = matches!(table.kind, TableKind::View { .. });
-            changes.push(Change::DropTable { name: table.name.clone(), view, if_exists: true });
+            let (name, if_exists) = (table.name.clone(), true);
+            changes.push(match table.kind {
+                TableKind::Dataset(_) => Change::DropDataset { name, if_exists },
+                TableKind::View { .. } => Change::DropTable { name, view: true, if_exists },
+                TableKind::External(_) => Change::DropTable { name, view: false, if_exists },
+            });
         }
         for crawler in snapshot.crawlers.values().filter(|crawler| crawler.owner == role) {
             changes.push(Change::DropCrawler { name: crawler.name.clone(), if_exists: true });

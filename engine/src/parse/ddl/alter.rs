@@ -16,7 +16,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::{crawler, grant, partition, properties, role, storage, table};
+use super::{crawler, dataset, grant, partition, properties, role, storage, table};
 use crate::parse::cursor::Cursor;
 use crate::parse::role::RoleStatement;
 use crate::parse::statement::{AlterDatabase, ColumnPlace, TableAction};
@@ -29,6 +29,9 @@ pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect_words("ALTER")?;
     if cursor.take_words("DATABASE") || cursor.take_words("SCHEMA") {
         return database(cursor);
+    }
+    if let Some(spelling) = dataset::take_kind(cursor) {
+        return dataset::alter(cursor, spelling);
     }
     if cursor.take_words("CRAWLER") {
         return crawler::alter(cursor);

@@ -15,7 +15,7 @@ pub(crate) fn comment(cursor: &mut Cursor<'_>) -> Result<Statement> {
     }
     let target = if cursor.take_words("DATABASE") || cursor.take_words("SCHEMA") {
         CommentTarget::Database(super::database_name(cursor)?)
-    } else if cursor.take_words("TABLE") || cursor.take_words("FOREIGN TABLE") {
+    } else if ["TABLE", "FOREIGN TABLE", "DATASET", "MATERIALIZED VIEW"].iter().any(|words| cursor.take_words(words)) {
         CommentTarget::Table { view: false, name: cursor.object_name()? }
     } else if cursor.take_words("VIEW") {
         CommentTarget::Table { view: true, name: cursor.object_name()? }
@@ -24,7 +24,7 @@ pub(crate) fn comment(cursor: &mut Cursor<'_>) -> Result<Statement> {
     } else {
         let what = cursor.peek_word().ok_or_else(|| cursor.unexpected())?;
         return Err(Error::unsupported(format!("COMMENT ON {what} is not supported"))
-            .with_hint("Databases, tables, views, columns and roles have comments."));
+            .with_hint("Databases, tables, views, datasets, columns and roles have comments."));
     };
     cursor.expect_words("IS")?;
     let text = if cursor.take_words("NULL") { None } else { Some(cursor.string()?) };

@@ -75,7 +75,7 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
         return Err(Error::syntax("PARTITIONED BY of a table that is made of a query names columns, without types")
             .at(place.peek().map_or(1, |lexeme| lexeme.position)));
     }
-    let (query, with_data) = query_and_data(cursor)?;
+    let (query, with_data, _) = query_and_data(cursor)?;
     Ok(Statement::CreateTableAs(Box::new(CreateTableAs {
         table,
         names,
@@ -87,7 +87,7 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
 }
 
 /// The query and `WITH [NO] DATA` behind it.
-fn query_and_data(cursor: &mut Cursor<'_>) -> Result<(Box<Query>, bool)> {
+pub(super) fn query_and_data(cursor: &mut Cursor<'_>) -> Result<(Box<Query>, bool, usize)> {
     let lexemes = cursor.rest();
     let ends = |words: &[&str]| {
         lexemes.len() > words.len()
@@ -98,12 +98,13 @@ fn query_and_data(cursor: &mut Cursor<'_>) -> Result<(Box<Query>, bool)> {
     } else if ends(&["WITH", "DATA"]) {
         (lexemes.len() - 2, true)
     } else {
-        return Ok((query::parse_query(cursor)?, true));
+        let count = lexemes.len();
+        return Ok((query::parse_query(cursor)?, true, count));
     };
     let part = Part { lexemes: lexemes[..length].to_vec(), semicolon: None, hive: cursor.is_hive() };
     let query = query::parse_query(&mut Cursor::new(cursor.sql, &part, cursor.dialect))?;
     cursor.finish();
-    Ok((query, with_data))
+    Ok((query, with_data, length))
 }
 
 /// `name = value`: a text, a number, a word, or `ARRAY['a', 'b']`.

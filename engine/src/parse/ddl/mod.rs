@@ -6,6 +6,7 @@ mod constraint;
 mod crawler;
 mod create_as;
 mod database;
+mod dataset;
 mod grant;
 mod partition;
 mod role;
@@ -27,6 +28,7 @@ pub(crate) use comment::comment;
 pub(crate) use crawler::run;
 pub(crate) use create_as::{has_query, property};
 pub(crate) use database::database_name;
+pub(crate) use dataset::{redundant as redundant_option, refresh};
 pub(crate) use grant::grant;
 pub(crate) use partition::constant;
 pub(crate) use role::{masked, masked_error, may_hold_password, reassign, reset as reset_role, set as set_role};
@@ -55,6 +57,9 @@ pub(crate) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     }
     if cursor.take_words("VIEW") {
         return view::create(cursor, or_replace);
+    }
+    if let Some(spelling) = dataset::take_kind(cursor) {
+        return dataset::create(cursor, or_replace, spelling);
     }
     if cursor.take_words("CRAWLER") {
         return crawler::create(cursor, or_replace);
@@ -85,6 +90,9 @@ pub(crate) fn drop(cursor: &mut Cursor<'_>) -> Result<Statement> {
     }
     if !cursor.peek_words("USER MAPPING") && role::take_kind(cursor).is_some() {
         return role::drop(cursor);
+    }
+    if let Some(spelling) = dataset::take_kind(cursor) {
+        return dataset::drop(cursor, spelling);
     }
     if let Some(kind) = cursor.take_one_of(&["CRAWLER", "CLASSIFIER"]) {
         let if_exists = cursor.if_exists();

@@ -69,6 +69,9 @@ pub(crate) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
         }
         return Ok(Statement::ShowVersions { table: cursor.object_name()? });
     }
+    if let Some(statement) = super::dataset::show(cursor)? {
+        return Ok(statement);
+    }
     if cursor.take_words("CREATE TABLE") || cursor.take_words("CREATE VIEW") {
         return Ok(Statement::ShowCreate { table: cursor.object_name()? });
     }
@@ -114,7 +117,7 @@ pub(crate) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
 }
 
 /// `'pattern'` or `LIKE 'pattern'`
-fn pattern(cursor: &mut Cursor<'_>) -> Result<Option<NamePattern>> {
+pub(super) fn pattern(cursor: &mut Cursor<'_>) -> Result<Option<NamePattern>> {
     if cursor.take_words("LIKE") {
         return Ok(Some(NamePattern::Like(cursor.string()?)));
     }

@@ -5,6 +5,7 @@ use limnos_catalog::{CreateMode, Privilege, Table};
 
 use super::{Rights, must_own};
 use crate::command::{resolve_database_name, resolve_table_name};
+use crate::parse::dataset::{DatasetAction, DatasetStatement};
 use crate::parse::statement::{AlterDatabase, CommentTarget, PartitionAction, TableAction};
 use crate::parse::{ObjectName, Statement};
 use crate::{Error, ErrorCode, Result, Session};
@@ -83,6 +84,27 @@ pub(crate) fn check(rights: &Rights, session: &Session, statement: &Statement) -
             asker.location(create.table.location.as_deref().or(property.map(String::as_str)))
         }
         Statement::CreateView(create) => asker.creates(&create.name, create.mode),
+        Statement::Dataset(dataset) => match dataset.as_ref() {
+            DatasetStatement::Create(create) => asker.creates(&create.name, create.mode),
+            DatasetStatement::Refresh { name, .. } => asker.owned(name, false),
+            DatasetStatement::Alter { name, if_exists, action, .. } => {
+                asker.owned(name, *if_exists)?;
+                match action {
+                    DatasetAction::RenameTo(to) => {
+                        let to = resolve_table_name(session, to);
+                        rights.check_database(&to.database, Privilege::Create)
+                    }
+                    DatasetAction::OwnerTo(owner) => asker.action(name, &TableAction::OwnerTo(owner.clone())),
+                    DatasetAction::Set(_) | DatasetAction::Reset(_) => Ok(()),
+                }
+            }
+            DatasetStatement::Drop { names, if_exists, .. } => {
+                names.iter().try_for_each(|name| asker.droppable(name, *if_exists))
+            }
+            // It lists only what may be seen: its snapshot holds no more.
+            DatasetStatement::Show { .. } => Ok(()),
+            DatasetStatement::ShowCreate { name } => asker.seen(name),
+        },
         Statement::Insert(insert) => {
             let table = asker.table(&insert.table)?;
             rights.check_table(&table, Privilege::Insert)?;

@@ -340,7 +340,7 @@ impl Resolver<'_> {
             return Factor::default();
         };
         let ordinary = kinds_of(table.columns.iter().chain(&table.partition_keys).map(|column| column.name.clone()));
-        if matches!(table.kind, TableKind::View { .. }) {
+        if !matches!(table.kind, TableKind::External(_)) {
             return Factor { ordinary, ..Factor::default() };
         }
         let unpartitioned = table.partition_keys.is_empty();

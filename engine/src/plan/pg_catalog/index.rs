@@ -170,7 +170,11 @@ impl CatalogIndex {
                 namespace: oids.get(schema).copied().unwrap_or(0),
                 schema: schema.to_owned(),
                 name: table.name.name.clone(),
-                kind: if matches!(table.kind, TableKind::View { .. }) { "v" } else { "r" },
+                kind: match &table.kind {
+                    TableKind::View { .. } => "v",
+                    TableKind::External(_) => "r",
+                    TableKind::Dataset(_) => "m",
+                },
                 owner: owner_oid(&table.owner),
                 acl: role::acl(snapshot, table.id),
                 comment: table.comment.clone(),
@@ -186,6 +190,7 @@ impl CatalogIndex {
                     .collect(),
                 view_sql: match &table.kind {
                     TableKind::View { sql, .. } => Some(sql.clone()),
+                    TableKind::Dataset(dataset) => Some(crate::command::dataset::source_text(dataset)),
                     TableKind::External(_) => None,
                 },
                 system: false,

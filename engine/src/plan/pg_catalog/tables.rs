@@ -49,6 +49,7 @@ pub(crate) fn relation_rows(name: &str) -> Option<RelationRows> {
         "pg_attribute" => Some(rows(pg_attribute, true, Some("attrelid"), None, None)),
         "pg_tables" => Some(rows(pg_tables, false, None, Some("schemaname"), Some("tablename"))),
         "pg_views" => Some(rows(pg_views, false, None, Some("schemaname"), Some("viewname"))),
+        "pg_matviews" => Some(rows(pg_matviews, false, None, Some("schemaname"), Some("matviewname"))),
         _ => None,
     }
 }
@@ -72,7 +73,7 @@ pub(crate) fn session_table(
 
 /// Whether a relation never has rows, which lets the rewrite fold subqueries over it.
 pub(crate) fn is_always_empty(name: &str) -> bool {
-    const FILLED: [&str; 23] = [
+    const FILLED: [&str; 24] = [
         "pg_group",
         "pg_auth_members",
         "pg_db_role_setting",
@@ -87,6 +88,7 @@ pub(crate) fn is_always_empty(name: &str) -> bool {
         "pg_shadow",
         "pg_tables",
         "pg_views",
+        "pg_matviews",
         "pg_tablespace",
         "pg_stat_user_tables",
         "pg_stat_all_tables",
@@ -130,11 +132,17 @@ fn pg_class(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
         ("relpersistence", "p".into()),
         ("relkind", relation.kind.into()),
         ("relnatts", i64::try_from(relation.attributes.len()).unwrap_or(i64::MAX).into()),
-        ("relhasrules", view.into()),
-        ("relispopulated", true.into()),
+        // The rule of a view, or of a materialized one, is its query.
+        ("relhasrules", (view || relation.kind == "m").into()),
+        ("relispopulated", is_populated(relation).into()),
         ("relacl", relation.acl.clone().into()),
         ("relreplident", if view || relation.namespace == PG_CATALOG_OID { "n" } else { "d" }.into()),
     ]);
+}
+
+/// Whether a relation may be read: a materialized view without data may not.
+fn is_populated(relation: &Relation) -> bool {
+    relation.table().and_then(|table| table.kind.dataset()).is_none_or(|dataset| dataset.is_populated)
 }
 
 /// The OID of the type of a relation's rows: clients take relations without one for something else than tables.
@@ -243,6 +251,19 @@ fn pg_views(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
             ("schemaname", relation.schema.as_str().into()),
             ("viewname", relation.name.as_str().into()),
             ("viewowner", owner_name(context.index, relation.owner)),
+            ("definition", relation.view_sql.clone().map(|sql| view_definition(&sql)).into()),
+        ]);
+    }
+}
+
+fn pg_matviews(rows: &mut Rows, context: &RowContext<'_>, relation: &Relation) {
+    if let Some(dataset) = relation.table().and_then(|table| table.kind.dataset()) {
+        rows.push([
+            ("schemaname", relation.schema.as_str().into()),
+            ("matviewname", relation.name.as_str().into()),
+            ("matviewowner", owner_name(context.index, relation.owner)),
+            ("hasindexes", false.into()),
+            ("ispopulated", dataset.is_populated.into()),
             ("definition", relation.view_sql.clone().map(|sql| view_definition(&sql)).into()),
         ]);
     }

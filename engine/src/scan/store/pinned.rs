@@ -27,6 +27,7 @@ use object_store::{
 };
 use parking_lot::Mutex;
 
+use crate::dataset::pinned::PinnedDatasets;
 use crate::limits::BLOCK_FILES_MAX;
 
 /// What one store's files are for a block.
@@ -86,20 +87,24 @@ impl Pinned {
 
 /// See the module. By the store's URL.
 #[derive(Debug, Default)]
-pub struct PinnedFiles(Mutex<HashMap<Arc<str>, Pinned>>);
+pub struct PinnedFiles {
+    stores: Mutex<HashMap<Arc<str>, Pinned>>,
+    /// The versions of datasets that it has seen.
+    pub(crate) datasets: PinnedDatasets,
+}
 
 impl PinnedFiles {
     /// Adds files that the block has written into the store at `store_url`.
     pub(crate) fn add_own(&self, store_url: &str, files: impl IntoIterator<Item = ObjectMeta>) {
-        self.0.lock().entry(store_url.into()).or_default().own.extend(files);
+        self.stores.lock().entry(store_url.into()).or_default().own.extend(files);
     }
 
     fn with<T>(&self, store_url: &Arc<str>, work: impl FnOnce(&mut Pinned) -> T) -> T {
-        work(self.0.lock().entry(Arc::clone(store_url)).or_default())
+        work(self.stores.lock().entry(Arc::clone(store_url)).or_default())
     }
 
     fn check_room(&self, more: usize) -> Result<()> {
-        if self.0.lock().values().map(Pinned::count).sum::<usize>() + more <= BLOCK_FILES_MAX {
+        if self.stores.lock().values().map(Pinned::count).sum::<usize>() + more <= BLOCK_FILES_MAX {
             return Ok(());
         }
         let message = format!("a transaction block can't hold on to more than {BLOCK_FILES_MAX} files; end it");

@@ -119,6 +119,14 @@ impl CatalogTable {
         Ok(Listed { files, counters })
     }
 
+    /// All files of all partitions, where they lie, and the partitions that they are numbered by.
+    pub(crate) async fn list_whole(&self, state: &dyn Session) -> Result<(Location, KeptPartitions, Vec<File>)> {
+        let location = self.context.stores.resolve(&self.storage.location)?;
+        let partitions = self.partitions.prune(state, &self.schema, &[])?;
+        let Listed { files, .. } = self.list_kept(&location, &partitions).await?;
+        Ok((location, partitions, files))
+    }
+
     /// The partitions that `filters` leave.
     pub(super) fn kept_partitions(&self, state: &dyn Session, filters: &[Expr]) -> DataFusionResult<KeptPartitions> {
         let implied = self.hidden.implied(&self.keys, filters);

@@ -13,7 +13,7 @@ use crate::{Error, ErrorCode, Result};
 mod harmless;
 mod value;
 
-pub(crate) use value::{boolean, in_unit};
+pub(crate) use value::{boolean, bytes, in_unit};
 
 /// Names whose changes are told to the client unasked (PostgreSQL's ParameterStatus), in the order sent at start-up.
 pub const REPORTED: &[&str] = &[
@@ -461,7 +461,7 @@ impl Settings {
 
     /// Most bytes that a query may read; `None` is as many as the server allows.
     pub fn scan_limit_bytes(&self) -> Option<u64> {
-        value::bytes(self.value("scan_limit")).filter(|bytes| *bytes > 0)
+        bytes(self.value("scan_limit")).filter(|bytes| *bytes > 0)
     }
 
     /// The zone that instants are shown in, and that texts without one are read in.

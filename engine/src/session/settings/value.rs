@@ -101,7 +101,7 @@ const BYTE_UNITS: &[(u64, &str)] = &[
 ];
 
 /// The bytes of a text such as `10GB`, `1.5 GiB`, `4096`.
-pub(super) fn bytes(text: &str) -> Option<u64> {
+pub(crate) fn bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let unit_at = text.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
