@@ -199,6 +199,9 @@ impl Snapshot {
         for crawler in self.crawlers.values().filter(|crawler| crawler.owner == role) {
             found.push(format!("owner of crawler {}", crawler.name));
         }
+        for schedule in self.schedules.values().filter(|schedule| schedule.owner == role) {
+            found.push(format!("owner of schedule {}", schedule.name));
+        }
         let has = |items: &Option<Vec<crate::AclItem>>| {
             items.iter().flatten().any(|item| item.grantee.as_deref() == Some(role) || item.grantor == role)
         };

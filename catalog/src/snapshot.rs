@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::block::Private;
 use crate::crawler::{ClassifierDefinition, CrawlerDefinition};
 use crate::object::{Definition, Object, Objects};
+use crate::schedule::{ScheduleDefinition, StatementSchedule};
 use crate::{Acl, Classifier, Crawler, Database, Error, Result, Role, RoleDefinition, Table, TableName, Writes, near};
 
 /// Everything that exists at one catalog version. Held by a statement from planning to its last row.
@@ -23,6 +24,8 @@ pub struct Snapshot {
     pub classifiers: Objects<ClassifierDefinition>,
     /// By name.
     pub roles: Objects<RoleDefinition>,
+    /// By name.
+    pub schedules: Objects<ScheduleDefinition>,
     /// Rights on databases and tables that have any to speak of, by the objects' ids; [`crate::role::LAKE_ID`] is all of it.
     pub acls: BTreeMap<i64, Arc<Acl>>,
     /// What goes on with files: which of them a table has.
@@ -71,6 +74,11 @@ impl Snapshot {
 
     /// The classifier called `name`, or [`crate::Error::NotFound`] with near names as a hint.
     pub fn classifier(&self, name: &str) -> Result<&Arc<Classifier>> {
+        self.object(name)
+    }
+
+    /// The schedule called `name`, or [`crate::Error::NotFound`] with near names as a hint.
+    pub fn schedule(&self, name: &str) -> Result<&Arc<StatementSchedule>> {
         self.object(name)
     }
 

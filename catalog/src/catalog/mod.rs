@@ -24,6 +24,9 @@ mod rejects;
 #[cfg(test)]
 mod role_tests;
 mod runs;
+mod schedule_runs;
+#[cfg(test)]
+mod schedule_tests;
 #[cfg(test)]
 mod server_tests;
 #[cfg(test)]
@@ -50,6 +53,7 @@ pub use file_facts::FactsMemory;
 use file_facts::{FactsCache, FactsUsage};
 use partition_lists::PartitionLists;
 use published::Published;
+pub use schedule_runs::ScheduleClaim;
 use watch::Watch;
 
 /// Tells the time in milliseconds since 1970, UTC.

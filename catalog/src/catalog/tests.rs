@@ -708,7 +708,7 @@ fn refuses_files_that_it_cannot_keep() {
     edit(&path, "PRAGMA user_version = 7;");
     assert_eq!(
         refusal(&path),
-        "it was written by a newer version of Limnos (schema version 7, this one knows 4); start that version or a later one"
+        "it was written by a newer version of Limnos (schema version 7, this one knows 5); start that version or a later one"
     );
 
     edit(&path, "PRAGMA user_version = 4; DELETE FROM meta;");
