@@ -77,6 +77,7 @@ pub(crate) struct Touched {
     classifiers: BTreeSet<String>,
     reports: BTreeSet<String>,
     roles: BTreeSet<String>,
+    schedules: BTreeSet<String>,
     /// Whether rights or owners change, of whatever objects.
     rights: bool,
 }
@@ -133,6 +134,14 @@ impl Touched {
             Change::RenameCrawler { from, to } => {
                 self.crawlers.insert(from.to_lowercase());
                 self.crawlers.insert(to.to_lowercase());
+            }
+            Change::CreateSchedule { name, .. }
+            | Change::AlterSchedule { name, .. }
+            | Change::DropSchedule { name, .. } => {
+                self.schedules.insert(name.to_lowercase());
+            }
+            Change::RenameSchedule { from, to } => {
+                self.schedules.extend([from.to_lowercase(), to.to_lowercase()]);
             }
             Change::CreateClassifier { name, .. } | Change::DropClassifier { name, .. } => {
                 self.classifiers.insert(name.to_lowercase());
@@ -197,6 +206,10 @@ impl Touched {
         for name in &self.crawlers {
             let state = |snapshot: &Snapshot| snapshot.crawlers.get(name).map(|crawler| (crawler.id, crawler.version));
             compare(state(base), state(now), "crawler", || name.clone())?;
+        }
+        for name in &self.schedules {
+            let state = |snapshot: &Snapshot| snapshot.schedules.get(name).map(|it| (it.id, it.version));
+            compare(state(base), state(now), "schedule", || name.clone())?;
         }
         for name in &self.classifiers {
             let state = |snapshot: &Snapshot| snapshot.classifiers.get(name).map(|it| (it.id, it.version));

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::write::{RemovedFile, WriteTarget};
 use crate::{
-    AclEdit, AclKind, BookmarkUpdate, ClassifierDefinition, CrawlRun, CrawlerDefinition, Partition,
-    ReportDefinition, RoleDefinition, TableDefinition, TableName,
+    AclEdit, AclKind, BookmarkUpdate, ClassifierDefinition, CrawlRun, CrawlerDefinition, Partition, ReportDefinition,
+    RoleDefinition, ScheduleDefinition, TableDefinition, TableName,
 };
 
 /// What to do when the object to be made is already there.
@@ -213,6 +213,38 @@ pub enum Change {
     },
     /// Drops a crawler and its history. Its tables stay.
     DropCrawler {
+        /// Its name.
+        name: String,
+        /// Whether it may be absent.
+        if_exists: bool,
+    },
+    /// Makes a schedule. A replaced one keeps its history.
+    CreateSchedule {
+        /// Its name.
+        name: String,
+        /// What it is.
+        definition: Box<ScheduleDefinition>,
+        /// What to do if the name is taken.
+        mode: CreateMode,
+    },
+    /// Gives a schedule a new definition.
+    AlterSchedule {
+        /// Its name.
+        name: String,
+        /// What it is to be.
+        definition: Box<ScheduleDefinition>,
+        /// As in [`Change::AlterTable`].
+        base_version: Option<i64>,
+    },
+    /// Renames a schedule; its history goes with it.
+    RenameSchedule {
+        /// Its name.
+        from: String,
+        /// Its new name, which must be free.
+        to: String,
+    },
+    /// Drops a schedule and its history. A run that goes on is stopped.
+    DropSchedule {
         /// Its name.
         name: String,
         /// Whether it may be absent.

@@ -102,6 +102,12 @@ impl<'a> Draft<'a> {
             }
             Change::RenameCrawler { from, to } => self.rename_crawler(&from, &to),
             Change::DropCrawler { name, if_exists } => self.drop_crawler(&name, if_exists),
+            Change::CreateSchedule { name, definition, mode } => self.create_object(&name, *definition, mode),
+            Change::AlterSchedule { name, definition, base_version } => {
+                self.alter_object(&name, *definition, base_version)
+            }
+            Change::RenameSchedule { from, to } => self.rename_schedule(&from, &to),
+            Change::DropSchedule { name, if_exists } => self.drop_schedule(&name, if_exists),
             Change::CreateClassifier { name, definition, mode } => self.create_object(&name, definition, mode),
             Change::DropClassifier { name, if_exists } => self.drop_classifier(&name, if_exists),
             Change::CreateReport { name, definition, mode } => self.create_object(&name, *definition, mode),

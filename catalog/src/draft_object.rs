@@ -8,8 +8,10 @@ use crate::draft::Draft;
 use crate::name::validate_name;
 use crate::object::{Definition, Object};
 use crate::report_run::REPORT_RUNS;
-use crate::store::run;
-use crate::{CrawlerDefinition, CreateMode, Error, ReportDefinition, Result, Table, TableDefinition};
+use crate::store::{run, schedule_run};
+use crate::{
+    CrawlerDefinition, CreateMode, Error, ReportDefinition, Result, ScheduleDefinition, Table, TableDefinition,
+};
 
 /// The most objects of one kind: each snapshot holds all of them.
 const OBJECT_COUNT_MAX: usize = 10_000;
@@ -102,6 +104,27 @@ impl Draft<'_> {
     pub(crate) fn drop_report(&mut self, name: &str, if_exists: bool) -> Result<()> {
         if self.drop_object::<ReportDefinition>(name, if_exists)? {
             run::delete(self.transaction.connection(), REPORT_RUNS, &name.to_lowercase())?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn rename_schedule(&mut self, from: &str, to: &str) -> Result<()> {
+        let schedule = Arc::clone(self.snapshot.object::<ScheduleDefinition>(from)?);
+        let to = to.to_lowercase();
+        validate_name(ScheduleDefinition::KIND, &to)?;
+        if self.snapshot.schedules.contains_key(&to) {
+            return Err(Error::AlreadyExists { kind: ScheduleDefinition::KIND, name: to });
+        }
+        self.snapshot.schedules.remove(&schedule.name);
+        self.put_object(Object { name: to, version: schedule.version + 1, ..(*schedule).clone() })
+    }
+
+    pub(crate) fn drop_schedule(&mut self, name: &str, if_exists: bool) -> Result<()> {
+        let id = self.snapshot.schedule(name).map(|schedule| schedule.id);
+        if self.drop_object::<ScheduleDefinition>(name, if_exists)?
+            && let Ok(id) = id
+        {
+            schedule_run::delete(self.transaction.connection(), id)?;
         }
         Ok(())
     }

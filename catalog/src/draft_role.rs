@@ -139,6 +139,12 @@ impl Draft<'_> {
             to.clone_into(&mut definition.owner);
             self.alter_object(&report.name, definition, None)?;
         }
+        let owned = self.snapshot.schedules.values().filter(|schedule| schedule.owner == from);
+        for schedule in owned.cloned().collect::<Vec<_>>() {
+            let mut definition = schedule.definition.clone();
+            to.clone_into(&mut definition.owner);
+            self.alter_object(&schedule.name, definition, None)?;
+        }
         let owned = self.snapshot.acls.iter().filter(|(_, acl)| acl.owner.as_deref() == Some(from));
         for (id, acl) in owned.map(|(id, acl)| (*id, Acl::clone(acl))).collect::<Vec<_>>() {
             self.put_acl(id, with_owner(acl, from, to))?;

@@ -45,6 +45,9 @@ pub mod report;
 pub mod report_run;
 pub mod role;
 mod role_record;
+pub mod schedule;
+mod schedule_record;
+pub mod schedule_run;
 pub mod snapshot;
 pub mod store;
 pub mod table;
@@ -53,7 +56,7 @@ pub mod write;
 mod write_record;
 
 pub use bookmark::{Bookmark, BookmarkUpdate};
-pub use catalog::{Catalog, FactsMemory};
+pub use catalog::{Catalog, FactsMemory, ScheduleClaim};
 pub use change::{AclChange, AclObject, Change, CreateMode, DatabaseChange};
 pub use crawl_run::{CrawlChange, CrawlCounts, CrawlRun, Run, RunState};
 pub use crawler::{Classifier, ClassifierDefinition, Crawler, CrawlerDefinition, Schedule};
@@ -74,6 +77,8 @@ pub use report::{
 };
 pub use report_run::{Delivery, ReportFile, ReportRun};
 pub use role::{BOOTSTRAP_ROLE, Membership, Role, RoleDefinition};
+pub use schedule::{ScheduleDefinition, StatementSchedule};
+pub use schedule_run::{ScheduleOutcome, ScheduleRun, ScheduleRunState, ScheduleState};
 pub use snapshot::Snapshot;
 pub use store::SniffedFile;
 pub use table::{Column, FileFormat, StorageDescriptor, Table, TableDefinition, TableKind, TableVersion};

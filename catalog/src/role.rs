@@ -202,6 +202,9 @@ impl Snapshot {
         for report in self.reports.values().filter(|report| report.owner == role) {
             found.push(format!("owner of report {}", report.name));
         }
+        for schedule in self.schedules.values().filter(|schedule| schedule.owner == role) {
+            found.push(format!("owner of schedule {}", schedule.name));
+        }
         let has = |items: &Option<Vec<crate::AclItem>>| {
             items.iter().flatten().any(|item| item.grantee.as_deref() == Some(role) || item.grantor == role)
         };

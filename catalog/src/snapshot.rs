@@ -6,7 +6,11 @@ use std::sync::Arc;
 use crate::block::Private;
 use crate::crawler::{ClassifierDefinition, CrawlerDefinition};
 use crate::object::{Definition, Object, Objects};
-use crate::{Acl, Classifier, Crawler, Database, Error, Report, ReportDefinition, Result, Role, RoleDefinition, Table, TableName, Writes, near};
+use crate::schedule::{ScheduleDefinition, StatementSchedule};
+use crate::{
+    Acl, Classifier, Crawler, Database, Error, Report, ReportDefinition, Result, Role, RoleDefinition, Table,
+    TableName, Writes, near,
+};
 
 /// Everything that exists at one catalog version. Held by a statement from planning to its last row.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +29,8 @@ pub struct Snapshot {
     pub reports: Objects<ReportDefinition>,
     /// By name.
     pub roles: Objects<RoleDefinition>,
+    /// By name.
+    pub schedules: Objects<ScheduleDefinition>,
     /// Rights on databases and tables that have any to speak of, by the objects' ids; [`crate::role::LAKE_ID`] is all of it.
     pub acls: BTreeMap<i64, Arc<Acl>>,
     /// What goes on with files: which of them a table has.
@@ -78,6 +84,11 @@ impl Snapshot {
 
     /// The report called `name`, or [`crate::Error::NotFound`] with near names as a hint.
     pub fn report(&self, name: &str) -> Result<&Arc<Report>> {
+        self.object(name)
+    }
+
+    /// The schedule called `name`, or [`crate::Error::NotFound`] with near names as a hint.
+    pub fn schedule(&self, name: &str) -> Result<&Arc<StatementSchedule>> {
         self.object(name)
     }
 

@@ -22,10 +22,13 @@ mod partition_lists;
 pub(crate) mod places;
 mod published;
 mod rejects;
+mod report_runs;
 #[cfg(test)]
 mod role_tests;
-mod report_runs;
 mod runs;
+mod schedule_runs;
+#[cfg(test)]
+mod schedule_tests;
 #[cfg(test)]
 mod server_tests;
 #[cfg(test)]
@@ -52,6 +55,7 @@ pub use file_facts::FactsMemory;
 use file_facts::{FactsCache, FactsUsage};
 use partition_lists::PartitionLists;
 use published::Published;
+pub use schedule_runs::ScheduleClaim;
 use watch::Watch;
 
 /// Tells the time in milliseconds since 1970, UTC.

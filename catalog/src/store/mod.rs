@@ -23,6 +23,7 @@ pub(crate) mod private;
 pub(crate) mod read;
 pub(crate) mod rejects;
 pub(crate) mod run;
+pub(crate) mod schedule_run;
 mod schema;
 pub(crate) mod sniffed;
 pub(crate) mod sqlite;

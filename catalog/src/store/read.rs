@@ -34,7 +34,20 @@ pub(crate) fn load(connection: &mut dyn Connection, base: Option<&Snapshot>) -> 
     let reports = object::load(connection)?;
     let writes = writes::load(connection, base.map(|base| &base.writes))?;
     let (roles, acls) = (object::load(connection)?, acl::load(connection, base)?);
-    Ok(Snapshot { version, databases, tables, crawlers, classifiers, reports, roles, acls, writes, private: None })
+    let schedules = object::load(connection)?;
+    Ok(Snapshot {
+        version,
+        databases,
+        tables,
+        crawlers,
+        classifiers,
+        reports,
+        roles,
+        schedules,
+        acls,
+        writes,
+        private: None,
+    })
 }
 
 fn load_databases(connection: &mut dyn Connection) -> Result<BTreeMap<String, Arc<Database>>> {

@@ -7,6 +7,7 @@
 //! objects         whatever else has a name and a definition (crawlers, classifiers, roles), by kind
 //! grants          who may do what with a database or a table
 //! runs            the history of what runs by itself (crawls), by kind
+//! schedule_runs   schedule_states  each scheduled time that was claimed, and what schedules remember
 //! files           what is known of each data file: its own columns, rows, statistics
 //! sniffed_files   what crawls have seen in files that they looked into
 //! writes          writes of files that go on, or were given up and not yet cleaned up
@@ -178,6 +179,35 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "
     -- Tables may be datasets from here on, which older servers don't know. Their histories are looked up by name.
     CREATE INDEX runs_by_name ON runs (kind, name, started_at_ms);
+    ",
+    "
+    -- A scheduled time is claimed by its row, before anything runs. With a version of its own, so that older servers, which would
+    -- run none of it, refuse the store.
+    CREATE TABLE schedule_runs (
+        id TEXT NOT NULL PRIMARY KEY,
+        schedule_id INTEGER NOT NULL,
+        cause TEXT NOT NULL,
+        scheduled_at_ms INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        queued_at_ms INTEGER NOT NULL,
+        not_before_ms INTEGER NOT NULL,
+        server_id INTEGER NOT NULL,
+        cancel_requested INTEGER NOT NULL,
+        started_at_ms INTEGER,
+        finished_at_ms INTEGER,
+        record TEXT NOT NULL,
+        UNIQUE (schedule_id, cause, scheduled_at_ms, attempt)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX open_schedule_runs ON schedule_runs (state);
+    CREATE TABLE schedule_states (
+        schedule_id INTEGER PRIMARY KEY,
+        due_at_ms INTEGER,
+        success_at_ms INTEGER,
+        failures INTEGER NOT NULL,
+        started_at_ms INTEGER,
+        files_version TEXT
+    ) STRICT;
     ",
 ];
 

@@ -190,6 +190,7 @@ impl<'a> Transaction<'a> {
         self.connection.execute("DELETE FROM table_versions", &[])?;
         self.connection.execute("DELETE FROM objects", &[])?;
         self.connection.execute("DELETE FROM grants", &[])?;
+        super::schedule_run::delete_all(self.connection)?;
         self.delete_bookmarks()?;
         self.connection.execute("DELETE FROM rejects", &[])?;
         self.connection.execute("DELETE FROM databases WHERE id <> 1", &[])?;

@@ -13,8 +13,8 @@ use crate::name::{DEFAULT_DATABASE, validate_database_name, validate_table_name}
 use crate::object::Definition as _;
 use crate::store::write::Transaction;
 use crate::{
-    Catalog, ClassifierDefinition, CrawlerDefinition, Database, Error, Partition, ReportDefinition, Result, RoleDefinition, Snapshot,
-    Table, TableName, record, role_record,
+    Catalog, ClassifierDefinition, CrawlerDefinition, Database, Error, Partition, ReportDefinition, Result,
+    RoleDefinition, ScheduleDefinition, Snapshot, Table, TableName, record, role_record,
 };
 
 /// The longest line that is read: a table of twenty thousand columns, each with a comment, is a few megabytes.
@@ -287,6 +287,9 @@ impl Import<'_, '_, '_> {
                 ClassifierDefinition::decode(definition.get()).and_then(|read| read.validate())?
             }
             ReportDefinition::KIND => ReportDefinition::decode(definition.get()).and_then(|read| read.validate())?,
+            ScheduleDefinition::KIND => {
+                ScheduleDefinition::decode(definition.get()).and_then(|read| read.validate())?;
+            }
             RoleDefinition::KIND => RoleDefinition::decode(definition.get()).and_then(|read| read.validate())?,
             other => return Err(invalid(format!("this version of Limnos knows no \"{other}\""))),
         }
