@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::write::{RemovedFile, WriteTarget};
 use crate::{
-    AclEdit, AclKind, BookmarkUpdate, ClassifierDefinition, CrawlRun, CrawlerDefinition, Partition,
-    ReportDefinition, RoleDefinition, TableDefinition, TableName,
+    AclEdit, AclKind, BookmarkUpdate, ClassifierDefinition, CrawlRun, CrawlerDefinition, Partition, ReportDefinition,
+    RoleDefinition, TableDefinition, TableName,
 };
 
 /// What to do when the object to be made is already there.

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use crate::block::Private;
 use crate::crawler::{ClassifierDefinition, CrawlerDefinition};
 use crate::object::{Definition, Object, Objects};
-use crate::{Acl, Classifier, Crawler, Database, Error, Report, ReportDefinition, Result, Role, RoleDefinition, Table, TableName, Writes, near};
+use crate::{
+    Acl, Classifier, Crawler, Database, Error, Report, ReportDefinition, Result, Role, RoleDefinition, Table,
+    TableName, Writes, near,
+};
 
 /// Everything that exists at one catalog version. Held by a statement from planning to its last row.
 #[derive(Debug, Clone, Default)]

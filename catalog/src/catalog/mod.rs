@@ -21,9 +21,9 @@ mod partition_lists;
 pub(crate) mod places;
 mod published;
 mod rejects;
+mod report_runs;
 #[cfg(test)]
 mod role_tests;
-mod report_runs;
 mod runs;
 #[cfg(test)]
 mod server_tests;

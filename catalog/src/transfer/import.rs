@@ -13,8 +13,8 @@ use crate::name::{DEFAULT_DATABASE, validate_database_name, validate_table_name}
 use crate::object::Definition as _;
 use crate::store::write::Transaction;
 use crate::{
-    Catalog, ClassifierDefinition, CrawlerDefinition, Database, Error, Partition, ReportDefinition, Result, RoleDefinition, Snapshot,
-    Table, TableName, record, role_record,
+    Catalog, ClassifierDefinition, CrawlerDefinition, Database, Error, Partition, ReportDefinition, Result,
+    RoleDefinition, Snapshot, Table, TableName, record, role_record,
 };
 
 /// The longest line that is read: a table of twenty thousand columns, each with a comment, is a few megabytes.

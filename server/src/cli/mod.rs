@@ -10,6 +10,7 @@ mod output;
 mod query;
 mod remote;
 mod report;
+mod reports;
 mod serve;
 mod target;
 mod user;
@@ -47,6 +48,8 @@ enum Command {
     Catalog(catalog::CatalogCommand),
     /// Make, run, list and drop crawlers, which find tables by themselves
     Crawler(crawler::Crawler),
+    /// Make, run, list and drop reports, which write the answers of queries to files
+    Report(reports::ReportCommand),
     /// Make, change, list and drop users, and set their passwords
     User(user::User),
 }
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Crawl(command) => command.run(),
         Command::Catalog(command) => command.run(),
         Command::Crawler(command) => command.run(),
+        Command::Report(command) => command.run(),
         Command::User(command) => command.run(),
     };
     match outcome {
@@ -161,6 +165,7 @@ fn command() -> clap::Command {
             catalog.mut_subcommand("export", hide_all).mut_subcommand("import", hide_all)
         })
         .mut_subcommand("crawler", hide_in_all)
+        .mut_subcommand("report", hide_in_all)
         .mut_subcommand("user", hide_in_all)
 }
 
