@@ -31,6 +31,7 @@ use crate::execute::{
 use crate::function;
 use crate::input::InputContext;
 use crate::parse::locate::locate;
+use crate::parse::report::ReportStatement;
 use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
 use crate::plan::authorize::{self, Rights};
 use crate::plan::explain::{self, Explained, Measured};
@@ -45,6 +46,7 @@ use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
 use crate::plan::type_name::TypeNames;
 use crate::prune::projection::Projection;
 use crate::prune::{PartitionIndex, PartitionIndexes, Partitions};
+use crate::report;
 use crate::result_cache::{Answer, Asker, Decision, ResultCache, replay};
 use crate::scan::estimate::estimate;
 use crate::scan::facts::KnownFiles;
@@ -108,6 +110,10 @@ pub(crate) struct Shared {
     pub(crate) system: Arc<SystemTables>,
     pub(crate) crawls: Arc<Crawls>,
     pub(crate) datasets: Arc<Datasets>,
+    /// Who is to be told of reports.
+    pub(crate) deliveries: Arc<tokio::sync::Notify>,
+    /// Where large files wait until they are whole.
+    pub(crate) spill_dir: PathBuf,
     pub(crate) caches: Arc<Caches>,
     partition_indexes: Arc<PartitionIndexes>,
     pub(crate) results: Arc<ResultCache>,
@@ -263,6 +269,8 @@ impl Engine {
             runtime_env,
             system: Arc::default(),
             crawls: Arc::default(),
+            deliveries: Arc::default(),
+            spill_dir: config.spill_dir,
             caches,
             partition_indexes,
             results,
@@ -282,10 +290,16 @@ impl Engine {
             .system
             .register(Arc::new(IngestionTable { catalog: Arc::clone(&catalog), datasets: Arc::clone(&datasets) }));
         shared.system.register(Arc::new(DatasetTable { catalog, datasets }));
+        let interrupted = shared.catalog.end_interrupted_report_runs()?;
+        if interrupted > 0 {
+            tracing::warn!(count = interrupted, "reports were interrupted when the last server ended");
+        }
         let (catalog, crawls) = (Arc::clone(&shared.catalog), Arc::clone(&shared.crawls));
         shared.system.register(Arc::new(CrawlChanges { catalog: Arc::clone(&catalog) }));
         shared.system.register(Arc::new(CacheTable(Arc::clone(&shared.caches))));
         shared.system.register(Arc::new(CrawlHistory { catalog: Arc::clone(&catalog), crawls }));
+        shared.system.register(Arc::new(command::Reports { catalog: Arc::clone(&catalog) }));
+        shared.system.register(Arc::new(command::ReportHistory { catalog: Arc::clone(&catalog) }));
         shared.system.register(Arc::new(command::Bookmarks { catalog: Arc::clone(&catalog) }));
         shared.system.register(Arc::new(RejectTable { catalog, log: rejects }));
         let cpu = CpuRuntime::new(config.threads)?;
@@ -473,8 +487,48 @@ impl Engine {
             | Statement::Delete(_)
             | Statement::Truncate(_)
             | Statement::Optimize(_) => Box::pin(self.execute_files(session, prepared, context)).await,
+            Statement::Report(report) if matches!(**report, ReportStatement::Run { .. }) => {
+                self.execute_report(session, report, context).await
+            }
             _ => self.execute_command(session, prepared, context).await,
         }
+    }
+
+    /// RUN REPORT.
+    async fn execute_report(
+        self: &Arc<Self>,
+        session: &Session,
+        statement: &ReportStatement,
+        context: QueryContext,
+    ) -> Result<Outcome> {
+        let ReportStatement::Run { name, arguments, at } = statement else {
+            return Err(Error::internal("not a report that is run"));
+        };
+        let asked = report::Asked {
+            name: name.clone(),
+            arguments: arguments.clone(),
+            at: at.clone(),
+            user: session.user.clone(),
+            due_at_ms: session.due_at_ms,
+        };
+        let stats = Arc::clone(&context.stats);
+        let batch = report::run(self, session, asked, context).await?;
+        let schema = Some(batch.schema());
+        let tag = CommandTag::Rows("RUN REPORT");
+        Ok(Outcome { schema, stream: single_batch(batch), tag, notices: Vec::new(), stats, run: None })
+    }
+
+    /// Told when there is somebody to be told of a report: whoever delivers waits for it.
+    pub fn deliveries(&self) -> &Arc<tokio::sync::Notify> {
+        &self.shared.deliveries
+    }
+
+    /// A file that a run has written, if it is still that one.
+    ///
+    /// # Errors
+    /// What the store says; a file that was replaced or is larger than `bytes_max`.
+    pub async fn report_file(&self, file: &limnos_catalog::ReportFile, bytes_max: u64) -> Result<bytes::Bytes> {
+        report::read_file(&self.shared.scan.stores, file, bytes_max).await
     }
 
     /// What a query of `session` may read.
@@ -662,6 +716,7 @@ fn lists(statement: &Statement) -> bool {
             | Statement::ShowCrawlers { .. }
             | Statement::ShowClassifiers { .. }
             | Statement::Dataset(_)
+            | Statement::Report(_)
     )
 }
 

@@ -29,6 +29,7 @@ pub mod limits;
 pub mod parse;
 pub mod plan;
 pub mod prune;
+pub(crate) mod report;
 pub(crate) mod result_cache;
 pub mod scan;
 pub mod schedule;

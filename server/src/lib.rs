@@ -4,12 +4,13 @@
 //! statement goes through the one door ([`query::QueryService`]) to the engine, and the answer is encoded back.
 //!
 //! The life of the process: [`cli`] reads its [`config`], [`serve`] opens the catalog and the listeners and closes them
-//! again. [`schedule`] starts what runs by itself. [`script`] runs a text of several statements for those who have no
+//! again. [`schedule`] starts what runs by itself, [`deliver`] tells of reports. [`script`] runs a text of several statements for those who have no
 //! protocol of their own; [`demo`] makes a lake.
 
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod deliver;
 pub mod demo;
 pub mod http;
 pub mod limits;

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{AuthMethod, Rules, Users};
 use crate::config::{Auth, Config, process_environment};
+use crate::deliver::{Deliverer, DeliveryOptions};
 use crate::http::metrics::{Metrics, Sample};
 use crate::http::{self, HttpOptions};
 use crate::limits;
@@ -87,6 +88,8 @@ pub struct ServeOptions {
     pub statement_timeout: Option<Duration>,
     /// How long a shutdown waits for running queries.
     pub shutdown_deadline: Duration,
+    /// Who can be told of reports, and how.
+    pub delivery: DeliveryOptions,
     /// The time of everything: `now()`, history, schedules, projected partitions.
     pub clock: Arc<dyn Clock>,
 }
@@ -166,6 +169,7 @@ impl ServeOptions {
             idle_in_transaction_session_timeout: config.idle_in_transaction_session_timeout,
             statement_timeout: config.statement_timeout,
             shutdown_deadline: config.shutdown_deadline,
+            delivery: config.delivery.clone(),
             clock: Arc::new(SystemClock),
         })
     }
@@ -207,6 +211,7 @@ impl ServeOptions {
             idle_in_transaction_session_timeout: None,
             statement_timeout: None,
             shutdown_deadline: Duration::from_secs(5),
+            delivery: DeliveryOptions::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -332,6 +337,7 @@ pub struct RunningServer {
     pg_task: JoinHandle<()>,
     http_task: JoinHandle<()>,
     schedule_task: JoinHandle<()>,
+    deliver_task: JoinHandle<()>,
 }
 
 /// Opens everything and takes connections; the caller's runtime carries their I/O, the engine brings threads of its own
@@ -417,6 +423,8 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
     let schedule_task = tokio::spawn(async move {
         tokio::join!(crawling, refreshing);
     });
+    let deliverer = Deliverer::new(Arc::clone(service.engine()), options.delivery.clone());
+    let deliver_task = tokio::spawn(deliverer.run(accepting.clone()));
     let (data_dir, catalog) = (options.data_dir.display(), &options.catalog);
     tracing::info!(%pg_address, %http_address, %data_dir, %catalog, "server started");
     let shutdown_deadline = options.shutdown_deadline;
@@ -434,6 +442,7 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
         pg_task,
         http_task,
         schedule_task,
+        deliver_task,
     })
 }
 
@@ -488,7 +497,7 @@ impl RunningServer {
         self.service.drain(deadline).await;
         self.terminating.cancel();
         self.serving.cancel();
-        for mut task in [self.pg_task, self.http_task, self.schedule_task] {
+        for mut task in [self.pg_task, self.http_task, self.schedule_task, self.deliver_task] {
             if tokio::time::timeout(CLOSE_DEADLINE, &mut task).await.is_err() {
                 // A client that doesn't read its answer can't hold the process.
                 task.abort();

@@ -32,6 +32,7 @@ mod protocol;
 mod pruning;
 mod recorded;
 mod rejects;
+mod reports;
 mod results;
 mod roles;
 mod s3_faults;

@@ -102,6 +102,13 @@ const STATEMENTS: &[(&str, Wanted)] = &[
     ("DROP DATASET ds", Denied),
     ("SHOW DATASETS", Free),
     ("SHOW CREATE DATASET ds", Denied),
+    ("CREATE REPORT d TO '/x.csv' AS SELECT 1 AS a", Denied),
+    ("ALTER REPORT r SET TITLE 'x'", Denied),
+    ("ALTER REPORT r RENAME TO d", Denied),
+    ("DROP REPORT r", Denied),
+    ("RUN REPORT r", Denied),
+    ("SHOW CREATE REPORT r", Denied),
+    ("SHOW REPORTS", Free),
     ("SHOW CREATE CRAWLER c", Denied),
     ("CREATE CLASSIFIER j JSON '$.a'", Denied),
     ("DROP CLASSIFIER k", Denied),
@@ -231,6 +238,7 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Kill { .. } => "Kill",
         Statement::Dataset(_) => "Dataset",
         Statement::Role(_) => "Role",
+        Statement::Report(_) => "Report",
         Statement::DropCache { .. } => "DropCache",
         Statement::NoOp { .. } => "NoOp",
     }
@@ -284,7 +292,7 @@ async fn a_role_without_rights_gets_nothing() {
             // What isn't there for one who may not know of it is denied, too, or is not there.
             Denied => {
                 let code = code.unwrap_or_else(|| panic!("{sql}: {answer:?}"));
-                let is_absent = sql.contains("CRAWLER c") && code == "42704";
+                let is_absent = (sql.contains("CRAWLER c") || sql.contains("REPORT r")) && code == "42704";
                 assert!(code == "42501" || is_absent, "{sql}: {answer:?}");
             }
             Free => assert_ne!(code.as_deref(), Some("42501"), "{sql}: {answer:?}"),

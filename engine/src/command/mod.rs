@@ -37,6 +37,7 @@ mod partition;
 mod pattern;
 mod projection;
 mod repair;
+mod report;
 mod role;
 pub(crate) mod setting;
 mod show;
@@ -48,6 +49,7 @@ mod version;
 pub use bookmark::Bookmarks;
 pub(crate) use cache::CacheTable;
 pub use crawler::{CrawlChanges, CrawlHistory, Crawls};
+pub use report::{ReportHistory, Reports};
 pub(crate) use role::tell_identity;
 pub use show_create::create_statement;
 pub use table::VIEW_DIALECT;
@@ -215,6 +217,7 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
         }
         Statement::Discard { what } => setting::discard(context, session, what),
         Statement::Dataset(statement) => dataset::run(context, session, statement).await,
+        Statement::Report(statement) => report::run(context, session, statement).await,
         Statement::Role(statement) => role::run(context, session, statement).await,
         Statement::DropCache { name } => cache::drop_cache(context.caches, name.as_deref()),
         Statement::NoOp { tag: tag @ "CREATE INDEX" } => {
@@ -249,6 +252,7 @@ pub fn schema(statement: &Statement) -> Option<SchemaRef> {
     let names: &[&str] = match statement {
         Statement::Crawl { .. } => return Some(answer::crawl_schema()),
         Statement::ShowVersions { .. } => return Some(version::schema()),
+        Statement::Report(statement) => return report::schema(statement),
         Statement::Optimize(_) => return Some(crate::write::optimize::schema()),
         Statement::ShowBookmarks => return Some(bookmark::schema()),
         Statement::ShowTableProperties { property: Some(_), .. } => answer::SHOW_PROPERTY,

@@ -22,6 +22,7 @@ pub(crate) mod locate;
 mod maintain;
 pub mod portal;
 pub mod query;
+pub mod report;
 pub mod rewrite;
 pub mod role;
 pub mod session;

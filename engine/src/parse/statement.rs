@@ -9,6 +9,7 @@ use limnos_catalog::{ClassifierDefinition, Column, CreateMode, FileFormat, Sched
 use crate::parse::dataset::DatasetStatement;
 use crate::parse::ddl::Stored;
 use crate::parse::portal::{DeclareCursor, FetchCursor};
+use crate::parse::report::ReportStatement;
 use crate::parse::role::RoleStatement;
 
 /// A name as written: `name` or `database.name`, unquoted parts lower-cased, not yet resolved.
@@ -299,6 +300,8 @@ pub enum Statement {
     Dataset(Box<DatasetStatement>),
     /// About roles and rights.
     Role(Box<RoleStatement>),
+    /// Reports: made, changed, run, shown.
+    Report(Box<ReportStatement>),
     /// `ALTER SYSTEM DROP CACHE name`; `None` is ALL.
     DropCache {
         name: Option<String>,

@@ -5,6 +5,7 @@ use limnos_catalog::DatasetSpelling;
 use super::Session;
 use crate::parse::Statement;
 use crate::parse::dataset::{DatasetAction, DatasetStatement};
+use crate::parse::report::ReportStatement;
 use crate::parse::role::RoleStatement;
 use crate::{Error, ErrorCode, Result};
 
@@ -58,6 +59,13 @@ impl Conduct {
             Statement::DropCrawler { .. } => Self::Changes("DROP CRAWLER"),
             Statement::CreateClassifier { .. } => Self::Changes("CREATE CLASSIFIER"),
             Statement::DropClassifier { .. } => Self::Changes("DROP CLASSIFIER"),
+            Statement::Report(report) => match report.as_ref() {
+                ReportStatement::Create { .. } => Self::Changes("CREATE REPORT"),
+                ReportStatement::Alter { .. } | ReportStatement::Rename { .. } => Self::Changes("ALTER REPORT"),
+                ReportStatement::Drop { .. } => Self::Changes("DROP REPORT"),
+                ReportStatement::Run { .. } => Self::Alone("RUN REPORT"),
+                ReportStatement::Show { .. } | ReportStatement::ShowCreate { .. } => Self::Reads,
+            },
             Statement::NoOp { tag: tag @ "CREATE INDEX" } => Self::Changes(tag),
             Statement::CopyIn(_) => Self::Changes("COPY FROM"),
             Statement::Dataset(dataset) => match dataset.as_ref() {

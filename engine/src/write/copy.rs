@@ -46,7 +46,7 @@ struct Target {
 /// Whatever keeps the rows from being written; then nothing is.
 pub(crate) async fn copy(cpu: &CpuRuntime, context: PlanContext, copy: &Copy) -> Result<(CommandTag, Vec<Notice>)> {
     let run = Arc::clone(&context.run);
-    let options = file_options(copy)?;
+    let options = file_options(&copy.file, &copy.options)?;
     let (target, physical) = cpu.plan(&run.cancel, Box::pin(plan(context, copy.clone(), options))).await?;
     let batches = run_plan(cpu, &run, physical, Arc::clone(&target.task));
     let row_count = cpu.run(target.write(batches)).await?;
@@ -147,12 +147,12 @@ impl Target {
 }
 
 /// The format and its layout, of the options and the file's name.
-fn file_options(copy: &Copy) -> Result<FileOptions> {
+pub(crate) fn file_options(file: &str, given: &[CopyOption]) -> Result<FileOptions> {
     let mut options = Options::default();
-    for option in &copy.options {
+    for option in given {
         options.read(option)?;
     }
-    let (by_name, compression_by_name) = of_name(&copy.file);
+    let (by_name, compression_by_name) = of_name(file);
     let format = options.format.take().or_else(|| by_name.map(str::to_owned)).unwrap_or_else(|| "text".to_owned());
     let compression = options.compression.take().or_else(|| compression_by_name.map(str::to_owned));
     let kind = match format.as_str() {

@@ -30,7 +30,7 @@ pub(crate) mod run;
 pub(crate) mod sweep;
 mod unload;
 
-pub(crate) use copy::copy;
+pub(crate) use copy::{copy, file_options as copy_options};
 pub(crate) use execute::{execute, physical_plan};
 pub(crate) use optimize::optimize;
 pub(crate) use plan::plan_write;

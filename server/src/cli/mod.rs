@@ -11,6 +11,7 @@ mod output;
 mod query;
 mod remote;
 mod report;
+mod reports;
 mod serve;
 mod target;
 mod user;
@@ -50,6 +51,8 @@ enum Command {
     Crawler(crawler::Crawler),
     /// Keep rows of tables and queries in memory: make, refresh, list and drop datasets
     Dataset(dataset::Dataset),
+    /// Make, run, list and drop reports, which write the answers of queries to files
+    Report(reports::ReportCommand),
     /// Make, change, list and drop users, and set their passwords
     User(user::User),
 }
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Catalog(command) => command.run(),
         Command::Crawler(command) => command.run(),
         Command::Dataset(command) => command.run(),
+        Command::Report(command) => command.run(),
         Command::User(command) => command.run(),
     };
     match outcome {
@@ -166,6 +170,7 @@ fn command() -> clap::Command {
         })
         .mut_subcommand("crawler", hide_in_all)
         .mut_subcommand("dataset", hide_in_all)
+        .mut_subcommand("report", hide_in_all)
         .mut_subcommand("user", hide_in_all)
 }
 

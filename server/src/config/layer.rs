@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::access::{HbaLayer, IdentLayer, TlsLayer};
 use super::size::{ByteSize, Span};
+use crate::deliver::options::{SmtpLayer, WebhookLayer};
 
 /// Settings as one source gives them: the file, the environment or the flags. What it doesn't say is `None`.
 #[derive(Clone, Default, Args, Deserialize)]
@@ -149,6 +150,14 @@ pub struct Layer {
     /// Which names in client certificates are which roles, in the file only: `[[ident]]`.
     #[arg(skip)]
     pub ident: Option<Vec<IdentLayer>>,
+
+    /// A server that takes e-mail, in the file only: `[smtp]`.
+    #[arg(skip)]
+    pub smtp: Option<SmtpLayer>,
+
+    /// Who is told of reports, in the file only: `[webhooks.NAME]`.
+    #[arg(skip)]
+    pub webhooks: Option<BTreeMap<String, WebhookLayer>>,
 
     /// Encryption of PostgreSQL connections.
     #[command(flatten)]
@@ -296,6 +305,8 @@ impl Layer {
             users,
             hba,
             ident,
+            smtp,
+            webhooks,
             tls,
             s3,
         } = self;
@@ -334,6 +345,8 @@ impl Layer {
             users: users.or(under.users),
             hba: hba.or(under.hba),
             ident: ident.or(under.ident),
+            smtp: smtp.or(under.smtp),
+            webhooks: webhooks.or(under.webhooks),
             tls: tls.over(under.tls),
             s3: s3.over(under.s3),
         }

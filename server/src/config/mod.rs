@@ -21,6 +21,7 @@ use limnos_catalog::Location;
 
 use crate::auth::Rules;
 use crate::auth::hba::Method;
+use crate::deliver::DeliveryOptions;
 use crate::limits;
 use crate::tls::TlsOptions;
 
@@ -126,6 +127,8 @@ pub struct Config {
     pub rules: Rules,
     /// `None` is no TLS.
     pub tls: Option<TlsOptions>,
+    /// Who can be told of reports, and how.
+    pub delivery: DeliveryOptions,
     /// Object store options by name.
     pub s3: BTreeMap<String, String>,
     /// `tracing` filter.
@@ -247,6 +250,8 @@ impl Config {
         let auth = layer.auth.unwrap_or(Auth::Trust);
         let tls_required = layer.tls.required == Some(true);
         let tls = layer.tls.into_options()?;
+        let delivery =
+            DeliveryOptions::of(layer.smtp, layer.webhooks, process_environment).map_err(ConfigError::new)?;
         let rules = access::rules(auth, layer.hba, layer.ident, tls.as_ref(), tls_required)?;
         let never_at_zero = |span: Option<Span>| span.map(|span| span.0).filter(|span| !span.is_zero());
         let warehouse = layer.warehouse.unwrap_or_else(|| data_dir.join("warehouse").to_string_lossy().into_owned());
@@ -283,6 +288,7 @@ impl Config {
             users,
             rules,
             tls,
+            delivery,
             s3: layer.s3.into_options(),
             log_level: layer.log_level.unwrap_or_else(|| "info".to_owned()),
             log_format: layer.log_format.unwrap_or(LogFormat::Text),

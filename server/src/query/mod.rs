@@ -283,6 +283,11 @@ impl QueryService {
         self.engine.accounts()
     }
 
+    /// What statements run on.
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
     /// A session for what the server does in the name of `owner`. What belongs to no role is the server's own.
     pub fn session_of_owner(&self, owner: &str, catalog_name: &str) -> Session {
         let session = Session::new(owner, catalog_name);

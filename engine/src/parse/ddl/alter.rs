@@ -36,6 +36,9 @@ pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.take_words("CRAWLER") {
         return crawler::alter(cursor);
     }
+    if cursor.take_words("REPORT") {
+        return crate::parse::report::alter(cursor);
+    }
     if cursor.take_words("DEFAULT PRIVILEGES") {
         return grant::default_privileges(cursor);
     }

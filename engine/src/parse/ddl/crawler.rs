@@ -40,10 +40,13 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
     }
 }
 
-/// RUN CRAWLER name
+/// RUN CRAWLER name, RUN REPORT ...
 pub(crate) fn run(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let start = cursor.clone();
     cursor.expect_words("RUN")?;
+    if cursor.take_words("REPORT") {
+        return crate::parse::report::run(cursor);
+    }
     if !cursor.take_words("CRAWLER") {
         return Err(unsupported::error(&start));
     }

@@ -21,6 +21,7 @@ use limnos_catalog::CreateMode;
 
 use crate::Result;
 use crate::parse::cursor::Cursor;
+use crate::parse::report::ReportStatement;
 use crate::parse::{Statement, unsupported};
 
 pub(crate) use alter::alter;
@@ -64,6 +65,10 @@ pub(crate) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.take_words("CRAWLER") {
         return crawler::create(cursor, or_replace);
     }
+    if cursor.take_words("REPORT") {
+        let mode = create_mode(cursor, or_replace)?;
+        return crate::parse::report::create(cursor, mode);
+    }
     if cursor.take_words("CLASSIFIER") {
         return crawler::create_classifier(cursor, or_replace);
     }
@@ -101,6 +106,10 @@ pub(crate) fn drop(cursor: &mut Cursor<'_>) -> Result<Statement> {
             "CRAWLER" => Statement::DropCrawler { name, if_exists },
             _ => Statement::DropClassifier { name, if_exists },
         });
+    }
+    if cursor.take_words("REPORT") {
+        let (if_exists, name) = (cursor.if_exists(), cursor.identifier()?);
+        return Ok(Statement::Report(Box::new(ReportStatement::Drop { name, if_exists })));
     }
     let view = if cursor.take_words("VIEW") {
         true

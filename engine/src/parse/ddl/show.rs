@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use crate::Result;
 use crate::parse::cursor::Cursor;
 use crate::parse::ddl::partition;
+use crate::parse::report::ReportStatement;
 use crate::parse::{NamePattern, ObjectName, Statement, unsupported};
 
 /// DESCRIBE | DESC [TABLE] [EXTENDED | FORMATTED] t
@@ -80,6 +81,12 @@ pub(crate) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
     }
     if cursor.take_words("CREATE CLASSIFIER") {
         return Ok(Statement::ShowCreateClassifier { name: cursor.identifier()? });
+    }
+    if cursor.take_words("CREATE REPORT") {
+        return Ok(Statement::Report(Box::new(ReportStatement::ShowCreate { name: cursor.identifier()? })));
+    }
+    if cursor.take_words("REPORTS") {
+        return Ok(Statement::Report(Box::new(ReportStatement::Show { pattern: pattern(cursor)? })));
     }
     if cursor.take_words("CRAWLERS") {
         return Ok(Statement::ShowCrawlers { pattern: pattern(cursor)? });

@@ -333,6 +333,7 @@ impl Rights {
         let mut visible = Snapshot::clone(snapshot);
         visible.tables.retain(|name, _| usable.contains(name.database.as_str()));
         visible.crawlers.retain(|_, crawler| self.has_role(self.owner(&crawler.owner)));
+        visible.reports.retain(|_, report| self.has_role(self.owner(&report.owner)));
         Arc::new(visible)
     }
 

@@ -6,6 +6,7 @@ use limnos_catalog::{CreateMode, Privilege, Table};
 use super::{Rights, must_own};
 use crate::command::{resolve_database_name, resolve_table_name};
 use crate::parse::dataset::{DatasetAction, DatasetStatement};
+use crate::parse::report::ReportStatement;
 use crate::parse::statement::{AlterDatabase, CommentTarget, PartitionAction, TableAction};
 use crate::parse::{ObjectName, Statement};
 use crate::{Error, ErrorCode, Result, Session};
@@ -188,6 +189,25 @@ pub(crate) fn check(rights: &Rights, session: &Session, statement: &Statement) -
         | Statement::PauseCrawler { name, .. }
         | Statement::DropCrawler { name, .. }
         | Statement::ShowCreateCrawler { name } => asker.owned_crawler(name),
+        Statement::Report(report) => match report.as_ref() {
+            ReportStatement::Create { name, .. } => {
+                if rights.snapshot().reports.contains_key(&name.to_lowercase()) {
+                    asker.owned_report(name)?;
+                }
+                rights.check_writes_files("write files by a report")
+            }
+            ReportStatement::Alter { name, .. } => {
+                asker.owned_report(name)?;
+                rights.check_writes_files("write files by a report")
+            }
+            ReportStatement::Drop { name, if_exists: true } if !rights.snapshot().reports.contains_key(&name.to_lowercase()) => Ok(()),
+            ReportStatement::Rename { name, .. }
+            | ReportStatement::Drop { name, .. }
+            | ReportStatement::Run { name, .. }
+            | ReportStatement::ShowCreate { name } => asker.owned_report(name),
+            // It lists only what may be seen.
+            ReportStatement::Show { .. } => Ok(()),
+        },
         Statement::CreateClassifier { .. } | Statement::DropClassifier { .. } => rights.check_lake(Privilege::Create),
         Statement::ShowBookmarks => match rights.reads_statistics() {
             true => Ok(()),
@@ -309,6 +329,16 @@ impl Asker<'_> {
         match self.rights.snapshot().find_database(&name) {
             Some(database) => self.rights.check_owns_database(database),
             None => self.rights.check_creates_databases(),
+        }
+    }
+
+    fn owned_report(&self, name: &str) -> Result<()> {
+        let Some(report) = self.rights.snapshot().reports.get(&name.to_lowercase()) else {
+            return self.rights.visible().report(name).map(|_| ()).map_err(Error::from);
+        };
+        match self.rights.has_role(self.rights.owner(&report.owner)) {
+            true => Ok(()),
+            false => Err(must_own("report", &report.name)),
         }
     }
 

@@ -48,6 +48,21 @@ pub struct WrittenFile {
     pub row_count: u64,
     /// What its footer says, for formats that have one that is believed (Parquet).
     pub facts: Option<FileFacts>,
+    /// The SHA-256 of its bytes in hexadecimal digits, where it was asked for.
+    pub sha256: Option<String>,
+}
+
+/// Writes a file of bytes that are all there, and tells their count and SHA-256.
+///
+/// # Errors
+/// What the store says. Nothing is left at the path then.
+pub(crate) async fn write_bytes(store: Arc<dyn ObjectStore>, path: Path, bytes: Vec<u8>) -> Result<(u64, String)> {
+    let mut upload = Upload::new(store, path);
+    upload.digest();
+    *upload.sink() = bytes;
+    upload.advance().await?;
+    let meta = upload.finish().await?;
+    Ok((meta.size, upload.sha256().unwrap_or_default()))
 }
 
 /// Bytes of one format, made batch by batch.
@@ -106,6 +121,13 @@ impl FileWriter {
         Ok(Self { shape, encoder, packer, upload: Upload::new(store, path), row_count: 0, buffer: Vec::new() })
     }
 
+    /// Has the file's SHA-256 told.
+    #[must_use]
+    pub fn with_digest(mut self) -> Self {
+        self.upload.digest();
+        self
+    }
+
     /// Writes `batch`.
     ///
     /// # Errors
@@ -143,7 +165,7 @@ impl FileWriter {
         self.packer.push(&mut self.buffer, self.upload.sink()).await?;
         self.packer.finish(self.upload.sink()).await?;
         let meta = self.upload.finish().await?;
-        Ok(WrittenFile { meta, row_count: self.row_count, facts })
+        Ok(WrittenFile { meta, row_count: self.row_count, facts, sha256: self.upload.sha256() })
     }
 
     /// Gives the file up. What was sent is taken back.

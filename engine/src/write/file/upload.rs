@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload};
+use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
 use crate::{Error, ErrorCode, Result};
@@ -35,11 +36,38 @@ pub(super) struct Upload {
     parts: JoinSet<object_store::Result<()>>,
     part_count: usize,
     sent_bytes: u64,
+    digest: Option<Sha256>,
 }
 
 impl Upload {
     pub(super) fn new(store: Arc<dyn ObjectStore>, path: Path) -> Self {
-        Self { store, path, buffer: Vec::new(), started: None, parts: JoinSet::new(), part_count: 0, sent_bytes: 0 }
+        Self {
+            store,
+            path,
+            buffer: Vec::new(),
+            started: None,
+            parts: JoinSet::new(),
+            part_count: 0,
+            sent_bytes: 0,
+            digest: None,
+        }
+    }
+
+    /// Has [`Self::sha256`] told. To be called before the first byte.
+    pub(super) fn digest(&mut self) {
+        self.digest = Some(Sha256::new());
+    }
+
+    /// The SHA-256 of what was sent, in hexadecimal digits.
+    pub(super) fn sha256(&mut self) -> Option<String> {
+        let digest = self.digest.take()?.finalize();
+        Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    fn count(&mut self, bytes: &[u8]) {
+        if let Some(digest) = &mut self.digest {
+            digest.update(bytes);
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -82,6 +110,7 @@ impl Upload {
             let started = self.store.put_multipart(&self.path).await;
             self.started = Some(started.map_err(|error| write_error(&self.path, &error))?);
         }
+        self.count(&part);
         let upload = self.started.as_mut().expect("it was started above");
         self.sent_bytes += part.len() as u64;
         self.part_count += 1;
@@ -101,6 +130,7 @@ impl Upload {
     pub(super) async fn finish(&mut self) -> Result<ObjectMeta> {
         let rest = mem::take(&mut self.buffer);
         if self.started.is_none() {
+            self.count(&rest);
             self.sent_bytes = rest.len() as u64;
             let put = self.store.put(&self.path, PutPayload::from(rest)).await;
             put.map_err(|error| write_error(&self.path, &error))?;
