@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 pub(crate) use answer::replay;
 pub(crate) use answer::{Answer, Decision};
 use flight::{Ended, Follow, Lead, record};
-pub(crate) use key::Asker;
+pub(crate) use key::{Asker, size_of_plan};
 use key::{Reason, ResultKey};
 
 use crate::cache::{CacheUsage, NamedCache};
