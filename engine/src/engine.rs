@@ -1,7 +1,8 @@
 //! [`Engine`]: the facade that the server calls. Prepares and executes one statement at a time.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -11,10 +12,13 @@ use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::Query;
 use futures::stream::{BoxStream, StreamExt};
 use limnos_catalog::{BOOTSTRAP_ROLE, Catalog, Column, Role, Snapshot, Table};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Caches, NamedCache};
@@ -30,6 +34,7 @@ use crate::execute::{
 };
 use crate::function;
 use crate::input::InputContext;
+use crate::parse::kept::KeptTexts;
 use crate::parse::locate::locate;
 use crate::parse::report::ReportStatement;
 use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
@@ -37,12 +42,15 @@ use crate::plan::authorize::{self, Rights};
 use crate::plan::explain::{self, Explained, Measured};
 use crate::plan::field_name::FieldNames;
 use crate::plan::hidden::HiddenTables;
+use crate::plan::kept::{Circumstances, KeptPlan, KeptPlans, PlanKey};
 use crate::plan::lake::PlanContext;
 use crate::plan::operator::IntervalOperators;
+use crate::plan::options;
 use crate::plan::pg_catalog::label::{labelled, labels};
-use crate::plan::pg_catalog::{RoleInfo, SessionInfo, Setting, SystemTable as SystemTableInfo};
+use crate::plan::pg_catalog::{RoleInfo, SessionInfo};
 use crate::plan::query::{PlannedQuery, bind, parameter_types, plan_query, session_state, with_typed_parameters};
-use crate::plan::system::{SYSTEM_SCHEMA, SystemTables};
+use crate::plan::stop::{stoppable_analyzer, stoppable_optimizer};
+use crate::plan::system::SystemTables;
 use crate::plan::type_name::TypeNames;
 use crate::prune::projection::Projection;
 use crate::prune::{PartitionIndex, PartitionIndexes, Partitions};
@@ -117,6 +125,9 @@ pub(crate) struct Shared {
     pub(crate) caches: Arc<Caches>,
     partition_indexes: Arc<PartitionIndexes>,
     pub(crate) results: Arc<ResultCache>,
+    pub(crate) plans: Arc<KeptPlans>,
+    texts: KeptTexts,
+    roles: Mutex<Option<KnownRoles>>,
     pub(crate) warehouse: Option<String>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) sweeper: Arc<Sweeper>,
@@ -249,6 +260,8 @@ impl Engine {
         let memory = GlobalMemory::new(to_usize(config.memory_limit_bytes));
         let results = ResultCache::new(config.result_cache_bytes.min(config.memory_limit_bytes), &memory);
         caches.add(Arc::clone(&results) as _);
+        let plans = Arc::new(KeptPlans::default());
+        caches.add(Arc::clone(&plans) as _);
         let listings = Listings::new(config.listing_cache_bytes);
         caches.add(Arc::clone(&listings) as _);
         stores.caches().for_each(|cache| caches.add(cache));
@@ -274,6 +287,9 @@ impl Engine {
             caches,
             partition_indexes,
             results,
+            plans,
+            texts: KeptTexts::default(),
+            roles: Mutex::default(),
             scan_limit_bytes: config.scan_limit_bytes,
         };
         let interrupted = shared.catalog.end_interrupted_crawl_runs()?;
@@ -378,8 +394,17 @@ impl Engine {
     /// # Errors
     /// Syntax errors with position; limits exceeded.
     pub async fn parse(&self, sql: &str, dialect: Dialect) -> Result<Vec<ParsedStatement>> {
-        let sql = sql.to_owned();
-        self.cpu.plan(&CancellationToken::new(), async move { crate::parse::parse(&sql, dialect) }).await
+        let key = (dialect, sql.to_owned());
+        if let Some(known) = self.shared.texts.find(&key) {
+            return Ok(known.to_vec());
+        }
+        let (sql, shared) = (sql.to_owned(), Arc::clone(&self.shared));
+        let work = async move {
+            let parsed = crate::parse::parse(&sql, dialect)?;
+            shared.texts.keep(key, &parsed);
+            Ok(parsed)
+        };
+        self.cpu.plan(&CancellationToken::new(), work).await
     }
 
     /// Resolves names and types. `parameter_types` are those the client declared; `None` is to be inferred.
@@ -405,6 +430,17 @@ impl Engine {
                 parameter_types: Vec::new(),
             });
         }
+        let accounts = self.shared.accounts.version();
+        let key = match &statement.statement {
+            Statement::Query(_) => PlanKey::of(session, &statement.sql, parameter_types.to_vec()),
+            _ => None,
+        };
+        if let Some(key) = &key
+            && let Some(kept) = self.shared.plans.find(key, &Circumstances::of(&self.shared, session))
+            && let Some((parameter_types, schema)) = kept.described.clone()
+        {
+            return Ok(Prepared { statement, parameter_types, schema: Some(schema) });
+        }
         let detached = QueryContext::detached("prepare");
         let cancel = detached.cancel.clone();
         // Who drops this future has no use for the plan.
@@ -412,7 +448,7 @@ impl Engine {
         let context = self.plan_context(session, QueryRun::new(detached));
         let declared = parameter_types.to_vec();
         let (asked, dialect) = (Arc::clone(&statement), session.settings.dialect());
-        let prepared = self.cpu.plan(&cancel, prepare_query(context, statement, declared)).await;
+        let prepared = self.cpu.plan(&cancel, prepare_query(context, statement, declared, key, accounts)).await;
         prepared.map_err(|error| locate(error, &asked, dialect))
     }
 
@@ -435,9 +471,29 @@ impl Engine {
             Statement::Commit => self.commit(session, prepared, context).await,
             Statement::Query(_) | Statement::Explain(_) => {
                 let cancel = context.cancel.clone();
+                let accounts = self.shared.accounts.version();
+                let (key, kept) = self.known_plan(session, prepared);
+                if let Some(kept) = &kept
+                    && parameters.is_empty()
+                    && let Some((schema, batches)) = kept.constant()
+                {
+                    let batches: Vec<_> = batches.iter().cloned().map(Ok).collect();
+                    let batches = futures::stream::iter(batches).boxed();
+                    let (schema, stream) = told(prepared.schema.clone(), schema, kept.column_names.clone(), batches)?;
+                    stats.set_result_cache(match session.settings.result_cache() && self.shared.results.is_on() {
+                        true => ResultCacheUse::NotCacheable,
+                        false => ResultCacheUse::Off,
+                    });
+                    QueryStats::add(&stats.rows_produced, 1);
+                    let (tag, notices) = (CommandTag::Rows("SELECT"), Vec::new());
+                    return Ok(Outcome { schema: Some(schema), stream, tag, notices, stats, run: None });
+                }
                 let run = QueryRun::limited(context, self.scan_limit(session));
                 let context = self.plan_context(session, Arc::clone(&run));
                 let work = QueryWork {
+                    kept: kept.filter(|kept| kept.holds_in(&Circumstances::planned_in(&context, accounts))),
+                    key,
+                    accounts,
                     engine: Arc::clone(self),
                     statement: Arc::clone(&prepared.statement),
                     schema: prepared.schema.clone(),
@@ -529,6 +585,18 @@ impl Engine {
     /// What the store says; a file that was replaced or is larger than `bytes_max`.
     pub async fn report_file(&self, file: &limnos_catalog::ReportFile, bytes_max: u64) -> Result<bytes::Bytes> {
         report::read_file(&self.shared.scan.stores, file, bytes_max).await
+    }
+
+    /// Under which key the plan of a query is kept, and the plan if there is one.
+    fn known_plan(&self, session: &Session, prepared: &Prepared) -> (Option<PlanKey>, Option<Arc<KeptPlan>>) {
+        let types = prepared.parameter_types.iter().cloned().map(Some).collect();
+        let key = match &prepared.statement.statement {
+            Statement::Query(_) => PlanKey::of(session, &prepared.statement.sql, types),
+            _ => None,
+        };
+        let now = Circumstances::of(&self.shared, session);
+        let kept = key.as_ref().and_then(|key| self.shared.plans.find(key, &now));
+        (key, kept)
     }
 
     /// What a query of `session` may read.
@@ -653,7 +721,7 @@ impl Engine {
         }
         PlanContext {
             snapshot: session.pinned.clone().unwrap_or_else(|| self.catalog().snapshot()),
-            session: self.session_info(session),
+            session: Arc::new(self.session_info(session)),
             dialect: session.settings.dialect(),
             time_zone: session.settings.zone().arrow_name(),
             input: InputContext::of(session, Some(self.shared.clock.now().timestamp_micros())),
@@ -667,44 +735,36 @@ impl Engine {
             own_target: None,
             view_depth: 0,
             views: Arc::default(),
+            sees_clock: Arc::default(),
         }
     }
 
     fn session_info(&self, session: &Session) -> SessionInfo {
         let mut info = SessionInfo::new(&session.user, &session.catalog_name, &session.database);
         info.session_user.clone_from(&session.login.session_user);
-        info.roles = roles(&self.catalog().snapshot(), &self.shared.accounts, session);
+        info.roles = self.roles(session);
         info.backend_pid = session.backend_pid;
         info.client_address = session.client_address;
         info.encryption.clone_from(&session.encryption);
         info.backends = session.backends.clone();
         info.server_started_at_us = self.shared.started_at_us;
         info.session_started_at_us = session.started_at_us;
-        let defaults = Settings::default();
-        info.settings = session
-            .settings
-            .all()
-            .into_iter()
-            .map(|(name, value, description)| Setting {
-                default: defaults.show(&name).unwrap_or_default(),
-                description: description.to_owned(),
-                name,
-                value,
-            })
-            .collect();
-        info.system_tables = self
-            .shared
-            .system
-            .all()
-            .iter()
-            .map(|table| SystemTableInfo {
-                schema: SYSTEM_SCHEMA.to_owned(),
-                name: table.name().to_owned(),
-                columns: table.schema(),
-                comment: Some(table.comment().to_owned()),
-            })
-            .collect();
+        info.settings = session.settings.clone();
+        info.system_tables = self.shared.system.described();
         info
+    }
+
+    /// The roles that `session` sees, made once for a snapshot.
+    fn roles(&self, session: &Session) -> Arc<[RoleInfo]> {
+        let (version, snapshot) = (self.shared.accounts.version(), self.catalog().snapshot());
+        let mut known = self.shared.roles.lock();
+        if let Some(known) = known.as_ref().filter(|known| known.are_of(&snapshot, version, &session.user)) {
+            return Arc::clone(&known.roles);
+        }
+        let roles: Arc<[RoleInfo]> = Arc::from(roles(&snapshot, &self.shared.accounts, session));
+        let (snapshot, user) = (Arc::downgrade(&snapshot), session.user.clone());
+        *known = Some(KnownRoles { snapshot, version, user, roles: Arc::clone(&roles) });
+        roles
     }
 }
 
@@ -755,6 +815,20 @@ impl command::ViewPlanner for ViewColumns {
             .zip(fields.iter())
             .map(|(name, field)| Ok(Column::new(name, catalog_field_type(field)?)))
             .collect()
+    }
+}
+
+/// The roles of a snapshot, as one user sees them.
+struct KnownRoles {
+    snapshot: Weak<Snapshot>,
+    version: u64,
+    user: String,
+    roles: Arc<[RoleInfo]>,
+}
+
+impl KnownRoles {
+    fn are_of(&self, snapshot: &Arc<Snapshot>, version: u64, user: &str) -> bool {
+        std::ptr::eq(self.snapshot.as_ptr(), Arc::as_ptr(snapshot)) && self.version == version && self.user == user
     }
 }
 
@@ -809,6 +883,8 @@ async fn prepare_query(
     context: PlanContext,
     statement: Arc<ParsedStatement>,
     declared: Vec<Option<DataType>>,
+    key: Option<PlanKey>,
+    accounts: u64,
 ) -> Result<Prepared> {
     let (query, is_explain) = match &statement.statement {
         Statement::Query(query) => (query, false),
@@ -823,14 +899,55 @@ async fn prepare_query(
         }
         _ => return Err(Error::internal("not a query")),
     };
+    let keeping = Keeping::new(&context, accounts);
     let planned = plan_query(context, query).await?;
     let parameter_types = parameter_types(&planned.plan, &declared)?;
+    let (plan, column_names) = (planned.plan.clone(), planned.column_names());
     let schema = match is_explain {
         true => explain::schema(),
         false if parameter_types.is_empty() => output_schema(&planned)?,
         false => output_schema(&with_typed_parameters(planned, &parameter_types)?)?,
     };
+    if let Some(key) = key {
+        let described = Some((parameter_types.clone(), Arc::clone(&schema)));
+        let executed = (!parameter_types.is_empty()).then(|| key.with_types(&parameter_types));
+        if let Some(kept) = keeping.keep(key, &plan, column_names, described)?
+            && let Some(key) = executed
+        {
+            keeping.shared.plans.keep(key, &kept);
+        }
+    }
     Ok(Prepared { statement, parameter_types, schema: Some(schema) })
+}
+
+/// What it takes to keep the plan of a query that is being planned.
+struct Keeping {
+    shared: Arc<Shared>,
+    circumstances: Circumstances,
+    sees_clock: Arc<AtomicBool>,
+}
+
+impl Keeping {
+    fn new(context: &PlanContext, accounts: u64) -> Self {
+        let circumstances = Circumstances::planned_in(context, accounts);
+        Self { shared: Arc::clone(&context.shared), circumstances, sees_clock: Arc::clone(&context.sees_clock) }
+    }
+
+    /// Keeps `plan` under `key`, if it may be kept.
+    fn keep(
+        &self,
+        key: PlanKey,
+        plan: &LogicalPlan,
+        column_names: Vec<String>,
+        described: Option<(Vec<DataType>, SchemaRef)>,
+    ) -> Result<Option<Arc<KeptPlan>>> {
+        let context = (self.circumstances.clone(), self.sees_clock.load(Ordering::Relaxed));
+        let kept = KeptPlan::new(context, plan, column_names, described)?.map(Arc::new);
+        if let Some(kept) = &kept {
+            self.shared.plans.keep(key, kept);
+        }
+        Ok(kept)
+    }
 }
 
 /// The columns of the answer: the analysed plan's types under PostgreSQL's names.
@@ -868,6 +985,11 @@ struct QueryWork {
     parameters: Vec<ArrayRef>,
     run: Arc<QueryRun>,
     uses_result_cache: bool,
+    /// What was planned before and holds still.
+    kept: Option<Arc<KeptPlan>>,
+    /// Under which the plan is kept.
+    key: Option<PlanKey>,
+    accounts: u64,
 }
 
 impl QueryWork {
@@ -887,7 +1009,7 @@ impl QueryWork {
             Statement::Explain(explain) => (&explain.query, Some(explain)),
             _ => return Err(Error::internal("not a query")),
         };
-        let asker = Asker::of(&context);
+        let asker = Asker::of(&context.session.user, &context.session.session_user, &context.session.settings);
         if let Statement::Explain(Explain { write: Some(statement), verbose, cost, format, .. }) =
             &self.statement.statement
         {
@@ -906,23 +1028,30 @@ impl QueryWork {
             .batch()?;
             return Ok((explain::schema(), single_batch(batch)));
         }
-        let planned = plan_query(context, query).await?;
-        let names = planned.column_names();
-        let plan = bind(planned.plan, &self.parameters)?;
-        let plan = planned.state.optimize(&plan)?;
+        let Ready { plan, state, names, kept } = Box::pin(self.ready(context, query)).await?;
         let results = &self.engine.shared.results;
         let decision = match self.uses_result_cache && results.is_on() {
-            true => Decision::new(&planned.state, &plan, asker).await?,
+            true => Decision::new(&state, &plan, asker).await?,
             false => Decision::Off,
         };
         // What is known needs no plan: lists are all that it takes.
         if explained.is_none()
             && let Some(result) = decision.known(results)
         {
-            return Ok(self.told(&result.schema, names, replay(&result, &self.run)));
+            return self.told(&result.schema, names, replay(&result, &self.run));
         }
-        let physical = planned.state.query_planner().create_physical_plan(&plan, &planned.state).await?;
+        let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
         let physical = stoppable(physical, &self.run.cancel)?;
+        if let Some(kept) = kept.filter(|kept| explained.is_none() && kept.is_constant(&plan)) {
+            // One row, of values that are there: it is sooner told than handed to another thread.
+            let batches = collect(Arc::clone(&physical), options::task(&state)).await?;
+            kept.keep_constant(&physical.schema(), &batches);
+            let used = if let Decision::Off = decision { ResultCacheUse::Off } else { ResultCacheUse::NotCacheable };
+            self.run.stats.set_result_cache(used);
+            QueryStats::add(&self.run.stats.rows_produced, 1);
+            let batches = futures::stream::iter(batches.into_iter().map(Ok)).boxed();
+            return self.told(&physical.schema(), names, batches);
+        }
         let mut result_cache = decision.describe(results);
         let is_limited = !decision.is_known(results) && explained.is_none_or(|explain| explain.analyze);
         if is_limited && let Some(limit) = self.run.scan_limit() {
@@ -932,10 +1061,10 @@ impl QueryWork {
             engine: Arc::clone(&self.engine),
             run: Arc::clone(&self.run),
             plan: Arc::clone(&physical),
-            task: planned.state.task_ctx(),
+            task: options::task(&state),
         };
         let Some(Explain { analyze, verbose, cost, format, .. }) = explained else {
-            return Ok(self.told(&physical.schema(), names, answer.batches(decision)));
+            return self.told(&physical.schema(), names, answer.batches(decision));
         };
         let cost = match cost {
             true => Some(estimate(&physical, &self.run.reports(), None).await?),
@@ -962,21 +1091,112 @@ impl QueryWork {
     }
 }
 
+/// A query's optimised plan, with values in place of its parameters.
+struct Ready {
+    plan: LogicalPlan,
+    state: SessionState,
+    names: Vec<String>,
+    kept: Option<Arc<KeptPlan>>,
+}
+
 impl QueryWork {
-    /// The answer `batches`, of `schema`, as the client was told it: under the columns' names, and in their types.
+    /// The plan, made or taken from those that are kept.
+    async fn ready(&self, context: PlanContext, query: &Query) -> Result<Ready> {
+        let (plan, state, names, kept, is_optimized) = match &self.kept {
+            Some(kept) => {
+                let (plan, is_optimized) = kept.attach(&context)?;
+                (plan, session_state(context)?, kept.column_names.clone(), Some(Arc::clone(kept)), is_optimized)
+            }
+            None => {
+                let keeping = Keeping::new(&context, self.accounts);
+                let planned = plan_query(context, query).await?;
+                let names = planned.column_names();
+                let kept = match &self.key {
+                    Some(key) => keeping.keep(key.clone(), &planned.plan, names.clone(), None)?,
+                    None => None,
+                };
+                (planned.plan, planned.state, names, kept, false)
+            }
+        };
+        if is_optimized {
+            return Ok(Ready { plan, state, names, kept });
+        }
+        let plan = state.optimize(&bind(plan, &self.parameters)?)?;
+        if let Some(kept) = &kept {
+            kept.keep_optimized(&plan)?;
+        }
+        Ok(Ready { plan, state, names, kept })
+    }
+
     fn told(
         &self,
         schema: &SchemaRef,
         names: Vec<String>,
         batches: BatchStream,
-    ) -> (SchemaRef, BoxStream<'static, Result<RecordBatch>>) {
-        let schema = named_schema(schema, names);
-        // A client that was told other types by Describe gets them.
-        let wanted = (self.schema.clone())
-            .filter(|told| told.fields().len() == schema.fields().len())
-            .unwrap_or_else(|| Arc::clone(&schema));
-        let target = Arc::clone(&wanted);
-        (wanted, batches.map(move |batch| batch.and_then(|batch| conform(batch, &target))).boxed())
+    ) -> Result<(SchemaRef, BoxStream<'static, Result<RecordBatch>>)> {
+        told(self.schema.clone(), schema, names, batches)
+    }
+}
+
+/// The answer `batches`, of `schema`, as the client was told it: under the columns' names, and in their types.
+///
+/// # Errors
+/// [`ErrorCode::FeatureNotSupported`] where those are others than the client was told.
+fn told(
+    described: Option<SchemaRef>,
+    schema: &SchemaRef,
+    names: Vec<String>,
+    batches: BatchStream,
+) -> Result<(SchemaRef, BoxStream<'static, Result<RecordBatch>>)> {
+    let schema = named_schema(schema, names);
+    let wanted = described.unwrap_or_else(|| Arc::clone(&schema));
+    let types = wanted.fields().iter().zip(schema.fields());
+    if wanted.fields().len() != schema.fields().len()
+        || !types.into_iter().all(|(told, found)| is_shown_as(found.data_type(), told.data_type()))
+    {
+        return Err(Error::unsupported("cached plan must not change result type"));
+    }
+    let target = Arc::clone(&wanted);
+    Ok((wanted, batches.map(move |batch| batch.and_then(|batch| conform(batch, &target))).boxed()))
+}
+
+/// Whether values of `found` may be sent as `told` to a client that was told so: they are the same but for how they are held.
+/// A value of a parameter has digits that a NULL in its place had not.
+fn is_shown_as(found: &DataType, told: &DataType) -> bool {
+    use DataType::{Date32, Date64, Dictionary, FixedSizeList, Float64, LargeList, List, Map, Null, Struct, Timestamp};
+    match (found, told) {
+        (Dictionary(_, found), told) => is_shown_as(found, told),
+        (found, Dictionary(_, told)) => is_shown_as(found, told),
+        (Null, _) | (_, Null) | (Struct(_), Struct(_)) | (Map(..), Map(..)) | (Date32 | Date64, Date32 | Date64) => {
+            true
+        }
+        (
+            List(found) | LargeList(found) | FixedSizeList(found, _),
+            List(told) | LargeList(told) | FixedSizeList(told, _),
+        ) => is_shown_as(found.data_type(), told.data_type()),
+        (Timestamp(_, found), Timestamp(_, told)) => found.is_some() == told.is_some(),
+        (found, told) if found.is_decimal() || told.is_decimal() => {
+            // Numbers whose type only their values decide.
+            let is_number = |data_type: &DataType| data_type.is_decimal() || *data_type == Float64;
+            is_number(found) && is_number(told)
+        }
+        (found, told) if found.is_integer() && told.is_integer() => {
+            found == told || found.is_unsigned_integer() || told.is_unsigned_integer()
+        }
+        (found, told) => {
+            let is_text =
+                |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+            let is_binary = |data_type: &DataType| {
+                matches!(
+                    data_type,
+                    DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_)
+                )
+            };
+            let is_interval = |data_type: &DataType| matches!(data_type, DataType::Interval(_) | DataType::Duration(_));
+            let is_time = |data_type: &DataType| matches!(data_type, DataType::Time32(_) | DataType::Time64(_));
+            let both = |is: &dyn Fn(&DataType) -> bool| is(found) && is(told);
+            found == told || both(&is_text) || both(&is_binary) || both(&is_interval) || both(&is_time)
+        }
     }
 }
 
@@ -1032,7 +1252,9 @@ fn session_config(threads: usize) -> SessionConfig {
 
 /// The state that each query's is made from: functions and rules, which are shared.
 fn template() -> Result<SessionState> {
-    let mut builder = SessionStateBuilder::new().with_default_features();
+    let mut config = SessionConfig::new();
+    config.options_mut().execution.time_zone = Some(Settings::default().zone().arrow_name());
+    let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
     let planners = builder.expr_planners().get_or_insert_default();
     planners.insert(0, Arc::new(FieldNames));
     planners.insert(0, Arc::new(IntervalOperators));
@@ -1040,7 +1262,11 @@ fn template() -> Result<SessionState> {
     for rule in function::analyzer_rules() {
         builder = builder.with_analyzer_rule(rule);
     }
-    let mut state = builder.build();
+    let state = builder.build();
+    let (analyzer, optimizer) = (stoppable_analyzer(&state.analyzer().rules), stoppable_optimizer(state.optimizers()));
+    let builder = SessionStateBuilder::new_from_existing(state);
+    let mut state = builder.with_analyzer_rules(analyzer).with_optimizer_rules(optimizer).build();
+    function::register_all(&mut state)?;
     for (name, table_function) in function::table_functions()? {
         state.register_udtf(name, table_function);
     }

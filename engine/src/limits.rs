@@ -53,3 +53,15 @@ pub const BLOCK_SAVEPOINTS_MAX: usize = 10_000;
 
 /// Most files that one transaction block holds on to, some 200 bytes each: those of the tables that it has read.
 pub const BLOCK_FILES_MAX: usize = 500_000;
+
+/// Most bytes of plans that are kept for those who ask the same again, all sessions together: some thousands of them.
+pub const KEPT_PLANS_BYTES_MAX: usize = 32 << 20;
+
+/// Longest text whose parse and plan are kept. Longer ones are rarely sent twice.
+pub const KEPT_TEXT_BYTES_MAX: usize = 8 << 10;
+
+/// Most texts whose parse is kept, some fifty times the text's size each.
+pub const KEPT_TEXTS_MAX: usize = 256;
+
+/// Largest constant answer that is kept with its plan.
+pub const KEPT_CONSTANT_BYTES_MAX: usize = 64 << 10;

@@ -27,6 +27,7 @@ mod memory;
 mod monitoring;
 mod partitions;
 mod paths;
+mod plans;
 mod projection;
 mod protocol;
 mod pruning;

@@ -11,22 +11,21 @@ use crate::plan::pg_catalog::Value;
 use crate::session::Backends;
 use crate::{Error, ErrorCode};
 
-pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
-    let (cancel, terminate) = (Arc::clone(context), Arc::clone(context));
+pub(super) fn functions() -> Vec<RowFunction> {
     vec![
-        RowFunction::volatile("pg_cancel_backend", "i", "bool", move |args| {
-            let Some((backends, pid)) = allowed(&cancel, &args[0], "whose query is being canceled")? else {
+        RowFunction::volatile_asking("pg_cancel_backend", "i", "bool", |caller, args| {
+            let Some((backends, pid)) = allowed(caller, &args[0], "whose query is being canceled")? else {
                 return Ok(Value::Bool(false));
             };
             Ok(Value::Bool(backends.cancel(pid)))
         }),
         // Never waits for the end, also with a timeout: a connection ends as soon as its socket and its query let it.
-        RowFunction::volatile("pg_terminate_backend", "i?i", "bool", move |args| {
+        RowFunction::volatile_asking("pg_terminate_backend", "i?i", "bool", |caller, args| {
             if args.get(1).and_then(integer).is_some_and(|timeout| timeout < 0) {
                 let error = Error::new(ErrorCode::NumericValueOutOfRange, "\"timeout\" must not be negative");
                 return Err(failure(error));
             }
-            let Some((backends, pid)) = allowed(&terminate, &args[0], "whose process is being terminated")? else {
+            let Some((backends, pid)) = allowed(caller, &args[0], "whose process is being terminated")? else {
                 return Ok(Value::Bool(false));
             };
             Ok(Value::Bool(backends.terminate(pid)))

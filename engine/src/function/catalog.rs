@@ -1,16 +1,13 @@
 //! Functions over catalog objects: their types, definitions, comments and sizes.
 
-use std::sync::Arc;
-
-use super::FunctionContext;
 use super::identifier::parse_identifier;
 use super::row_function::{RowFunction, failure};
 use super::text::quote_identifier;
 use crate::plan::pg_catalog::{PROCEDURES, Value, comment_of, format_type, relation, view_definition};
 
-pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
-    let mut functions = definitions(context);
-    functions.extend(comments(context));
+pub(super) fn functions() -> Vec<RowFunction> {
+    let mut functions = definitions();
+    functions.extend(comments());
     functions.extend(sizes());
     functions.extend(type_facts());
     functions.extend(nothing_to_define());
@@ -21,26 +18,24 @@ fn oid(value: &Value) -> i32 {
     value.as_int().and_then(|oid| i32::try_from(oid).ok()).unwrap_or(0)
 }
 
-fn definitions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
-    let roles = Arc::clone(context);
-    let views = Arc::clone(context);
+fn definitions() -> Vec<RowFunction> {
     vec![
         RowFunction::lenient("format_type", "ii", "text", |args| match args[0] {
             Value::Null => Ok(Value::Null),
             _ => Ok(format_type(oid(&args[0]), args[1].as_int().map(|modifier| modifier as i32)).into()),
         }),
-        RowFunction::strict("pg_get_userbyid", "i", "name", move |args| {
+        RowFunction::asking("pg_get_userbyid", "i", "name", |caller, args| {
             let oid = oid(&args[0]);
-            let name = roles.index().role(oid).map(|role| role.name.clone());
+            let name = caller.index().role(oid).map(|role| role.name.clone());
             Ok(name.unwrap_or_else(|| format!("unknown (OID={oid})")).into())
         }),
-        RowFunction::strict("pg_get_viewdef", "a?a", "text", move |args| {
-            let index = views.index();
+        RowFunction::asking("pg_get_viewdef", "a?a", "text", |caller, args| {
+            let index = caller.index();
             let relation = match &args[0] {
                 Value::Text(name) if name.parse::<i32>().is_err() => {
                     let parts = parse_identifier(name).map_err(failure)?;
                     match parts.as_slice() {
-                        [name] => index.visible_relation(views.session.current_schema(), name),
+                        [name] => index.visible_relation(caller.session.current_schema(), name),
                         [.., schema, name] => index.relation_named(schema, name),
                         [] => None,
                     }
@@ -120,22 +115,21 @@ fn function_definition(oid: i32) -> Option<String> {
     ))
 }
 
-fn comments(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
+fn comments() -> Vec<RowFunction> {
     /// The OID of the catalog that `obj_description` names.
     fn class(value: Option<&Value>) -> i32 {
         let name = value.and_then(Value::as_text).unwrap_or("pg_class");
         relation("pg_catalog", name).map_or(0, |relation| relation.oid)
     }
-    let (objects, columns) = (Arc::clone(context), Arc::clone(context));
-    let database = context.session.catalog_name.clone();
     vec![
-        RowFunction::strict("obj_description", "i?t", "text", move |args| {
-            Ok(comment_of(objects.index(), class(args.get(1)), oid(&args[0]), 0).into())
+        RowFunction::asking("obj_description", "i?t", "text", |caller, args| {
+            Ok(comment_of(caller.index(), class(args.get(1)), oid(&args[0]), 0).into())
         }),
-        RowFunction::strict("col_description", "ii", "text", move |args| {
-            Ok(comment_of(columns.index(), 1259, oid(&args[0]), oid(&args[1])).into())
+        RowFunction::asking("col_description", "ii", "text", |caller, args| {
+            Ok(comment_of(caller.index(), 1259, oid(&args[0]), oid(&args[1])).into())
         }),
-        RowFunction::strict("shobj_description", "it", "text", move |args| {
+        RowFunction::asking("shobj_description", "it", "text", |caller, args| {
+            let database = &caller.session.catalog_name;
             let is_database = args[1] == Value::from("pg_database") && oid(&args[0]) == 16_384;
             Ok(is_database.then(|| format!("the Limnos catalog \"{database}\"")).into())
         }),

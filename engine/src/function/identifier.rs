@@ -3,8 +3,6 @@
 //! PostgreSQL's casts become calls of its own input and output functions (`regclassin`, `regclassout`), see
 //! [`crate::plan::pg_catalog::rewrite`].
 
-use std::sync::Arc;
-
 use datafusion::common::Result;
 
 use super::FunctionContext;
@@ -25,7 +23,7 @@ enum Kind {
     Signature,
 }
 
-pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
+pub(super) fn functions() -> Vec<RowFunction> {
     let mut functions = Vec::new();
     // The last of each is the output function whose result is labelled with the type itself, for columns of an answer.
     let kinds = [
@@ -51,37 +49,33 @@ pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
         ),
     ];
     for (type_name, input, lenient, output, shown, kind) in kinds {
-        let names = Arc::clone(context);
-        functions.push(RowFunction::strict(input, "a", type_name, move |args| match numeric(&args[0]) {
+        functions.push(RowFunction::asking(input, "a", type_name, move |caller, args| match numeric(&args[0]) {
             Some(oid) => Ok(oid.into()),
             None => {
                 let name = args[0].as_text().unwrap_or_default();
-                find(&names, kind, name)?.map(Value::from).ok_or_else(|| failure(missing(kind, name)))
+                find(caller, kind, name)?.map(Value::from).ok_or_else(|| failure(missing(kind, name)))
             }
         }));
-        let names = Arc::clone(context);
-        functions.push(RowFunction::strict(lenient, "a", type_name, move |args| match numeric(&args[0]) {
+        functions.push(RowFunction::asking(lenient, "a", type_name, move |caller, args| match numeric(&args[0]) {
             Some(oid) => Ok(oid.into()),
-            None => Ok(find(&names, kind, args[0].as_text().unwrap_or_default())?.into()),
+            None => Ok(find(caller, kind, args[0].as_text().unwrap_or_default())?.into()),
         }));
         for (name, returns) in [(output, "text".to_owned()), (shown, format!("text:{type_name}"))] {
-            let names = Arc::clone(context);
-            functions.push(RowFunction::strict(name, "i", &returns, move |args| {
+            functions.push(RowFunction::asking(name, "i", &returns, move |caller, args| {
                 let oid = args[0].as_int().unwrap_or(0) as i32;
-                Ok(name_of(&names, kind, oid).into())
+                Ok(name_of(caller, kind, oid).into())
             }));
         }
     }
-    functions.extend(visibility(context));
+    functions.extend(visibility());
     functions
 }
 
-fn visibility(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
+fn visibility() -> Vec<RowFunction> {
     let mut functions = Vec::new();
-    let names = Arc::clone(context);
-    functions.push(RowFunction::strict("pg_table_is_visible", "i", "bool", move |args| {
+    functions.push(RowFunction::asking("pg_table_is_visible", "i", "bool", |caller, args| {
         let oid = args[0].as_int().unwrap_or(0) as i32;
-        Ok(names.index().is_visible(names.session.current_schema(), oid).into())
+        Ok(caller.index().is_visible(caller.session.current_schema(), oid).into())
     }));
     functions.push(RowFunction::strict("pg_type_is_visible", "i", "bool", |args| {
         let info = type_info(args[0].as_int().unwrap_or(0) as i32);

@@ -1,8 +1,8 @@
 //! SQL functions that DataFusion lacks, or means differently than PostgreSQL does.
 //!
-//! [`SessionFunctions`] are those that answer from the catalog or the session (`current_user`, `format_type`,
-//! `pg_get_viewdef`, ...), built for one session over one snapshot. [`shared_functions`] are the same for everyone and
-//! replace DataFusion's of the same name. [`analyzer_rules`] keep arithmetic and sizes within bounds.
+//! All are made once. Those that answer from the catalog or the session (`current_user`, `format_type`, `pg_get_viewdef`, ...)
+//! find their [`FunctionContext`] in the statement's options. [`shared_functions`] replace DataFusion's of the same name.
+//! [`analyzer_rules`] keep arithmetic and sizes within bounds.
 
 mod backend;
 mod bounds;
@@ -30,22 +30,25 @@ pub(crate) use interval::{divide as interval_divide, multiply as interval_multip
 pub(crate) use row_function::failure;
 
 use std::collections::HashSet;
-use std::sync::{Arc, OnceLock};
+use std::fmt;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use datafusion::catalog::TableFunctionImpl;
 use datafusion::common::Result;
+use datafusion::config::ConfigOptions;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 use limnos_catalog::Snapshot;
 
 use crate::plan::authorize::Rights;
+use crate::plan::options::StatementOptions;
 use crate::plan::pg_catalog::{CatalogIndex, SessionInfo, SnapshotTables};
 use crate::plan::single_row::SingleRow;
 
 /// What session functions answer from.
 pub(crate) struct FunctionContext {
-    pub(crate) session: SessionInfo,
+    pub(crate) session: Arc<SessionInfo>,
     /// What whoever asks may do; `None` where nobody can be asked.
     pub(crate) rights: Option<Arc<Rights>>,
     snapshot: Arc<Snapshot>,
@@ -53,6 +56,18 @@ pub(crate) struct FunctionContext {
 }
 
 impl FunctionContext {
+    /// For a session over `snapshot`.
+    pub(crate) fn new(snapshot: &Arc<Snapshot>, session: &Arc<SessionInfo>, rights: Option<Arc<Rights>>) -> Arc<Self> {
+        let (snapshot, session) = (Arc::clone(snapshot), Arc::clone(session));
+        Arc::new(Self { session, rights, snapshot, tables: OnceLock::new() })
+    }
+
+    /// That of the statement whose configuration `config` is.
+    fn of(config: &ConfigOptions) -> crate::Result<Arc<Self>> {
+        let caller = StatementOptions::of(config).and_then(|options| options.caller.clone());
+        caller.ok_or_else(|| crate::Error::internal("a function of the session was called outside of one"))
+    }
+
     /// Every object there is. Made when the first function asks: most statements call none, and a catalog of ten thousand
     /// tables takes its time.
     pub(crate) fn index(&self) -> &CatalogIndex {
@@ -60,49 +75,29 @@ impl FunctionContext {
     }
 }
 
-/// The names of the session's functions, which are the same in every session.
-static SESSION_NAMES: OnceLock<HashSet<String>> = OnceLock::new();
+impl fmt::Debug for FunctionContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FunctionContext").field("session", &self.session).finish_non_exhaustive()
+    }
+}
 
 /// Whether the function `name` answers from the session or the catalog.
 pub(crate) fn is_of_session(name: &str) -> bool {
-    SESSION_NAMES.get().is_some_and(|names| names.contains(name))
+    static NAMES: LazyLock<HashSet<String>> =
+        LazyLock::new(|| session_functions().iter().map(|function| function.name().to_owned()).collect());
+    NAMES.contains(name)
 }
 
-/// The functions of one session over one snapshot.
-pub struct SessionFunctions {
-    functions: Vec<ScalarUDF>,
-}
-
-impl SessionFunctions {
-    /// Captures what they answer from.
-    pub fn new(snapshot: &Arc<Snapshot>, session: &SessionInfo) -> Self {
-        Self::of(snapshot, session, None)
-    }
-
-    /// As [`SessionFunctions::new`], for a role with `rights`.
-    pub(crate) fn of(snapshot: &Arc<Snapshot>, session: &SessionInfo, rights: Option<Arc<Rights>>) -> Self {
-        let context = Arc::new(FunctionContext {
-            session: session.clone(),
-            rights,
-            snapshot: Arc::clone(snapshot),
-            tables: OnceLock::new(),
-        });
-        let mut functions = Vec::new();
-        functions.extend(backend::functions(&context));
-        functions.extend(quiet::functions());
-        functions.extend(catalog::functions(&context));
-        functions.extend(identifier::functions(&context));
-        functions.extend(privilege::functions(&context));
-        functions.extend(session::functions(&context));
-        let functions: Vec<ScalarUDF> = functions.into_iter().map(row_function::RowFunction::into_udf).collect();
-        SESSION_NAMES.get_or_init(|| functions.iter().map(|function| function.name().to_owned()).collect());
-        Self { functions }
-    }
-
-    /// The functions.
-    pub fn scalar(&self) -> &[ScalarUDF] {
-        &self.functions
-    }
+/// The functions that answer from the session or the catalog. What they answer from they find in the statement's options.
+fn session_functions() -> Vec<ScalarUDF> {
+    let mut functions = Vec::new();
+    functions.extend(backend::functions());
+    functions.extend(quiet::functions());
+    functions.extend(catalog::functions());
+    functions.extend(identifier::functions());
+    functions.extend(privilege::functions());
+    functions.extend(session::functions());
+    functions.into_iter().map(row_function::RowFunction::into_udf).collect()
 }
 
 /// Functions that are the same in every session and replace DataFusion's of the same name. They are made once: two plans that
@@ -152,14 +147,14 @@ pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 ///
 /// # Errors
 /// When the registry refuses.
-pub fn register_all(registry: &mut dyn FunctionRegistry, session: &SessionFunctions) -> Result<()> {
+pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for function in bounds::bounded_functions(registry) {
         registry.register_udf(Arc::new(function))?;
     }
     for function in float_math::careful_functions(registry) {
         registry.register_udf(Arc::new(function))?;
     }
-    for function in shared_functions().into_iter().chain(session.scalar().iter().cloned()) {
+    for function in shared_functions().into_iter().chain(session_functions()) {
         registry.register_udf(Arc::new(function))?;
     }
     for function in shared_aggregates() {

@@ -27,7 +27,7 @@ use datafusion::optimizer::AnalyzerRule;
 use super::row_function::failure;
 use super::{conversion, float_math, interval, numeric_division};
 use crate::input::InputContext;
-use crate::plan::constant::InputOptions;
+use crate::plan::options::StatementOptions;
 use crate::{Error, ErrorCode};
 
 /// Puts the checked functions in the place of the operators.
@@ -61,7 +61,7 @@ impl AnalyzerRule for ExactArithmetic {
     }
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-        let context = InputOptions::of(config);
+        let context = StatementOptions::input_of(config);
         plan.transform_up_with_subqueries(|plan| self.rewrite_plan(plan, &context)).map(|transformed| transformed.data)
     }
 }

@@ -1,7 +1,5 @@
 //! `has_*_privilege` and `pg_has_role`: what a role may do, as [`crate::plan::authorize`] decides it.
 
-use std::sync::Arc;
-
 use datafusion::common::Result;
 use limnos_catalog::role::PREDEFINED_ROLES;
 use limnos_catalog::{Privilege, Privileges};
@@ -36,7 +34,7 @@ enum Found<'a> {
     Any,
 }
 
-pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
+pub(super) fn functions() -> Vec<RowFunction> {
     // The name, how many arguments come after the object (column, privilege), and what the object is.
     [
         ("has_table_privilege", "aa?a", Object::Table),
@@ -56,13 +54,12 @@ pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
     ]
     .into_iter()
     .map(|(name, arguments, object)| {
-        let context = Arc::clone(context);
         let with_user = arguments.chars().filter(|c| *c == 'a').count();
-        RowFunction::strict(name, arguments, "bool", move |args| {
+        RowFunction::asking(name, arguments, "bool", move |context, args| {
             let names_user = args.len() == with_user;
             let asked = asked(object, args.last().and_then(Value::as_text).unwrap_or_default())?;
-            let user = if names_user { Some(user(&context, &args[0])?) } else { None };
-            let Some(found) = find(&context, object, &args[usize::from(names_user)])? else { return Ok(Value::Null) };
+            let user = if names_user { Some(user(context, &args[0])?) } else { None };
+            let Some(found) = find(context, object, &args[usize::from(names_user)])? else { return Ok(Value::Null) };
             // Without rights to ask, as in tests of the catalogs alone, one may do everything.
             let Some(rights) = &context.rights else { return Ok(true.into()) };
             let rights = rights.of_role(user.as_deref().unwrap_or(&context.session.user));

@@ -15,10 +15,31 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
+use super::FunctionContext;
 use crate::plan::pg_catalog::{PG_TYPE_METADATA, Value, array_of, arrow_field, values_of};
 use crate::{Error, ErrorCode};
 
-type Body = dyn Fn(&[Value]) -> Result<Value> + Send + Sync;
+type PureBody = dyn Fn(&[Value]) -> Result<Value> + Send + Sync;
+type AskingBody = dyn Fn(&FunctionContext, &[Value]) -> Result<Value> + Send + Sync;
+
+/// What a function does with the arguments of a row.
+#[derive(Clone)]
+enum Body {
+    /// Looks at them alone.
+    Pure(Arc<PureBody>),
+    /// Asks who calls, too.
+    Asking(Arc<AskingBody>),
+}
+
+impl Body {
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Pure(own), Self::Pure(other)) => Arc::ptr_eq(own, other),
+            (Self::Asking(own), Self::Asking(other)) => Arc::ptr_eq(own, other),
+            _ => false,
+        }
+    }
+}
 
 /// A function of one row.
 pub(crate) struct RowFunction {
@@ -30,7 +51,7 @@ pub(crate) struct RowFunction {
     returns: Field,
     /// NULL in, NULL out.
     strict: bool,
-    body: Arc<Body>,
+    body: Body,
 }
 
 impl RowFunction {
@@ -41,7 +62,7 @@ impl RowFunction {
         returns: &str,
         body: impl Fn(&[Value]) -> Result<Value> + Send + Sync + 'static,
     ) -> Self {
-        Self::build(name, arguments, returns, true, Volatility::Stable, Arc::new(body))
+        Self::build(name, arguments, returns, true, Volatility::Stable, Body::Pure(Arc::new(body)))
     }
 
     /// A function that sees NULL arguments.
@@ -51,17 +72,37 @@ impl RowFunction {
         returns: &str,
         body: impl Fn(&[Value]) -> Result<Value> + Send + Sync + 'static,
     ) -> Self {
-        Self::build(name, arguments, returns, false, Volatility::Stable, Arc::new(body))
+        Self::build(name, arguments, returns, false, Volatility::Stable, Body::Pure(Arc::new(body)))
     }
 
-    /// A function that does something, each time it is called: never planned away.
-    pub(crate) fn volatile(
+    /// As [`RowFunction::strict`], for one that answers from the session or the catalog.
+    pub(crate) fn asking(
         name: &'static str,
         arguments: &'static str,
         returns: &str,
-        body: impl Fn(&[Value]) -> Result<Value> + Send + Sync + 'static,
+        body: impl Fn(&FunctionContext, &[Value]) -> Result<Value> + Send + Sync + 'static,
     ) -> Self {
-        Self::build(name, arguments, returns, true, Volatility::Volatile, Arc::new(body))
+        Self::build(name, arguments, returns, true, Volatility::Stable, Body::Asking(Arc::new(body)))
+    }
+
+    /// As [`RowFunction::asking`], and sees NULL arguments.
+    pub(crate) fn lenient_asking(
+        name: &'static str,
+        arguments: &'static str,
+        returns: &str,
+        body: impl Fn(&FunctionContext, &[Value]) -> Result<Value> + Send + Sync + 'static,
+    ) -> Self {
+        Self::build(name, arguments, returns, false, Volatility::Stable, Body::Asking(Arc::new(body)))
+    }
+
+    /// As [`RowFunction::asking`], for one that does something each time it is called: never planned away.
+    pub(crate) fn volatile_asking(
+        name: &'static str,
+        arguments: &'static str,
+        returns: &str,
+        body: impl Fn(&FunctionContext, &[Value]) -> Result<Value> + Send + Sync + 'static,
+    ) -> Self {
+        Self::build(name, arguments, returns, true, Volatility::Volatile, Body::Asking(Arc::new(body)))
     }
 
     fn build(
@@ -70,7 +111,7 @@ impl RowFunction {
         returns: &str,
         strict: bool,
         volatility: Volatility,
-        body: Arc<Body>,
+        body: Body,
     ) -> Self {
         let (required, optional) = arguments.split_once('?').unwrap_or((arguments.trim_end_matches('*'), ""));
         let signature = if arguments.ends_with('*') {
@@ -135,10 +176,10 @@ impl fmt::Debug for RowFunction {
     }
 }
 
-/// Two functions are one if they have the same body: bodies capture a session.
+/// Two functions are one if they have the same body. Who calls is not part of it: see [`super::is_of_session`].
 impl PartialEq for RowFunction {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && Arc::ptr_eq(&self.body, &other.body)
+        self.name == other.name && self.body.is(&other.body)
     }
 }
 
@@ -175,13 +216,22 @@ impl ScalarUDFImpl for RowFunction {
         for (i, argument) in args.args.iter().enumerate() {
             columns.push(self.argument(i, &argument.to_array(count)?)?);
         }
+        let caller = match self.body {
+            Body::Asking(_) => Some(FunctionContext::of(&args.config_options).map_err(failure)?),
+            Body::Pure(_) => None,
+        };
+        let call = |row: &[Value]| match (&self.body, &caller) {
+            (Body::Pure(body), _) => body(row),
+            (Body::Asking(body), Some(caller)) => body(caller, row),
+            (Body::Asking(_), None) => Err(failure(Error::internal("nobody calls"))),
+        };
         let mut results = Vec::with_capacity(count);
         let mut row = Vec::with_capacity(columns.len());
         for i in 0..count {
             row.clear();
             row.extend(columns.iter().map(|column| column[i].clone()));
             let null = self.strict && row.contains(&Value::Null);
-            results.push(if null { Value::Null } else { (self.body)(&row)? });
+            results.push(if null { Value::Null } else { call(&row)? });
         }
         let array = array_of(self.returns.data_type(), &results)?;
         if constant {

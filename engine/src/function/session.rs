@@ -1,42 +1,37 @@
 //! Functions that say who asks, where, and under which settings.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 
 use super::FunctionContext;
 use super::row_function::{RowFunction, failure};
-use crate::plan::pg_catalog::Value;
+use crate::plan::pg_catalog::{SessionInfo, Value};
 use crate::{Error, ErrorCode};
 
-pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
-    let session = &context.session;
+pub(super) fn functions() -> Vec<RowFunction> {
     let constant = |name: &'static str, returns: &str, value: Value| {
         RowFunction::strict(name, "", returns, move |_| Ok(value.clone()))
     };
-    let user = || Value::from(session.user.as_str());
-    let address = |address: Option<std::net::SocketAddr>| Value::from(address.map(|address| address.ip().to_string()));
-    let port = |address: Option<std::net::SocketAddr>| Value::from(address.map(|address| i32::from(address.port())));
-    let (with_implicit, without) =
-        (search_path(session.current_schema(), true), search_path(session.current_schema(), false));
-    let settings = context.clone();
-    let set_settings = context.clone();
+    let said = |name: &'static str, returns: &str, say: fn(&SessionInfo) -> Value| {
+        RowFunction::asking(name, "", returns, move |caller, _| Ok(say(&caller.session)))
+    };
     vec![
-        constant("current_database", "name", session.catalog_name.as_str().into()),
-        constant("current_catalog", "name", session.catalog_name.as_str().into()),
-        constant("current_schema", "name", session.current_schema().into()),
-        constant("current_user", "name", user()),
-        constant("session_user", "name", session.session_user.as_str().into()),
-        constant("user", "name", user()),
-        constant("current_role", "name", user()),
-        constant("version", "text", session.version.as_str().into()),
-        constant("pg_backend_pid", "int4", session.backend_pid.into()),
+        said("current_database", "name", |session| session.catalog_name.as_str().into()),
+        said("current_catalog", "name", |session| session.catalog_name.as_str().into()),
+        said("current_schema", "name", |session| session.current_schema().into()),
+        said("current_user", "name", |session| session.user.as_str().into()),
+        said("session_user", "name", |session| session.session_user.as_str().into()),
+        said("user", "name", |session| session.user.as_str().into()),
+        said("current_role", "name", |session| session.user.as_str().into()),
+        said("version", "text", |session| session.version.as_str().into()),
+        said("pg_backend_pid", "int4", |session| session.backend_pid.into()),
         constant("pg_is_in_recovery", "bool", false.into()),
         constant("pg_is_wal_replay_paused", "bool", false.into()),
-        constant("pg_postmaster_start_time", "timestamptz", Value::Timestamp(session.server_started_at_us)),
-        constant("pg_conf_load_time", "timestamptz", Value::Timestamp(session.server_started_at_us)),
-        constant("inet_client_addr", "inet", address(session.client_address)),
-        constant("inet_client_port", "int4", port(session.client_address)),
-        constant("inet_server_addr", "inet", address(session.server_address)),
-        constant("inet_server_port", "int4", port(session.server_address)),
+        said("pg_postmaster_start_time", "timestamptz", |session| Value::Timestamp(session.server_started_at_us)),
+        said("pg_conf_load_time", "timestamptz", |session| Value::Timestamp(session.server_started_at_us)),
+        said("inet_client_addr", "inet", |session| address(session.client_address)),
+        said("inet_client_port", "int4", |session| port(session.client_address)),
+        said("inet_server_addr", "inet", |session| address(session.server_address)),
+        said("inet_server_port", "int4", |session| port(session.server_address)),
         constant("pg_my_temp_schema", "oid", 0.into()),
         // Reads need no transaction ids; one that never changes says that nothing was written.
         constant("txid_current", "int8", 1_i64.into()),
@@ -46,13 +41,13 @@ pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
         constant("pg_advisory_unlock_all", "text:void", "".into()),
         constant("getdatabaseencoding", "name", "UTF8".into()),
         constant("pg_client_encoding", "name", "UTF8".into()),
-        RowFunction::strict("current_schemas", "b", "_name", move |args| {
-            Ok(if args[0] == Value::Bool(true) { with_implicit.clone() } else { without.clone() }.into())
+        RowFunction::asking("current_schemas", "b", "_name", |caller, args| {
+            Ok(search_path(caller.session.current_schema(), args[0] == Value::Bool(true)).into())
         }),
-        RowFunction::lenient("current_setting", "t?b", "text", move |args| {
+        RowFunction::lenient_asking("current_setting", "t?b", "text", |caller, args| {
             let Some(name) = args[0].as_text() else { return Ok(Value::Null) };
             let missing_ok = args.get(1).and_then(Value::as_bool).unwrap_or(false);
-            match setting(&settings, name) {
+            match setting(caller, name) {
                 Some(value) => Ok(value.into()),
                 None if missing_ok => Ok(Value::Null),
                 None => Err(failure(unknown_setting(name))),
@@ -60,9 +55,9 @@ pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
         }),
         // A function can't change the session it was planned in: it answers with what would be set, and only accepts
         // values that are set already. The statement `SELECT set_config(...)` itself is SET in other words.
-        RowFunction::lenient("set_config", "ttb", "text", move |args| {
+        RowFunction::lenient_asking("set_config", "ttb", "text", |caller, args| {
             let (Some(name), value) = (args[0].as_text(), args[1].as_text()) else { return Ok(Value::Null) };
-            let Some(current) = setting(&set_settings, name) else { return Err(failure(unknown_setting(name))) };
+            let Some(current) = setting(caller, name) else { return Err(failure(unknown_setting(name))) };
             let value = value.unwrap_or_default();
             if value == current {
                 return Ok(value.into());
@@ -75,15 +70,23 @@ pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<RowFunction> {
     ]
 }
 
+fn address(address: Option<SocketAddr>) -> Value {
+    Value::from(address.map(|address| address.ip().to_string()))
+}
+
+fn port(address: Option<SocketAddr>) -> Value {
+    Value::from(address.map(|address| i32::from(address.port())))
+}
+
 fn search_path(current: &str, implicit: bool) -> Vec<String> {
     let implicit = if implicit { vec!["pg_catalog".to_owned()] } else { Vec::new() };
     implicit.into_iter().chain(std::iter::once(current.to_owned())).collect()
 }
 
 fn setting(context: &FunctionContext, name: &str) -> Option<String> {
-    let known = context.session.settings.iter().find(|setting| setting.name.eq_ignore_ascii_case(name));
     let preset = || PRESETS.iter().find(|(preset, _)| preset.eq_ignore_ascii_case(name));
-    known.map(|setting| setting.value.clone()).or_else(|| preset().map(|(_, value)| (*value).to_owned()))
+    let known = context.session.settings.show(name).ok();
+    known.or_else(|| preset().map(|(_, value)| (*value).to_owned()))
 }
 
 /// What clients ask for that is no setting here: what PostgreSQL was built with, and where tables would be.

@@ -17,6 +17,7 @@ pub mod ddl;
 pub mod dialect;
 mod export;
 mod insert;
+pub(crate) mod kept;
 pub mod lexer;
 pub(crate) mod locate;
 mod maintain;

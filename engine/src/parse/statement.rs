@@ -625,7 +625,7 @@ pub struct PartitionSpec {
 }
 
 /// Which dialect's meaning holds where the two conflict (setting `dialect`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Dialect {
     #[default]
     Postgres,

@@ -4,11 +4,8 @@
 //! Most stay as they are, for the cast to read again. What depends on the clock (`now`, `today`) becomes the moment it means,
 //! an interval the spelling that DataFusion's planner knows, and `numeric` gets the scale of its number.
 
-use std::any::Any;
 use std::ops::ControlFlow;
 
-use datafusion::common::Result as DataFusionResult;
-use datafusion::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::sql::sqlparser::ast::{
     CharacterLength, DataType, ExactNumberInfo, Expr, Query, TimezoneInfo, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
@@ -16,56 +13,23 @@ use datafusion::sql::sqlparser::ast::{
 use crate::input::{self, InputContext};
 use crate::{Error, Result};
 
-/// What texts mean in a query's session, where the analyzer finds it.
-#[derive(Debug, Clone)]
-pub(crate) struct InputOptions(pub(crate) InputContext);
-
-impl InputOptions {
-    /// The session's, or PostgreSQL's defaults.
-    pub(crate) fn of(config: &ConfigOptions) -> InputContext {
-        config.extensions.get::<Self>().map_or_else(InputContext::default, |options| options.0)
-    }
-}
-
-impl ConfigExtension for InputOptions {
-    const PREFIX: &'static str = "limnos_input";
-}
-
-impl ExtensionOptions for InputOptions {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        self
-    }
-
-    fn cloned(&self) -> Box<dyn ExtensionOptions> {
-        Box::new(self.clone())
-    }
-
-    fn set(&mut self, key: &str, _value: &str) -> DataFusionResult<()> {
-        datafusion::common::config_err!("{key} is set by the session alone")
-    }
-
-    fn entries(&self) -> Vec<ConfigEntry> {
-        Vec::new()
-    }
-}
-
 /// Reads every constant of a named type in `query`.
+///
+/// Says whether any of them depends on the clock.
 ///
 /// # Errors
 /// What PostgreSQL says of a constant that is none.
-pub(crate) fn read(query: &mut Query, context: &InputContext) -> Result<()> {
-    match VisitMut::visit(query, &mut Reader { context }) {
-        ControlFlow::Continue(()) => Ok(()),
+pub(crate) fn read(query: &mut Query, context: &InputContext) -> Result<bool> {
+    let mut reader = Reader { context, sees_clock: false };
+    match VisitMut::visit(query, &mut reader) {
+        ControlFlow::Continue(()) => Ok(reader.sees_clock),
         ControlFlow::Break(error) => Err(*error),
     }
 }
 
 struct Reader<'a> {
     context: &'a InputContext,
+    sees_clock: bool,
 }
 
 impl VisitorMut for Reader<'_> {
@@ -74,10 +38,10 @@ impl VisitorMut for Reader<'_> {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
         let result = match expr {
             Expr::Cast { expr: inner, data_type, array: false, .. } => match inner.as_mut() {
-                Expr::Value(value) => constant(value, data_type, self.context),
+                Expr::Value(value) => self.constant(value, data_type),
                 _ => Ok(()),
             },
-            Expr::TypedString(typed) => constant(&mut typed.value, &mut typed.data_type, self.context),
+            Expr::TypedString(typed) => self.constant(&mut typed.value, &mut typed.data_type),
             Expr::Interval(interval) if interval.leading_field.is_none() && interval.last_field.is_none() => {
                 match interval.value.as_mut() {
                     Expr::Value(value) => spell_interval(value, self.context),
@@ -90,6 +54,19 @@ impl VisitorMut for Reader<'_> {
     }
 }
 
+impl Reader<'_> {
+    fn constant(&mut self, value: &mut ValueWithSpan, data_type: &mut DataType) -> Result<()> {
+        self.sees_clock |= text_of(value).is_some_and(names_clock);
+        constant(value, data_type, self.context)
+    }
+}
+
+/// Whether a constant means a moment by its distance from now.
+fn names_clock(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    ["now", "today", "tomorrow", "yesterday"].iter().any(|word| lower.contains(word))
+}
+
 fn text_of(value: &ValueWithSpan) -> Option<&str> {
     match &value.value {
         Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text),
@@ -100,27 +77,23 @@ fn text_of(value: &ValueWithSpan) -> Option<&str> {
 
 fn constant(value: &mut ValueWithSpan, data_type: &mut DataType, context: &InputContext) -> Result<()> {
     let Some(text) = text_of(value) else { return Ok(()) };
-    let clock = |text: &str| {
-        let lower = text.to_ascii_lowercase();
-        ["now", "today", "tomorrow", "yesterday"].iter().any(|word| lower.contains(word))
-    };
     let mut moment = None;
     match data_type {
         DataType::Date => {
             let days = input::date(text, context)?;
-            moment = clock(text).then(|| (i64::from(days) * 86_400_000_000, ""));
+            moment = names_clock(text).then(|| (i64::from(days) * 86_400_000_000, ""));
         }
         DataType::Timestamp(_, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => {
             let instant = input::timestamp_with_zone(text, context)?;
-            moment = clock(text).then_some((instant, "+00"));
+            moment = names_clock(text).then_some((instant, "+00"));
         }
         DataType::Timestamp(..) | DataType::Datetime(_) => {
             let local = input::timestamp(text, context)?;
-            moment = clock(text).then_some((local, ""));
+            moment = names_clock(text).then_some((local, ""));
         }
         DataType::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
             let microseconds = input::time(text, context)?;
-            moment = clock(text).then_some((microseconds, ""));
+            moment = names_clock(text).then_some((microseconds, ""));
         }
         DataType::Time(..) => {
             input::time_with_zone(text, context)?;

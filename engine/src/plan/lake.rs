@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::input::InputContext;
 use async_trait::async_trait;
@@ -49,7 +49,7 @@ pub(crate) struct PlanContext {
     pub(crate) shared: Arc<Shared>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) run: Arc<QueryRun>,
-    pub(crate) session: SessionInfo,
+    pub(crate) session: Arc<SessionInfo>,
     pub(crate) dialect: Dialect,
     pub(crate) time_zone: String,
     /// What texts mean that become dates, numbers and the like.
@@ -68,6 +68,8 @@ pub(crate) struct PlanContext {
     pub(crate) view_depth: usize,
     /// The views that the query's planning has put in so far, those inside views included.
     pub(crate) views: Arc<AtomicUsize>,
+    /// Whether a constant of the query, or of a view in it, is a moment by its distance from now.
+    pub(crate) sees_clock: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for PlanContext {
@@ -102,7 +104,7 @@ impl CatalogProvider for LakeCatalog {
         let context = &self.context;
         Some(match name {
             "pg_catalog" => {
-                let schema = PgCatalogSchema::new(&context.snapshot, context.session.clone());
+                let schema = PgCatalogSchema::new(&context.snapshot, Arc::clone(&context.session));
                 Arc::new(schema.with_known(&context.shared.scan.known).seen_with(&context.rights))
             }
             "information_schema" => {

@@ -8,7 +8,8 @@
 //!    [`authorize`]: who may do what.
 //!    [`hidden`]: columns that are there where they are named. [`document`]: Excel and XML in FROM.
 //! 3. [`explain`]: a plan -> the text of EXPLAIN; [`cost`]: what it will read.
-//! 4. [`pg_catalog`], [`information_schema`], [`system`]: schemas that are not in the catalog.
+//! 4. [`kept`]: plans, for whoever asks the same again. [`options`]: what differs from statement to statement.
+//! 5. [`pg_catalog`], [`information_schema`], [`system`]: schemas that are not in the catalog.
 
 pub mod authorize;
 pub(crate) mod constant;
@@ -19,12 +20,14 @@ pub(crate) mod explain;
 pub(crate) mod field_name;
 pub(crate) mod hidden;
 pub mod information_schema;
+pub(crate) mod kept;
 pub(crate) mod lake;
 pub(crate) mod operator;
+pub(crate) mod options;
 pub mod pg_catalog;
 pub(crate) mod query;
 pub(crate) mod single_row;
 mod size;
-mod stop;
+pub(crate) mod stop;
 pub mod system;
 pub(crate) mod type_name;

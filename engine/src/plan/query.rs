@@ -2,31 +2,29 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ParamValues, ScalarValue};
-use datafusion::execution::SessionState;
 use datafusion::execution::context::ExecutionProps;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
-use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
 use limnos_catalog::Table;
 
-use super::constant::InputOptions;
 use super::lake::{LakeCatalog, LakeCatalogList, PlanContext, catalog_database};
+use super::options::{StatementOptions, StatementRuntime};
 use super::pg_catalog::PG_TYPE_METADATA;
 use super::pg_catalog::output_name::{self, OutputNames, output_names};
 use super::pg_catalog::rewrite::rewrite_query;
-use super::stop::{StopWhenCanceled, stoppable};
 use crate::command::VIEW_DIALECT;
 use crate::execute::QueryPool;
-use crate::function::{SessionFunctions, register_all};
+use crate::function::FunctionContext;
 use crate::input::InputContext;
 use crate::limits::TYPE_DEPTH_MAX;
 use crate::parse::{Dialect, Statement, parse};
@@ -57,7 +55,9 @@ pub(crate) async fn plan_query(context: PlanContext, query: &Query) -> Result<Pl
     let names = output_names(&query);
     super::document::rewrite(&mut query)?;
     super::hidden::resolve(&mut query, &context)?;
-    super::constant::read(&mut query, &context.input)?;
+    if super::constant::read(&mut query, &context.input)? {
+        context.sees_clock.store(true, Ordering::Relaxed);
+    }
     rewrite_query(&mut query);
     let state = session_state(context)?;
     let statement = DataFusionStatement::Statement(Box::new(SqlStatement::Query(Box::new(query))));
@@ -132,36 +132,54 @@ pub(crate) fn session_state(context: PlanContext) -> Result<SessionState> {
         .build_arc()?;
     let mut config = shared.session_config.clone();
     config = config.with_default_catalog_and_schema(&context.session.catalog_name, catalog_database(&context.database));
-    config = config.with_extension(Arc::new(context.scan));
+    config = config.with_extension(Arc::new(context.scan)).with_extension(Arc::new(StatementRuntime(runtime)));
     let options = config.options_mut();
-    options.execution.time_zone = Some(context.time_zone.clone());
-    // Made at each run, so that only constants see the clock.
-    options.extensions.insert(InputOptions(InputContext { now: None, ..context.input }));
+    let zone = Some(context.time_zone.clone());
+    options.execution.time_zone.clone_from(&zone);
+    options.extensions.insert(StatementOptions {
+        // Made at each run, so that only constants see the clock.
+        input: InputContext { now: None, ..context.input },
+        caller: Some(FunctionContext::new(&context.snapshot, &context.session, Some(Arc::clone(&context.rights)))),
+        cancel: run.cancel.clone(),
+    });
     // Athena sorts NULL last always; PostgreSQL takes it for the greatest value.
     options.sql_parser.default_null_ordering = match context.dialect {
         Dialect::Postgres => "nulls_max",
         Dialect::Athena => "nulls_last",
     }
     .to_owned();
-    let functions = SessionFunctions::of(&context.snapshot, &context.session, Some(Arc::clone(&context.rights)));
     let catalog_name = context.session.catalog_name.clone();
     let list = LakeCatalogList::new(catalog_name, LakeCatalog::new(Arc::new(context)));
-    let stop = Arc::new(StopWhenCanceled(run.cancel.clone()));
-    let (analyzing, optimizing) =
-        (Arc::clone(&stop) as Arc<dyn AnalyzerRule + Send + Sync>, stop as Arc<dyn OptimizerRule + Send + Sync>);
-    let mut state = SessionStateBuilder::new_from_existing(shared.template.clone())
-        .with_analyzer_rules(stoppable(&shared.template.analyzer().rules, &analyzing))
-        .with_optimizer_rules(stoppable(shared.template.optimizers(), &optimizing))
-        .with_config(config)
-        .with_runtime_env(runtime)
-        .with_catalog_list(Arc::new(list))
-        .build();
-    register_all(&mut state, &functions)?;
+    let mut state = shared.template.clone();
+    *state.config_mut() = config;
+    state.register_catalog_list(Arc::new(list));
+    if zone != shared.template.config_options().execution.time_zone {
+        zoned(&mut state)?;
+    }
     // `now()` is one instant in a whole statement, and the clock's.
     let mut props = ExecutionProps::new();
     props.mark_start_execution(Arc::clone(state.config_options()));
     *state.execution_props_mut() = props.with_query_execution_start_time(now);
     Ok(state)
+}
+
+/// Functions whose types depend on the session's time zone, for the one that `state` has.
+fn zoned(state: &mut SessionState) -> Result<()> {
+    const ZONED: [&str; 6] = [
+        "now",
+        "to_timestamp",
+        "to_timestamp_seconds",
+        "to_timestamp_millis",
+        "to_timestamp_micros",
+        "to_timestamp_nanos",
+    ];
+    for name in ZONED {
+        let Some(function) = state.scalar_functions().get(name).cloned() else { continue };
+        if let Some(updated) = function.inner().with_updated_config(state.config().options()) {
+            state.register_udf(Arc::new(updated))?;
+        }
+    }
+    Ok(())
 }
 
 /// The types of `$1`, `$2`, ...: as the client declared them, else as the query's context says, else text.

@@ -7,18 +7,19 @@ use datafusion::error::Result;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
+use super::options::StatementOptions;
 use crate::error::to_datafusion;
 use crate::execute::canceled;
 
-/// Fails once its query is cancelled; changes nothing.
+/// Fails once its query is cancelled; changes nothing. The same for all statements.
 #[derive(Debug)]
-pub(super) struct StopWhenCanceled(pub(super) CancellationToken);
+struct StopWhenCanceled;
 
-impl StopWhenCanceled {
-    fn look(&self) -> Result<()> {
-        if self.0.is_cancelled() { Err(to_datafusion(canceled())) } else { Ok(()) }
+fn look(config: &ConfigOptions) -> Result<()> {
+    match StatementOptions::of(config) {
+        Some(options) if options.cancel.is_cancelled() => Err(to_datafusion(canceled())),
+        _ => Ok(()),
     }
 }
 
@@ -27,8 +28,8 @@ impl OptimizerRule for StopWhenCanceled {
         "stop_when_canceled"
     }
 
-    fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        self.look().map(|()| Transformed::no(plan))
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        look(config.options().as_ref()).map(|()| Transformed::no(plan))
     }
 }
 
@@ -37,13 +38,26 @@ impl AnalyzerRule for StopWhenCanceled {
         "stop_when_canceled"
     }
 
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        self.look().map(|()| plan)
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        look(config).map(|()| plan)
     }
 }
 
-/// `rules`, each after a look.
-pub(super) fn stoppable<R: ?Sized>(rules: &[Arc<R>], look: &Arc<R>) -> Vec<Arc<R>> {
+/// Optimizer rules, each after a look.
+pub(crate) fn stoppable_optimizer(
+    rules: &[Arc<dyn OptimizerRule + Send + Sync>],
+) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    stoppable(rules, &(Arc::new(StopWhenCanceled) as _))
+}
+
+/// Analyzer rules, each after a look.
+pub(crate) fn stoppable_analyzer(
+    rules: &[Arc<dyn AnalyzerRule + Send + Sync>],
+) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    stoppable(rules, &(Arc::new(StopWhenCanceled) as _))
+}
+
+fn stoppable<R: ?Sized>(rules: &[Arc<R>], look: &Arc<R>) -> Vec<Arc<R>> {
     rules.iter().flat_map(|rule| [Arc::clone(look), Arc::clone(rule)]).collect()
 }
 
@@ -53,18 +67,24 @@ mod tests {
     use datafusion::logical_expr::LogicalPlanBuilder;
     use datafusion::optimizer::{Optimizer, OptimizerContext};
 
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::input::InputContext;
     use crate::{Error, ErrorCode};
 
     #[test]
     fn a_cancelled_statement_ends_between_two_rules() {
         let cancel = CancellationToken::new();
-        let look: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(StopWhenCanceled(cancel.clone()));
-        let optimizer = Optimizer::with_rules(stoppable(&Optimizer::new().rules, &look));
+        let optimizer = Optimizer::with_rules(stoppable_optimizer(&Optimizer::new().rules));
+        let mut config = ConfigOptions::new();
+        let (input, caller) = (InputContext::default(), None);
+        config.extensions.insert(StatementOptions { input, caller, cancel: cancel.clone() });
+        let context = OptimizerContext::new_with_config_options(Arc::new(config));
         let plan = LogicalPlanBuilder::empty(true).build().unwrap();
-        optimizer.optimize(plan.clone(), &OptimizerContext::new(), |_, _| {}).unwrap();
+        optimizer.optimize(plan.clone(), &context, |_, _| {}).unwrap();
         cancel.cancel();
-        let error = optimizer.optimize(plan, &OptimizerContext::new(), |_, _| {}).unwrap_err();
+        let error = optimizer.optimize(plan, &context, |_, _| {}).unwrap_err();
         assert_eq!(Error::from(error).code, ErrorCode::QueryCanceled);
     }
 }

@@ -12,6 +12,7 @@ use datafusion::error::Result as DataFusionResult;
 use parking_lot::RwLock;
 
 use super::authorize::{Rights, denied_for};
+use super::pg_catalog::SystemTable as SystemTableInfo;
 use crate::Result;
 use crate::error::to_datafusion;
 
@@ -51,6 +52,8 @@ pub trait SystemTable: Send + Sync + 'static {
 #[derive(Default)]
 pub struct SystemTables {
     tables: RwLock<BTreeMap<&'static str, Arc<dyn SystemTable>>>,
+    /// What the catalogs show of them, made when one is added.
+    described: RwLock<Arc<[SystemTableInfo]>>,
 }
 
 impl fmt::Debug for SystemTables {
@@ -62,12 +65,20 @@ impl fmt::Debug for SystemTables {
 impl SystemTables {
     /// Adds a table, or replaces the one of the same name.
     pub fn register(&self, table: Arc<dyn SystemTable>) {
-        self.tables.write().insert(table.name(), table);
+        let mut tables = self.tables.write();
+        tables.insert(table.name(), table);
+        let described = tables.values().map(|table| SystemTableInfo {
+            schema: SYSTEM_SCHEMA.to_owned(),
+            name: table.name().to_owned(),
+            columns: table.schema(),
+            comment: Some(table.comment().to_owned()),
+        });
+        *self.described.write() = described.collect();
     }
 
-    /// All tables, by name.
-    pub(crate) fn all(&self) -> Vec<Arc<dyn SystemTable>> {
-        self.tables.read().values().cloned().collect()
+    /// What the catalogs show of all tables, by name.
+    pub(crate) fn described(&self) -> Arc<[SystemTableInfo]> {
+        Arc::clone(&self.described.read())
     }
 }
 

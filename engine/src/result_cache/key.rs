@@ -20,9 +20,9 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::dataset::pinned::PinnedDataset;
 use crate::error::to_datafusion;
-use crate::plan::lake::PlanContext;
 use crate::scan::files_version::FilesVersion;
 use crate::scan::table::CatalogTable;
+use crate::session::Settings;
 use crate::{Error, Result};
 
 /// Settings that no answer depends on. All others are part of the key.
@@ -59,18 +59,19 @@ const FIELD_BYTES: usize = 128;
 pub(crate) struct Asker {
     user: String,
     session_user: String,
+    /// Those that are not at their defaults.
     settings: Vec<(String, String)>,
 }
 
 impl Asker {
-    /// The one whose statement `context` plans.
-    pub(crate) fn of(context: &PlanContext) -> Self {
+    /// A role, who logged in, and what is set.
+    pub(crate) fn of(user: &str, session_user: &str, settings: &Settings) -> Self {
         let matters = |name: &str| !INDIFFERENT_SETTINGS.contains(&name);
-        let settings = context.session.settings.iter().filter(|setting| matters(&setting.name));
+        let settings = settings.in_force().filter(|(name, _)| matters(name));
         Self {
-            user: context.session.user.clone(),
-            session_user: context.session.session_user.clone(),
-            settings: settings.map(|setting| (setting.name.clone(), setting.value.clone())).collect(),
+            user: user.to_owned(),
+            session_user: session_user.to_owned(),
+            settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         }
     }
 }
@@ -292,7 +293,11 @@ fn version_of(table: &CatalogTable) -> Result<TableVersion> {
     })
 }
 
-fn size_of_plan(plan: &LogicalPlan) -> Result<usize> {
+/// Bytes that a plan takes, roughly.
+///
+/// # Errors
+/// A plan that can't be walked.
+pub(crate) fn size_of_plan(plan: &LogicalPlan) -> Result<usize> {
     let mut bytes = 0;
     plan.apply_with_subqueries(|node| {
         bytes += NODE_BYTES + node.schema().fields().len() * FIELD_BYTES;

@@ -26,7 +26,7 @@ pub(crate) use answer::replay;
 pub(crate) use answer::{Answer, Decision};
 use flight::{Ended, Follow, Lead, record};
 use key::Reason;
-pub(crate) use key::{Asker, ResultKey};
+pub(crate) use key::{Asker, ResultKey, size_of_plan};
 
 use crate::cache::{CacheUsage, NamedCache};
 use crate::execute::{GlobalMemory, KeptMemory};

@@ -201,7 +201,7 @@ async fn read_file(
     let fields: Vec<_> = columns.iter().map(|index| Arc::clone(&table.file_schema.fields()[*index])).collect();
     let types: Vec<_> = columns.iter().map(|index| table.table.columns[*index].data_type.clone()).collect();
     let plan = table.with_files(vec![file]).plan(&state, Some(&columns), &[], None).await?;
-    let mut batches = execute_stream(plan, state.task_ctx())?;
+    let mut batches = execute_stream(plan, crate::plan::options::task(&state))?;
     let mut row_count = 0;
     let mut looks: Vec<(Sketch, bool, u64)> = vec![(Sketch::default(), true, 0); columns.len()];
     while let Some(batch) = batches.next().await {

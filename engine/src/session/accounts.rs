@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use limnos_catalog::role::PREDEFINED_ROLES;
 use limnos_catalog::{BOOTSTRAP_ROLE, Snapshot};
@@ -35,6 +36,8 @@ pub enum Standing {
 #[derive(Default)]
 pub struct Accounts {
     configured: RwLock<BTreeSet<String>>,
+    /// Counts how often `configured` was said.
+    version: AtomicU64,
     hasher: RwLock<Option<PasswordHasher>>,
 }
 
@@ -48,11 +51,17 @@ impl Accounts {
     /// Says whom the server's configuration names.
     pub fn set_configured(&self, names: impl IntoIterator<Item = String>) {
         *self.configured.write() = names.into_iter().collect();
+        self.version.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Says how passwords become verifiers.
     pub fn set_hasher(&self, hasher: PasswordHasher) {
         *self.hasher.write() = Some(hasher);
+    }
+
+    /// Another number whenever the configuration names others.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
     }
 
     /// Whether the configuration names it.

@@ -69,7 +69,7 @@ async fn plan(context: PlanContext, copy: Copy, options: FileOptions) -> Result<
     let fields = physical.schema();
     let fields = fields.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let task = state.task_ctx();
+    let task = crate::plan::options::task(state);
     Ok((Target { shared, run, location, options, schema, task }, physical))
 }
 

@@ -11,7 +11,6 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::LogicalPlanBuilder;
-use datafusion::prelude::SessionConfig;
 use limnos_catalog::{Bookmark, BookmarkUpdate, Change, FileVersion, RemovedFile, TableName, WriteTarget};
 
 use super::chosen::Chosen;
@@ -123,9 +122,8 @@ async fn rewrite(cpu: &CpuRuntime, chosen: &Chosen, kept: Vec<usize>, done: &mut
 
     // One reader, so that rows come in the order of the files, and those of one partition together.
     let provider = chosen.provider(&snapshot)?.with_files(files);
-    let state = datafusion::execution::session_state::SessionStateBuilder::new_from_existing(chosen.state.clone())
-        .with_config(SessionConfig::from(chosen.state.config_options().as_ref().clone()).with_target_partitions(1))
-        .build();
+    let mut state = chosen.state.clone();
+    *state.config_mut() = state.config().clone().with_target_partitions(1);
     let rows = LogicalPlanBuilder::scan("rows", provider_as_source(Arc::new(provider)), None)?.build()?;
     // Files of a table that says an order have it each; put one behind the other they would have none.
     let rows = state.optimize(&sorted(rows, &table.definition)?)?;
@@ -147,7 +145,7 @@ async fn rewrite(cpu: &CpuRuntime, chosen: &Chosen, kept: Vec<usize>, done: &mut
     let mut ready =
         ReadyWrite::new(shared, run, planned, &physical, Some(chosen.partitions.clone()), &snapshot).await?;
     ready.target.keeps_order = true;
-    let batches = run_plan(cpu, &chosen.run, physical, state.task_ctx());
+    let batches = run_plan(cpu, &chosen.run, physical, crate::plan::options::task(&state));
     let name = table.name.clone();
     let (id, version) = (table.id, table.version);
     let work = async move {

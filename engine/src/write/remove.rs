@@ -102,7 +102,7 @@ async fn count_rows(cpu: &CpuRuntime, chosen: &Chosen) -> Result<i64> {
     let plan = state.optimize(&plan)?;
     let physical = state.query_planner().create_physical_plan(&plan, state).await?;
     let physical = stoppable(physical, &chosen.run.cancel)?;
-    let mut batches = run_plan(cpu, &chosen.run, physical, state.task_ctx());
+    let mut batches = run_plan(cpu, &chosen.run, physical, crate::plan::options::task(state));
     let mut rows = 0;
     while let Some(batch) = batches.next().await {
         let batch = batch?;

@@ -105,7 +105,14 @@ impl ReadyWrite {
             memory_bytes,
             keeps_order: datafusion::physical_plan::ExecutionPlanProperties::output_ordering(physical).is_some(),
         };
-        Ok(Self { shared, run, kind: planned.target, target, task: planned.state.task_ctx(), block: None })
+        Ok(Self {
+            shared,
+            run,
+            kind: planned.target,
+            target,
+            task: crate::plan::options::task(&planned.state),
+            block: None,
+        })
     }
 
     /// Writes the rows of `batches`.

@@ -52,7 +52,7 @@ pub(crate) use pg_type::{arrow_column_type, format_type, oid_of_sql_name, oid_of
 pub(crate) use provider::{RelationKeys, RelationRows, RelationTable, RowContext};
 pub(crate) use relations::{RELATIONS, SystemRelation, arrow_field, relation};
 pub(in crate::plan) use rewrite::folded_type_name;
-pub use session_info::{RoleInfo, SessionInfo, Setting, SystemTable, shown_schema};
+pub use session_info::{RoleInfo, SessionInfo, SystemTable, shown_schema};
 pub(crate) use statics::{PROCEDURES, PROCEDURES_BY_NAME};
 pub(crate) use tables::{comment_of, view_definition};
 pub(crate) use value::{Rows, Value, array_of, values_of};
@@ -72,9 +72,9 @@ pub(crate) struct SnapshotTables {
 
 struct Cached {
     snapshot: Weak<Snapshot>,
-    roles: Vec<RoleInfo>,
+    roles: Arc<[RoleInfo]>,
     user: String,
-    system_tables: Vec<SystemTable>,
+    system_tables: Arc<[SystemTable]>,
     tables: Arc<SnapshotTables>,
 }
 
@@ -105,9 +105,9 @@ impl SnapshotTables {
         let tables = Arc::new(Self { index, built: Mutex::default() });
         cache.push_back(Cached {
             snapshot: Arc::downgrade(snapshot),
-            roles: session.roles.clone(),
+            roles: Arc::clone(&session.roles),
             user: user.to_owned(),
-            system_tables: session.system_tables.clone(),
+            system_tables: Arc::clone(&session.system_tables),
             tables: Arc::clone(&tables),
         });
         // Those of snapshots that are gone were kept for the next to take from.
@@ -136,7 +136,7 @@ impl SnapshotTables {
 /// The schema `pg_catalog` as one session sees it.
 pub struct PgCatalogSchema {
     tables: Arc<SnapshotTables>,
-    session: SessionInfo,
+    session: Arc<SessionInfo>,
     /// Where what ANALYZE has counted is kept.
     known: Option<Arc<KnownFiles>>,
     /// Whether it may be read who has a password.
@@ -151,7 +151,7 @@ impl fmt::Debug for PgCatalogSchema {
 
 impl PgCatalogSchema {
     /// The catalogs of `snapshot`. Cheap: tables are built when they are read, and kept with the snapshot.
-    pub fn new(snapshot: &Arc<Snapshot>, session: SessionInfo) -> Self {
+    pub fn new(snapshot: &Arc<Snapshot>, session: Arc<SessionInfo>) -> Self {
         Self { tables: SnapshotTables::of(snapshot, &session), session, known: None, shows_secrets: true }
     }
 

@@ -1,22 +1,11 @@
 //! [`SessionInfo`]: what the catalogs and their functions need to know of who asks.
 
-use crate::session::BackendsHandle;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-/// A setting as `pg_settings` and `current_setting()` show it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
-    /// As written in `SHOW`: `TimeZone`.
-    pub name: String,
-    /// Its value in this session.
-    pub value: String,
-    /// The value without SET.
-    pub default: String,
-    /// One sentence.
-    pub description: String,
-}
+use crate::session::{BackendsHandle, Settings};
 
 /// A role as `pg_roles` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +93,7 @@ pub struct SessionInfo {
     /// `inet_client_addr()`; `None` for in-process sessions.
     pub client_address: Option<SocketAddr>,
     /// For `pg_stat_ssl`.
-    pub encryption: Option<std::sync::Arc<crate::session::Encryption>>,
+    pub encryption: Option<Arc<crate::session::Encryption>>,
     /// `inet_server_addr()`.
     pub server_address: Option<SocketAddr>,
     /// When the server started, microseconds since 1970, for `pg_postmaster_start_time()`.
@@ -114,13 +103,13 @@ pub struct SessionInfo {
     /// What `version()` says.
     pub version: String,
     /// All that SHOW knows.
-    pub settings: Vec<Setting>,
+    pub settings: Settings,
     /// All roles. The session's own is added if it is missing.
-    pub roles: Vec<RoleInfo>,
+    pub roles: Arc<[RoleInfo]>,
     /// The server's connections.
     pub backends: BackendsHandle,
     /// Our tables outside the catalog.
-    pub system_tables: Vec<SystemTable>,
+    pub system_tables: Arc<[SystemTable]>,
 }
 
 impl SessionInfo {
@@ -139,16 +128,16 @@ impl SessionInfo {
             server_started_at_us: 0,
             session_started_at_us: 0,
             version: concat!("PostgreSQL 15.0 (Limnos ", env!("CARGO_PKG_VERSION"), ")").to_owned(),
-            settings: Vec::new(),
-            roles: Vec::new(),
+            settings: Settings::default(),
+            roles: Arc::default(),
             backends: BackendsHandle::default(),
-            system_tables: Vec::new(),
+            system_tables: Arc::default(),
         }
     }
 
     /// Whether everything is allowed to the session's role.
     pub fn is_superuser(&self) -> bool {
-        self.settings.iter().any(|setting| setting.name == "is_superuser" && setting.value == "on")
+        self.settings.show("is_superuser").is_ok_and(|value| value == "on")
     }
 
     /// The schema that unqualified names are looked up in first.

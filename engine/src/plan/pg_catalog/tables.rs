@@ -14,8 +14,8 @@ use super::role;
 use super::session_info::SessionInfo;
 use super::statics::{DESCRIPTIONS, static_table};
 use super::value::{Rows, Value};
-use crate::session::Backend;
 use crate::session::settings::{Kind, definition, in_unit};
+use crate::session::{Backend, Settings};
 
 /// The rows of a table, which are the same for every session over one snapshot.
 pub(crate) fn snapshot_table(relation: &'static SystemRelation, index: &CatalogIndex) -> Result<RecordBatch> {
@@ -333,9 +333,11 @@ fn pg_database(mut rows: Rows, index: &CatalogIndex, session: &SessionInfo) -> R
 }
 
 fn pg_settings(mut rows: Rows, session: &SessionInfo) -> Result<RecordBatch> {
-    for setting in &session.settings {
-        let changed = setting.value != setting.default;
-        let definition = definition(&setting.name);
+    let defaults = Settings::default();
+    for (name, value, description) in session.settings.all() {
+        let default = defaults.show(&name).unwrap_or_default();
+        let changed = value != default;
+        let definition = definition(&name);
         let kind = definition.map_or(Kind::Text, |definition| definition.kind);
         let (vartype, min, max) = match kind {
             Kind::Boolean | Kind::OnlyOn => ("bool", None, None),
@@ -364,19 +366,19 @@ fn pg_settings(mut rows: Rows, session: &SessionInfo) -> Result<RecordBatch> {
         // Where there is a unit the number is in it: `5s` is 5000.
         let plain = |value: &str| in_unit(kind, value);
         rows.push([
-            ("name", setting.name.as_str().into()),
-            ("setting", plain(&setting.value).into()),
+            ("name", name.as_str().into()),
+            ("setting", plain(&value).into()),
             ("unit", unit.into()),
             ("category", category.into()),
-            ("short_desc", setting.description.as_str().into()),
+            ("short_desc", description.into()),
             ("context", if read_only { "internal" } else { "user" }.into()),
             ("vartype", vartype.into()),
             ("source", if changed { "session" } else { "default" }.into()),
             ("min_val", min.into()),
             ("max_val", max.into()),
             ("enumvals", choices.into()),
-            ("boot_val", plain(&setting.default).into()),
-            ("reset_val", plain(&setting.default).into()),
+            ("boot_val", plain(&default).into()),
+            ("reset_val", plain(&default).into()),
             ("pending_restart", false.into()),
         ]);
     }
@@ -384,11 +386,10 @@ fn pg_settings(mut rows: Rows, session: &SessionInfo) -> Result<RecordBatch> {
 }
 
 fn pg_stat_activity(mut rows: Rows, index: &CatalogIndex, session: &SessionInfo) -> Result<RecordBatch> {
-    let application = session.settings.iter().find(|setting| setting.name == "application_name");
     let own = || Backend {
         pid: session.backend_pid,
         user: session.user.clone(),
-        application_name: application.map(|setting| setting.value.clone()).unwrap_or_default(),
+        application_name: session.settings.application_name().to_owned(),
         client_address: session.client_address,
         started_at_us: session.session_started_at_us,
         state: "active",

@@ -21,11 +21,15 @@ use limnos_catalog::{
     Column, DataType, Database, FileFormat, Snapshot, StorageDescriptor, Table, TableDefinition, TableKind, TableName,
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::output_name::apply;
 use super::rewrite::rewrite_query;
 use super::*;
-use crate::function::{SessionFunctions, analyzer_rules, register_all, table_functions};
+use crate::function::{FunctionContext, analyzer_rules, register_all, table_functions};
+use crate::input::InputContext;
 use crate::plan::information_schema::InformationSchema;
+use crate::plan::options::StatementOptions;
 
 fn table(
     id: i64,
@@ -132,27 +136,23 @@ impl Lake {
     pub(crate) fn open() -> Self {
         let snapshot = snapshot();
         let mut session = SessionInfo::new("limnos", "lake", "default");
-        session.settings.push(Setting {
-            name: "TimeZone".to_owned(),
-            value: "Europe/Berlin".to_owned(),
-            default: "UTC".to_owned(),
-            description: "The zone of timestamps.".to_owned(),
-        });
-        session.settings.push(Setting {
-            name: "search_path".to_owned(),
-            value: "public".to_owned(),
-            default: "public".to_owned(),
-            description: "Where names are looked up.".to_owned(),
-        });
-        let config = SessionConfig::new()
+        session.settings.set("TimeZone", &["Europe/Berlin".to_owned()]).unwrap();
+        session.settings.set("search_path", &["public".to_owned()]).unwrap();
+        let session = Arc::new(session);
+        let mut config = SessionConfig::new()
             .with_default_catalog_and_schema("lake", "public")
             .with_create_default_catalog_and_schema(false);
+        config.options_mut().extensions.insert(StatementOptions {
+            input: InputContext::default(),
+            caller: Some(FunctionContext::new(&snapshot, &session, None)),
+            cancel: CancellationToken::new(),
+        });
         let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
         for rule in analyzer_rules() {
             builder = builder.with_analyzer_rule(rule);
         }
         let mut state = builder.build();
-        register_all(&mut state, &SessionFunctions::new(&snapshot, &session)).unwrap();
+        register_all(&mut state).unwrap();
         let context = SessionContext::new_with_state(state);
         for (name, function) in table_functions().unwrap() {
             context.register_udtf(name, function);
@@ -173,7 +173,7 @@ impl Lake {
         }
         let lake = MemoryCatalogProvider::new();
         lake.register_schema("public", Arc::new(public)).unwrap();
-        lake.register_schema("pg_catalog", Arc::new(PgCatalogSchema::new(&snapshot, session.clone()))).unwrap();
+        lake.register_schema("pg_catalog", Arc::new(PgCatalogSchema::new(&snapshot, Arc::clone(&session)))).unwrap();
         lake.register_schema("information_schema", Arc::new(InformationSchema::new(&snapshot, &session))).unwrap();
         context.register_catalog("lake", Arc::new(lake));
         Self { state: context.state() }

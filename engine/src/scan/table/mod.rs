@@ -26,7 +26,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use limnos_catalog::{
-    DataType, FileFormat, PartitionStorage, Snapshot, StorageDescriptor, Table, TableDefinition, TableKind,
+    DataType, FileFormat, PartitionStorage, Snapshot, StorageDescriptor, Table, TableDefinition, TableKind, TableName,
 };
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -175,6 +175,12 @@ impl CatalogTable {
     /// What the catalog says of it.
     pub(crate) fn table(&self) -> &Arc<Table> {
         &self.table
+    }
+
+    /// What another one is made from that is the same in the same snapshot; `None` where the name doesn't say it all.
+    pub(crate) fn as_named(&self) -> Option<(TableName, HiddenColumns)> {
+        let is_named = self.table.id != 0 && self.bookmark.is_none() && self.files.is_none();
+        is_named.then(|| (self.table.name.clone(), self.hidden.clone()))
     }
 
     pub(super) async fn plan(

@@ -3,7 +3,8 @@
 //!
 //! One table defines every setting; SET, SHOW ALL, `pg_settings` and the documentation are all rendered from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::zone::Zone;
@@ -252,7 +253,7 @@ pub enum IntervalStyle {
 }
 
 /// The settings of one session. Only what differs from the defaults is kept, so a clone is cheap.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Values by canonical name.
     values: BTreeMap<String, String>,
@@ -264,7 +265,7 @@ pub struct Settings {
     transaction: Option<Transaction>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Transaction {
     /// The values at BEGIN: what ROLLBACK restores.
     at_begin: BTreeMap<String, String>,
@@ -369,6 +370,14 @@ impl Settings {
     /// The canonical spelling of a name, which heads the column of SHOW.
     pub fn canonical_name(name: &str) -> String {
         definition(name).map_or_else(|| name.to_lowercase(), |definition| definition.name.to_owned())
+    }
+
+    /// The values in force that differ from their defaults, and what the server says of the session: two sessions where these
+    /// are equal read a statement alike.
+    pub(crate) fn in_force(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_default = |name: &str, value: &str| definition(name).is_some_and(|known| known.default == value);
+        let all = self.values.iter().chain(&self.facts).map(|(name, value)| (name.as_str(), value.as_str()));
+        all.filter(move |(name, value)| !is_default(name, value))
     }
 
     /// Every setting: name, value, description.
@@ -597,7 +606,16 @@ fn all_definitions() -> impl Iterator<Item = &'static Definition> {
 
 /// The setting of this name, however it is spelled.
 pub(crate) fn definition(name: &str) -> Option<&'static Definition> {
-    all_definitions().find(|definition| definition.name.eq_ignore_ascii_case(name))
+    static BY_NAME: LazyLock<HashMap<String, &'static Definition>> = LazyLock::new(|| {
+        let mut by_name = HashMap::new();
+        for definition in all_definitions() {
+            by_name.insert(definition.name.to_owned(), definition);
+            by_name.entry(definition.name.to_ascii_lowercase()).or_insert(definition);
+        }
+        by_name
+    });
+    let known = || BY_NAME.get(&name.to_ascii_lowercase());
+    BY_NAME.get(name).or_else(known).copied()
 }
 
 fn canonical(name: &str) -> Result<String> {
