@@ -231,7 +231,7 @@ impl Job {
         let dataset = self.dataset()?;
         let mark = mark_of(&self.definition);
         let context = self.context.clone();
-        let asker = Asker::of(&context);
+        let asker = Asker::of(&context.session.user, &context.session.session_user, &context.session.settings);
         let (sql, database, dialect) = match &dataset.source {
             DatasetSource::Query { sql, database } => {
                 let dialect = match self.definition.parameters.get(VIEW_DIALECT).map(String::as_str) {

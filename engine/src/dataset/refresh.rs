@@ -49,7 +49,7 @@ fn context_of_owner(engine: &Engine, request: &Request, owner: &str) -> PlanCont
     let mut context = engine.plan_context(&request.session, Arc::clone(&request.run));
     context.snapshot = engine.catalog().snapshot();
     context.rights = Arc::new(context.rights.of_owner(owner));
-    owner.clone_into(&mut context.session.user);
+    owner.clone_into(&mut Arc::make_mut(&mut context.session).user);
     context
 }
 
