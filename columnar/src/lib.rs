@@ -25,6 +25,8 @@ mod statistics;
 mod table;
 mod zone;
 
+#[cfg(test)]
+mod tests;
 
 pub use build::{Options, SortKey, TableBuilder};
 pub use codes::{Codes, Packed};
