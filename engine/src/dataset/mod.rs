@@ -19,10 +19,14 @@ pub(crate) mod disk;
 pub(crate) mod ingest;
 pub(crate) mod kept;
 pub(crate) mod pinned;
+pub(crate) mod predicate;
 pub(crate) mod provider;
 pub(crate) mod refresh;
+pub(crate) mod source;
 mod sources;
 pub(crate) mod statement;
+pub(crate) mod statistics;
+mod stream;
 pub(crate) mod tables;
 
 pub use kept::{Datasets, DueDataset};
