@@ -7,7 +7,7 @@
 //! Reading waits while rows are loaded from disk, or while the first ingestion of a dataset runs. Where none runs and none is
 //! going to, it is refused, and says why.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use chrono::{DateTime, Utc};
 use limnos_catalog::{
     Catalog, DatasetDefinition, DatasetSource, DatasetSpelling, IngestionTrigger, Refresh, Table, TableDefinition,
-    TableKind,
+    TableKind, TableName,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -132,9 +132,24 @@ pub struct Datasets {
     stamps: AtomicU64,
     /// Ingestions that go on, by their ids.
     live: Mutex<HashMap<String, Arc<Live>>>,
+    /// Datasets that are being made: in the catalog already, perhaps, and their rows not yet here.
+    defining: Mutex<HashSet<TableName>>,
     /// Whether somebody looks what is [`Datasets::due`] all the time.
     is_attended: AtomicBool,
     clock: Arc<dyn Clock>,
+}
+
+/// See [`Datasets::define`].
+#[derive(Debug)]
+pub(crate) struct Defining {
+    datasets: Arc<Datasets>,
+    name: TableName,
+}
+
+impl Drop for Defining {
+    fn drop(&mut self) {
+        self.datasets.defining.lock().remove(&self.name);
+    }
 }
 
 /// What `table`'s rows are made of: all of its definition that they depend on.
@@ -165,6 +180,7 @@ impl Datasets {
             folder,
             stamps: AtomicU64::new(1),
             live: Mutex::default(),
+            defining: Mutex::default(),
             is_attended: AtomicBool::new(false),
             clock,
         })
@@ -182,6 +198,12 @@ impl Datasets {
 
     pub(crate) fn folder(&self, id: i64) -> Option<PathBuf> {
         self.folder.as_ref().map(|folder| folder.join(id.to_string()))
+    }
+
+    /// Says that the dataset `name` is being made, until the answer is dropped: its rows are not to be made by others, too.
+    pub(crate) fn define(self: &Arc<Self>, name: &TableName) -> Defining {
+        self.defining.lock().insert(name.clone());
+        Defining { datasets: Arc::clone(self), name: name.clone() }
     }
 
     /// Notes an ingestion that goes on, or that it has ended.
@@ -316,7 +338,7 @@ impl Datasets {
             let Some(dataset) = table.kind.dataset().filter(|dataset| dataset.is_populated) else { continue };
             let entry = self.entry(table.id);
             let state = entry.state.borrow().clone();
-            if state.is_loading || state.is_running {
+            if state.is_loading || state.is_running || self.defining.lock().contains(&table.name) {
                 continue;
             }
             let loaded = state.of_mark(&mark_of(&table.definition));

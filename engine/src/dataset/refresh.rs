@@ -67,6 +67,7 @@ pub(crate) async fn define(
     change: Change,
 ) -> Result<Refreshed> {
     let datasets = Arc::clone(&engine.shared.datasets);
+    let _defining = datasets.define(&name);
     let entry = existing.as_ref().map(|table| datasets.entry(table.id));
     let _turn = match &entry {
         Some(entry) => Some(take_turn(entry).await),

@@ -263,10 +263,14 @@ impl From<limnos_catalog::Error> for Error {
         use limnos_catalog::Error as Catalog;
         let code = match &error {
             Catalog::NotFound { kind: "database", .. } => ErrorCode::InvalidSchemaName,
-            Catalog::NotFound { kind: "table" | "view", .. } => ErrorCode::UndefinedTable,
+            Catalog::NotFound { kind: "table" | "view" | "dataset" | "materialized view", .. } => {
+                ErrorCode::UndefinedTable
+            }
             Catalog::NotFound { .. } => ErrorCode::UndefinedObject,
             Catalog::AlreadyExists { kind: "database", .. } => ErrorCode::DuplicateSchema,
-            Catalog::AlreadyExists { kind: "table" | "view", .. } => ErrorCode::DuplicateTable,
+            Catalog::AlreadyExists { kind: "table" | "view" | "dataset" | "materialized view", .. } => {
+                ErrorCode::DuplicateTable
+            }
             Catalog::AlreadyExists { .. } => ErrorCode::DuplicateObject,
             Catalog::WrongKind { .. } => ErrorCode::WrongObjectType,
             Catalog::NotEmpty { .. } => ErrorCode::DependentObjectsStillExist,
