@@ -15,6 +15,7 @@ use limnos_catalog::{Catalog, Change, Column, Snapshot, Table, TableKind, TableN
 use crate::cache::Caches;
 use crate::clock::Clock;
 use crate::execute::QueryContext;
+use crate::parse::schedule::ScheduleStatement;
 use crate::parse::{ObjectName, Statement};
 use crate::scan::store::Stores;
 use crate::scan::survey::OpenTable;
@@ -37,6 +38,7 @@ mod pattern;
 mod projection;
 mod repair;
 mod role;
+mod schedule;
 pub(crate) mod setting;
 mod show;
 mod show_create;
@@ -48,6 +50,7 @@ pub use bookmark::Bookmarks;
 pub(crate) use cache::CacheTable;
 pub use crawler::{CrawlChanges, CrawlHistory, Crawls};
 pub(crate) use role::tell_identity;
+pub use schedule::{ScheduleRuns, Schedules};
 pub use show_create::create_statement;
 pub use table::VIEW_DIALECT;
 
@@ -212,6 +215,7 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
         }
         Statement::Discard { what } => setting::discard(context, session, what),
         Statement::Role(statement) => role::run(context, session, statement).await,
+        Statement::Schedule(statement) => schedule::run(context, session, statement).await,
         Statement::DropCache { name } => cache::drop_cache(context.caches, name.as_deref()),
         Statement::NoOp { tag: tag @ "CREATE INDEX" } => {
             let notice = Notice::notice("no index was made: scans skip by the statistics of files");
@@ -251,6 +255,12 @@ pub fn schema(statement: &Statement) -> Option<SchemaRef> {
         Statement::ShowStats { .. } => return Some(show_stats::schema()),
         Statement::ShowDrift { .. } => return Some(drift::schema()),
         Statement::RunCrawler { .. } => return Some(answer::crawled_table_schema()),
+        Statement::Schedule(statement) => match statement.as_ref() {
+            ScheduleStatement::ShowAll { .. } => return Some(schedule::schedules_schema()),
+            ScheduleStatement::ShowCreate { .. } => answer::SHOW_CREATE,
+            ScheduleStatement::Run { .. } => schedule::RUN_SCHEDULE,
+            _ => return None,
+        },
         Statement::ShowCrawlers { .. } => answer::SHOW_CRAWLERS,
         Statement::ShowClassifiers { .. } => answer::SHOW_CLASSIFIERS,
         Statement::ShowCreateCrawler { .. } | Statement::ShowCreateClassifier { .. } => answer::SHOW_CREATE,

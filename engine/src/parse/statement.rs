@@ -9,6 +9,7 @@ use limnos_catalog::{ClassifierDefinition, Column, CreateMode, FileFormat, Sched
 use crate::parse::ddl::Stored;
 use crate::parse::portal::{DeclareCursor, FetchCursor};
 use crate::parse::role::RoleStatement;
+use crate::parse::schedule::ScheduleStatement;
 
 /// A name as written: `name` or `database.name`, unquoted parts lower-cased, not yet resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -294,6 +295,8 @@ pub enum Statement {
     Kill {
         query_id: String,
     },
+    /// About schedules of statements.
+    Schedule(Box<ScheduleStatement>),
     /// About roles and rights.
     Role(Box<RoleStatement>),
     /// `ALTER SYSTEM DROP CACHE name`; `None` is ALL.

@@ -10,6 +10,7 @@ mod output;
 mod query;
 mod remote;
 mod report;
+mod schedule;
 mod serve;
 mod target;
 mod user;
@@ -47,6 +48,8 @@ enum Command {
     Catalog(catalog::CatalogCommand),
     /// Make, run, list and drop crawlers, which find tables by themselves
     Crawler(crawler::Crawler),
+    /// Make, run, list and drop schedules of statements, and apply those that files say
+    Schedule(schedule::Schedule),
     /// Make, change, list and drop users, and set their passwords
     User(user::User),
 }
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Crawl(command) => command.run(),
         Command::Catalog(command) => command.run(),
         Command::Crawler(command) => command.run(),
+        Command::Schedule(command) => command.run(),
         Command::User(command) => command.run(),
     };
     match outcome {
@@ -114,7 +118,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Settings of listeners: a configuration file may have them, but commands without listeners don't offer them.
-const LISTENER_SETTINGS: [&str; 16] = [
+const LISTENER_SETTINGS: [&str; 18] = [
     "pg",
     "http",
     "max_connections",
@@ -123,6 +127,8 @@ const LISTENER_SETTINGS: [&str; 16] = [
     "idle_session_timeout",
     "idle_in_transaction_session_timeout",
     "statement_timeout",
+    "schedule_history",
+    "schedule_poll_interval",
     "shutdown_deadline",
     "auth",
     "users_file",
@@ -161,6 +167,7 @@ fn command() -> clap::Command {
             catalog.mut_subcommand("export", hide_all).mut_subcommand("import", hide_all)
         })
         .mut_subcommand("crawler", hide_in_all)
+        .mut_subcommand("schedule", hide_in_all)
         .mut_subcommand("user", hide_in_all)
 }
 

@@ -1,5 +1,6 @@
 //! What runs by itself: [`Scheduler`] says which [`Job`]s are due, [`run`] starts them as time goes by. [`crawls`] are the
-//! jobs of crawlers; other kinds bring their own [`Jobs`].
+//! jobs of crawlers; other kinds bring their own [`Jobs`]. Schedules of statements, with all their policies, are [`statements`]'
+//! ([`mod@execute`] carries their runs out, [`watch`] sees tables change).
 //!
 //! ```text
 //! clock ── tick ── due? ── Jobs::start ── query::QueryService (as the owner) ── history
@@ -11,6 +12,11 @@
 //! - A clock that is set back makes nothing due twice.
 
 pub mod crawls;
+mod due;
+pub mod execute;
+pub mod ledger;
+pub mod statements;
+pub mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -114,7 +114,7 @@ pub(crate) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
 }
 
 /// `'pattern'` or `LIKE 'pattern'`
-fn pattern(cursor: &mut Cursor<'_>) -> Result<Option<NamePattern>> {
+pub(super) fn pattern(cursor: &mut Cursor<'_>) -> Result<Option<NamePattern>> {
     if cursor.take_words("LIKE") {
         return Ok(Some(NamePattern::Like(cursor.string()?)));
     }
