@@ -17,7 +17,7 @@ use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::Query;
 use futures::stream::{BoxStream, StreamExt};
-use limnos_catalog::{BOOTSTRAP_ROLE, Catalog, Column, Role, Snapshot, Table};
+use limnos_catalog::{BOOTSTRAP_ROLE, Catalog, Column, FileVersion, Role, Snapshot, Table, TableName};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,9 @@ use crate::function;
 use crate::input::InputContext;
 use crate::parse::kept::KeptTexts;
 use crate::parse::locate::locate;
+use crate::parse::parameter::Parameters;
 use crate::parse::report::ReportStatement;
+use crate::parse::schedule::ScheduleStatement;
 use crate::parse::{Dialect, Explain, ParsedStatement, Statement};
 use crate::plan::authorize::{self, Rights};
 use crate::plan::explain::{self, Explained, Measured};
@@ -316,6 +318,9 @@ impl Engine {
         shared.system.register(Arc::new(CrawlHistory { catalog: Arc::clone(&catalog), crawls }));
         shared.system.register(Arc::new(command::Reports { catalog: Arc::clone(&catalog) }));
         shared.system.register(Arc::new(command::ReportHistory { catalog: Arc::clone(&catalog) }));
+        let clock = Arc::clone(&shared.clock);
+        shared.system.register(Arc::new(command::Schedules { catalog: Arc::clone(&catalog), clock }));
+        shared.system.register(Arc::new(command::ScheduleRuns { catalog: Arc::clone(&catalog) }));
         shared.system.register(Arc::new(command::Bookmarks { catalog: Arc::clone(&catalog) }));
         shared.system.register(Arc::new(RejectTable { catalog, log: rejects }));
         let cpu = CpuRuntime::new(config.threads)?;
@@ -405,6 +410,44 @@ impl Engine {
             Ok(parsed)
         };
         self.cpu.plan(&CancellationToken::new(), work).await
+    }
+
+    /// As [`Engine::parse`], with constants in the place of `{{name}}`.
+    ///
+    /// # Errors
+    /// As [`Engine::parse`], and for names that are no parameters.
+    pub async fn parse_with(
+        &self,
+        sql: &str,
+        dialect: Dialect,
+        parameters: Parameters,
+    ) -> Result<Vec<ParsedStatement>> {
+        let sql = sql.to_owned();
+        let work = async move { crate::parse::parse_with(&sql, dialect, &parameters) };
+        self.cpu.plan(&CancellationToken::new(), work).await
+    }
+
+    /// The files that table `name` has now, each at an exact version, in a fixed order.
+    ///
+    /// # Errors
+    /// No such table, a view, a location that can't be listed.
+    pub async fn table_files(self: &Arc<Self>, name: &TableName) -> Result<Vec<FileVersion>> {
+        let snapshot = self.catalog().snapshot();
+        let table = Arc::clone(snapshot.table(name)?);
+        let engine = Arc::clone(self);
+        let context = QueryContext::detached("watch");
+        let cancel = context.cancel.clone();
+        let _abandoned = cancel.clone().drop_guard();
+        let work = async move {
+            let session = Session::new(BOOTSTRAP_ROLE, "").of_process();
+            let opener = ViewColumns { engine, run: QueryRun::new(context) };
+            let open = command::TableOpener::open(&opener, &session, &table)?;
+            let files = open.files(|_| true).await?;
+            let mut files: Vec<FileVersion> = files.into_iter().map(|file| file.version).collect();
+            files.sort_by(|a, b| a.location.cmp(&b.location));
+            Ok(files)
+        };
+        self.cpu.plan(&cancel, work).await
     }
 
     /// Resolves names and types. `parameter_types` are those the client declared; `None` is to be inferred.
@@ -770,14 +813,12 @@ impl Engine {
 
 /// Statements that list what there is: they see no more than may be known.
 fn lists(statement: &Statement) -> bool {
-    matches!(
-        statement,
-        Statement::ShowTables { .. }
-            | Statement::ShowCrawlers { .. }
-            | Statement::ShowClassifiers { .. }
-            | Statement::Dataset(_)
-            | Statement::Report(_)
-    )
+    match statement {
+        Statement::ShowTables { .. } | Statement::ShowCrawlers { .. } | Statement::ShowClassifiers { .. } => true,
+        Statement::Dataset(_) | Statement::Report(_) => true,
+        Statement::Schedule(schedule) => matches!(schedule.as_ref(), ScheduleStatement::ShowAll { .. }),
+        _ => false,
+    }
 }
 
 /// Says what columns a view's query has, for `CREATE VIEW`, and opens tables for `ANALYZE`.

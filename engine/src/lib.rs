@@ -26,6 +26,7 @@ pub mod execute;
 pub mod function;
 pub mod input;
 pub mod limits;
+pub mod occurrence;
 pub mod parse;
 pub mod plan;
 pub mod prune;

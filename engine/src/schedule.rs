@@ -8,8 +8,8 @@
 //! Where clocks are changed:
 //! - A time of day that is skipped (02:30 in spring) is due at the first moment after the gap.
 //! - A time of day that comes twice (02:30 in autumn) is due once, at the first of the two.
-//! - What repeats within the hours (`*/15 * * * *`) keeps its pace in real time: nothing is due in the gap, and the hour that
-//!   comes twice has its runs twice.
+//! - What repeats within the hours (`*/15 * * * *`), or has several (`15 1-4 * * *`), keeps its pace in real time: nothing is due in the
+//!   gap, and the hour that comes twice has its runs twice.
 
 use std::str::FromStr;
 

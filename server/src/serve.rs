@@ -30,6 +30,9 @@ use crate::limits;
 use crate::pg::{self, PgOptions};
 use crate::query::QueryService;
 use crate::schedule::crawls::Crawlers;
+use crate::schedule::execute::ThroughTheDoor;
+use crate::schedule::statements::{self, Statements};
+use crate::schedule::watch::{self, Watch};
 use crate::schedule::{self, Scheduler};
 use crate::tls::{Tls, TlsError, TlsOptions};
 
@@ -86,6 +89,10 @@ pub struct ServeOptions {
     pub idle_in_transaction_session_timeout: Option<Duration>,
     /// `None` is never.
     pub statement_timeout: Option<Duration>,
+    /// Runs that are kept of each schedule.
+    pub schedule_history: usize,
+    /// How often tables that schedules watch are listed.
+    pub schedule_poll_interval: Duration,
     /// How long a shutdown waits for running queries.
     pub shutdown_deadline: Duration,
     /// Who can be told of reports, and how.
@@ -168,6 +175,8 @@ impl ServeOptions {
             idle_session_timeout: config.idle_session_timeout,
             idle_in_transaction_session_timeout: config.idle_in_transaction_session_timeout,
             statement_timeout: config.statement_timeout,
+            schedule_history: config.schedule_history,
+            schedule_poll_interval: config.schedule_poll_interval,
             shutdown_deadline: config.shutdown_deadline,
             delivery: config.delivery.clone(),
             clock: Arc::new(SystemClock),
@@ -210,6 +219,8 @@ impl ServeOptions {
             idle_session_timeout: None,
             idle_in_transaction_session_timeout: None,
             statement_timeout: None,
+            schedule_history: statements::HISTORY,
+            schedule_poll_interval: watch::POLL_INTERVAL,
             shutdown_deadline: Duration::from_secs(5),
             delivery: DeliveryOptions::default(),
             clock: Arc::new(SystemClock),
@@ -338,6 +349,8 @@ pub struct RunningServer {
     http_task: JoinHandle<()>,
     schedule_task: JoinHandle<()>,
     deliver_task: JoinHandle<()>,
+    statements_task: JoinHandle<()>,
+    watch_task: JoinHandle<()>,
 }
 
 /// Opens everything and takes connections; the caller's runtime carries their I/O, the engine brings threads of its own
@@ -425,6 +438,13 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
     });
     let deliverer = Deliverer::new(Arc::clone(service.engine()), options.delivery.clone());
     let deliver_task = tokio::spawn(deliverer.run(accepting.clone()));
+    let (catalog, clock) = (Arc::clone(&lake.catalog), Arc::clone(&options.clock));
+    let door = ThroughTheDoor::new(Arc::clone(&service), options.catalog_name.clone());
+    let schedules = Statements::new(Arc::clone(&catalog), Arc::clone(&clock), Arc::new(door), options.schedule_history);
+    let statements_task = tokio::spawn(statements::run(schedules, accepting.clone()));
+    let (poll, history) = (options.schedule_poll_interval, options.schedule_history);
+    let watch = Watch::new(catalog, Arc::clone(&service), clock, poll, history);
+    let watch_task = tokio::spawn(watch::run(watch, accepting.clone()));
     let (data_dir, catalog) = (options.data_dir.display(), &options.catalog);
     tracing::info!(%pg_address, %http_address, %data_dir, %catalog, "server started");
     let shutdown_deadline = options.shutdown_deadline;
@@ -443,6 +463,8 @@ pub async fn start(options: ServeOptions) -> Result<RunningServer, ServeError> {
         http_task,
         schedule_task,
         deliver_task,
+        statements_task,
+        watch_task,
     })
 }
 
@@ -497,7 +519,15 @@ impl RunningServer {
         self.service.drain(deadline).await;
         self.terminating.cancel();
         self.serving.cancel();
-        for mut task in [self.pg_task, self.http_task, self.schedule_task, self.deliver_task] {
+        let tasks = [
+            self.pg_task,
+            self.http_task,
+            self.schedule_task,
+            self.statements_task,
+            self.watch_task,
+            self.deliver_task,
+        ];
+        for mut task in tasks {
             if tokio::time::timeout(CLOSE_DEADLINE, &mut task).await.is_err() {
                 // A client that doesn't read its answer can't hold the process.
                 task.abort();

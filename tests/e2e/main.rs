@@ -38,6 +38,7 @@ mod results;
 mod roles;
 mod s3_faults;
 mod s3_proxy;
+mod schedules;
 mod shared_catalog;
 mod slt;
 mod staleness;

@@ -15,6 +15,7 @@ use limnos_catalog::{Catalog, Change, Column, Snapshot, Table, TableKind, TableN
 use crate::cache::Caches;
 use crate::clock::Clock;
 use crate::execute::QueryContext;
+use crate::parse::schedule::ScheduleStatement;
 use crate::parse::{ObjectName, Statement};
 use crate::scan::store::Stores;
 use crate::scan::survey::OpenTable;
@@ -39,6 +40,7 @@ mod projection;
 mod repair;
 mod report;
 mod role;
+mod schedule;
 pub(crate) mod setting;
 mod show;
 mod show_create;
@@ -51,6 +53,7 @@ pub(crate) use cache::CacheTable;
 pub use crawler::{CrawlChanges, CrawlHistory, Crawls};
 pub use report::{ReportHistory, Reports};
 pub(crate) use role::tell_identity;
+pub use schedule::{ScheduleRuns, Schedules};
 pub use show_create::create_statement;
 pub use table::VIEW_DIALECT;
 
@@ -219,6 +222,7 @@ pub async fn run(context: &CommandContext<'_>, session: &mut Session, statement:
         Statement::Dataset(statement) => dataset::run(context, session, statement).await,
         Statement::Report(statement) => report::run(context, session, statement).await,
         Statement::Role(statement) => role::run(context, session, statement).await,
+        Statement::Schedule(statement) => schedule::run(context, session, statement).await,
         Statement::DropCache { name } => cache::drop_cache(context.caches, name.as_deref()),
         Statement::NoOp { tag: tag @ "CREATE INDEX" } => {
             let notice = Notice::notice("no index was made: scans skip by the statistics of files");
@@ -262,6 +266,12 @@ pub fn schema(statement: &Statement) -> Option<SchemaRef> {
         Statement::Dataset(dataset) => match dataset.as_ref() {
             crate::parse::dataset::DatasetStatement::Show { .. } => answer::SHOW_DATASETS,
             crate::parse::dataset::DatasetStatement::ShowCreate { .. } => answer::SHOW_CREATE,
+            _ => return None,
+        },
+        Statement::Schedule(statement) => match statement.as_ref() {
+            ScheduleStatement::ShowAll { .. } => return Some(schedule::schedules_schema()),
+            ScheduleStatement::ShowCreate { .. } => answer::SHOW_CREATE,
+            ScheduleStatement::Run { .. } => schedule::RUN_SCHEDULE,
             _ => return None,
         },
         Statement::ShowCrawlers { .. } => answer::SHOW_CRAWLERS,

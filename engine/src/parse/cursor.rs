@@ -35,6 +35,31 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// [`Self::rest_text`] to be parsed again: with the constants that stand for parameters.
+    pub fn rest_bound(&self) -> std::borrow::Cow<'a, str> {
+        match self.part.has_parameters {
+            true => crate::parse::parameter::rendered(self.sql, self.rest()).into(),
+            false => self.rest_text().into(),
+        }
+    }
+
+    /// Whether constants stand where the text has names of parameters.
+    pub fn has_parameters(&self) -> bool {
+        self.part.has_parameters
+    }
+
+    /// Refuses parameters in what is kept as a text.
+    ///
+    /// # Errors
+    /// `0A000`.
+    pub fn refuse_parameters(&self) -> Result<()> {
+        match self.part.has_parameters {
+            true => Err(Error::unsupported("parameters are not supported in this statement")
+                .at(self.peek().map_or(1, |lexeme| lexeme.position))),
+            false => Ok(()),
+        }
+    }
+
     /// Whether Hive's lexical rules hold here.
     pub fn is_hive(&self) -> bool {
         self.part.hive

@@ -102,7 +102,12 @@ pub(super) fn bracketed_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
     if depth > 0 {
         return Err(end.unexpected());
     }
-    let part = Part { lexemes: inside[1..=length].to_vec(), semicolon: None, hive: cursor.is_hive() };
+    let part = Part {
+        lexemes: inside[1..=length].to_vec(),
+        semicolon: None,
+        hive: cursor.is_hive(),
+        has_parameters: cursor.has_parameters(),
+    };
     let mut own = Cursor::new(cursor.sql, &part, cursor.dialect);
     if own.at_end() {
         return Err(end.unexpected());

@@ -51,6 +51,8 @@ pub struct Part {
     pub semicolon: Option<Lexeme>,
     /// Whether Hive's lexical rules hold, so that strings are still escaped.
     pub hive: bool,
+    /// Whether constants stand where the text has names of parameters.
+    pub has_parameters: bool,
 }
 
 impl Part {
@@ -74,7 +76,7 @@ pub fn split(sql: &str, dialect: Dialect) -> Result<Vec<Part>> {
         let lexed = lex(sql, offset, &Rules::Sql(dialect));
         let mut lexemes = lexed.lexemes.into_iter().peekable();
         loop {
-            let mut part = Part { lexemes: Vec::new(), semicolon: None, hive: false };
+            let mut part = Part { lexemes: Vec::new(), semicolon: None, hive: false, has_parameters: false };
             for lexeme in lexemes.by_ref() {
                 if lexeme.token.token == Token::SemiColon {
                     part.semicolon = Some(lexeme);

@@ -101,7 +101,7 @@ pub(super) fn rows(cursor: &mut Cursor<'_>, table: ObjectName, alias: Option<&st
         if cursor.rest().iter().any(|lexeme| lexeme.is_word("RETURNING")) {
             return Err(Error::unsupported("RETURNING is not supported"));
         }
-        sql = format!("{sql} WHERE {}", cursor.rest_text());
+        sql = format!("{sql} WHERE {}", cursor.rest_bound());
         cursor.finish();
     }
     let query = query_of(&sql, cursor)?;

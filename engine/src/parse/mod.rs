@@ -21,11 +21,13 @@ pub(crate) mod kept;
 pub mod lexer;
 pub(crate) mod locate;
 mod maintain;
+pub mod parameter;
 pub mod portal;
 pub mod query;
 pub mod report;
 pub mod rewrite;
 pub mod role;
+pub mod schedule;
 pub mod session;
 pub mod statement;
 mod subquery;
@@ -40,6 +42,7 @@ pub use statement::{
 
 use crate::limits;
 use crate::parse::cursor::Cursor;
+use crate::parse::parameter::Parameters;
 
 /// The database part of the name that a file path in table position gets: `FROM 'data/*.parquet'` is parsed as the
 /// two-part quoted name `"file"."data/*.parquet"`, so that the planner sees a table name like any other. No catalog
@@ -52,6 +55,18 @@ pub const FILE_TABLE_DATABASE: &str = "file";
 /// # Errors
 /// `54001` beyond the limits, `42601` with a position for syntax, `0A000` for statements that are known but not built.
 pub fn parse(sql: &str, dialect: Dialect) -> Result<Vec<ParsedStatement>> {
+    parse_bound(sql, dialect, None)
+}
+
+/// As [`parse`], for a text with `{{name}}` in it, which become constants.
+///
+/// # Errors
+/// As [`parse`], and for names that are no parameters.
+pub fn parse_with(sql: &str, dialect: Dialect, parameters: &Parameters) -> Result<Vec<ParsedStatement>> {
+    parse_bound(sql, dialect, Some(parameters))
+}
+
+fn parse_bound(sql: &str, dialect: Dialect, parameters: Option<&Parameters>) -> Result<Vec<ParsedStatement>> {
     if sql.len() > limits::SQL_BYTES_MAX {
         return Err(Error::new(crate::ErrorCode::StatementTooComplex, "statement is too complex")
             .with_detail(format!("The text has {} bytes; at most {} are allowed.", sql.len(), limits::SQL_BYTES_MAX)));
@@ -60,7 +75,10 @@ pub fn parse(sql: &str, dialect: Dialect) -> Result<Vec<ParsedStatement>> {
         return Err(Error::syntax("invalid character in the statement: zero byte").at(position + 1));
     }
     let mut statements = Vec::new();
-    for part in lexer::split(sql, dialect)? {
+    for mut part in lexer::split(sql, dialect)? {
+        if let Some(parameters) = parameters {
+            parameters.bind(&mut part)?;
+        }
         complexity::check(&part.lexemes)?;
         // Whatever shows the text of a statement shows this one: it never holds a password.
         let secret = ddl::may_hold_password(&part);
@@ -78,6 +96,10 @@ pub fn parse(sql: &str, dialect: Dialect) -> Result<Vec<ParsedStatement>> {
 
 /// Parses the one statement that a cursor stands before, to its end.
 pub(crate) fn parse_one(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    if let Some(statement) = ddl::schedule(cursor)? {
+        cursor.expect_end()?;
+        return Ok(statement);
+    }
     let statement = match cursor.peek_word().as_deref() {
         None if cursor.at_end() => return Err(cursor.unexpected()),
         None => query::statement(cursor)?,

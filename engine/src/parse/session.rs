@@ -292,6 +292,7 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if !cursor.take_words("AS") {
         cursor.expect_words("FROM")?;
     }
+    cursor.refuse_parameters()?;
     let sql = cursor.rest_text().to_owned();
     let place = cursor.clone();
     let offset = cursor.peek().map_or(0, |first| first.position - 1);

@@ -11,6 +11,7 @@ use crate::parse::ddl::Stored;
 use crate::parse::portal::{DeclareCursor, FetchCursor};
 use crate::parse::report::ReportStatement;
 use crate::parse::role::RoleStatement;
+use crate::parse::schedule::ScheduleStatement;
 
 /// A name as written: `name` or `database.name`, unquoted parts lower-cased, not yet resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -298,6 +299,8 @@ pub enum Statement {
     },
     /// About datasets.
     Dataset(Box<DatasetStatement>),
+    /// About schedules of statements.
+    Schedule(Box<ScheduleStatement>),
     /// About roles and rights.
     Role(Box<RoleStatement>),
     /// Reports: made, changed, run, shown.

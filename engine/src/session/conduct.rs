@@ -7,6 +7,7 @@ use crate::parse::Statement;
 use crate::parse::dataset::{DatasetAction, DatasetStatement};
 use crate::parse::report::ReportStatement;
 use crate::parse::role::RoleStatement;
+use crate::parse::schedule::ScheduleStatement;
 use crate::{Error, ErrorCode, Result};
 
 /// See the module. The words are PostgreSQL's names of statements.
@@ -93,6 +94,18 @@ impl Conduct {
                 RoleStatement::Membership { revoke: true, .. } => Self::Changes("REVOKE"),
                 RoleStatement::Comment { .. } => Self::Changes("COMMENT"),
                 _ => Self::Changes("ALTER ROLE"),
+            },
+            Statement::Schedule(schedule) => match schedule.as_ref() {
+                ScheduleStatement::Create { .. } => Self::Changes("CREATE SCHEDULE"),
+                ScheduleStatement::Alter { .. }
+                | ScheduleStatement::Rename { .. }
+                | ScheduleStatement::OwnerTo { .. } => Self::Changes("ALTER SCHEDULE"),
+                ScheduleStatement::Pause { pause: true, .. } => Self::Changes("PAUSE SCHEDULE"),
+                ScheduleStatement::Pause { pause: false, .. } => Self::Changes("RESUME SCHEDULE"),
+                ScheduleStatement::Drop { .. } => Self::Changes("DROP SCHEDULE"),
+                ScheduleStatement::Run { .. } => Self::Alone("RUN SCHEDULE"),
+                ScheduleStatement::Cancel { .. } => Self::Outside("CANCEL SCHEDULE RUN"),
+                ScheduleStatement::ShowAll { .. } | ScheduleStatement::ShowCreate { .. } => Self::Reads,
             },
             Statement::Optimize(_) => Self::Alone("OPTIMIZE"),
             Statement::RunCrawler { .. } => Self::Alone("RUN CRAWLER"),

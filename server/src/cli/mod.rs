@@ -12,6 +12,7 @@ mod query;
 mod remote;
 mod report;
 mod reports;
+mod schedule;
 mod serve;
 mod target;
 mod user;
@@ -53,6 +54,8 @@ enum Command {
     Dataset(dataset::Dataset),
     /// Make, run, list and drop reports, which write the answers of queries to files
     Report(reports::ReportCommand),
+    /// Make, run, list and drop schedules of statements, and apply those that files say
+    Schedule(schedule::Schedule),
     /// Make, change, list and drop users, and set their passwords
     User(user::User),
 }
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Crawler(command) => command.run(),
         Command::Dataset(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Schedule(command) => command.run(),
         Command::User(command) => command.run(),
     };
     match outcome {
@@ -122,7 +126,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Settings of listeners: a configuration file may have them, but commands without listeners don't offer them.
-const LISTENER_SETTINGS: [&str; 16] = [
+const LISTENER_SETTINGS: [&str; 18] = [
     "pg",
     "http",
     "max_connections",
@@ -131,6 +135,8 @@ const LISTENER_SETTINGS: [&str; 16] = [
     "idle_session_timeout",
     "idle_in_transaction_session_timeout",
     "statement_timeout",
+    "schedule_history",
+    "schedule_poll_interval",
     "shutdown_deadline",
     "auth",
     "users_file",
@@ -171,6 +177,7 @@ fn command() -> clap::Command {
         .mut_subcommand("crawler", hide_in_all)
         .mut_subcommand("dataset", hide_in_all)
         .mut_subcommand("report", hide_in_all)
+        .mut_subcommand("schedule", hide_in_all)
         .mut_subcommand("user", hide_in_all)
 }
 

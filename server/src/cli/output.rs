@@ -4,6 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Stdout, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::Failure;
 
@@ -11,6 +14,8 @@ use super::Failure;
 pub(super) enum Output {
     Stdout(BufWriter<Stdout>),
     File(AtomicFile),
+    /// For a command that reads the answer itself.
+    Memory(Arc<Mutex<Vec<u8>>>),
 }
 
 /// A file that is written under another name beside it and renamed when complete. Dropped before that, it leaves nothing.
@@ -30,10 +35,17 @@ impl Output {
             .map_err(|error| Failure::new(format!("could not write \"{}\": {error}", path.display()), None))
     }
 
+    /// One that keeps what is written, and where.
+    pub(super) fn memory() -> (Self, Arc<Mutex<Vec<u8>>>) {
+        let bytes = Arc::<Mutex<Vec<u8>>>::default();
+        (Self::Memory(Arc::clone(&bytes)), bytes)
+    }
+
     /// Makes what was written last: flushed, or for a file synced and renamed.
     pub(super) fn commit(self) -> Result<(), Failure> {
         match self {
             Self::Stdout(mut writer) => writer.flush().map_err(|error| write_failure(&error)),
+            Self::Memory(_) => Ok(()),
             Self::File(file) => {
                 let path = file.path.clone();
                 file.commit()
@@ -48,6 +60,7 @@ impl Write for Output {
         match self {
             Self::Stdout(writer) => writer.write(bytes),
             Self::File(file) => file.writer.as_mut().expect("commit is last").write(bytes),
+            Self::Memory(memory) => memory.lock().write(bytes),
         }
     }
 
@@ -55,6 +68,7 @@ impl Write for Output {
         match self {
             Self::Stdout(writer) => writer.flush(),
             Self::File(file) => file.writer.as_mut().expect("commit is last").flush(),
+            Self::Memory(_) => Ok(()),
         }
     }
 }

@@ -115,6 +115,14 @@ pub struct Layer {
     #[arg(long, value_name = "DURATION")]
     pub statement_timeout: Option<Span>,
 
+    /// How many runs of each schedule system.schedule_runs keeps [default: 1000]
+    #[arg(long, value_name = "COUNT")]
+    pub schedule_history: Option<usize>,
+
+    /// How often tables that schedules watch are listed; local folders are watched beside it [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    pub schedule_poll_interval: Option<Span>,
+
     /// How long a shutdown waits for running queries before it cancels them [default: 30s]
     #[arg(long, value_name = "DURATION")]
     pub shutdown_deadline: Option<Span>,
@@ -296,6 +304,8 @@ impl Layer {
             idle_session_timeout,
             idle_in_transaction_session_timeout,
             statement_timeout,
+            schedule_history,
+            schedule_poll_interval,
             shutdown_deadline,
             auth,
             users_file,
@@ -336,6 +346,8 @@ impl Layer {
             idle_in_transaction_session_timeout: idle_in_transaction_session_timeout
                 .or(under.idle_in_transaction_session_timeout),
             statement_timeout: statement_timeout.or(under.statement_timeout),
+            schedule_history: schedule_history.or(under.schedule_history),
+            schedule_poll_interval: schedule_poll_interval.or(under.schedule_poll_interval),
             shutdown_deadline: shutdown_deadline.or(under.shutdown_deadline),
             auth: auth.or(under.auth),
             users_file: users_file.or(under.users_file),

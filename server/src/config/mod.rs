@@ -23,6 +23,7 @@ use crate::auth::Rules;
 use crate::auth::hba::Method;
 use crate::deliver::DeliveryOptions;
 use crate::limits;
+use crate::schedule::{statements, watch};
 use crate::tls::TlsOptions;
 
 pub use access::{HbaLayer, IdentLayer, TlsLayer};
@@ -117,6 +118,10 @@ pub struct Config {
     pub idle_in_transaction_session_timeout: Option<Duration>,
     /// `None` is never.
     pub statement_timeout: Option<Duration>,
+    /// Runs that are kept of each schedule.
+    pub schedule_history: usize,
+    /// How often tables that schedules watch are listed.
+    pub schedule_poll_interval: Duration,
     /// How long running queries may go on after a shutdown began.
     pub shutdown_deadline: Duration,
     /// How clients prove who they are.
@@ -283,6 +288,12 @@ impl Config {
             idle_session_timeout: never_at_zero(layer.idle_session_timeout),
             idle_in_transaction_session_timeout: never_at_zero(layer.idle_in_transaction_session_timeout),
             statement_timeout: layer.statement_timeout.map(|span| span.0).filter(|timeout| !timeout.is_zero()),
+            // Fewer than ten would forget a run while people still look at it; a second is how often is looked at all.
+            schedule_history: layer.schedule_history.unwrap_or(statements::HISTORY).max(10),
+            schedule_poll_interval: layer
+                .schedule_poll_interval
+                .map_or(watch::POLL_INTERVAL, |span| span.0)
+                .max(Duration::from_secs(1)),
             shutdown_deadline: layer.shutdown_deadline.map_or(Duration::from_secs(30), |span| span.0),
             auth,
             users,

@@ -22,8 +22,10 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use limnos_catalog::{FileVersion, TableName};
 use limnos_engine::clock::Clock;
 use limnos_engine::execute::{KeptRows, QueryContext, QueryRun};
+use limnos_engine::parse::parameter::Parameters;
 use limnos_engine::parse::{ParsedStatement, Statement};
 use limnos_engine::plan::authorize::Rights;
 use limnos_engine::session::accounts::{Accounts, Standing};
@@ -105,6 +107,11 @@ impl QueryResult {
         self.run.as_ref().map(|run| run.closing_notices()).unwrap_or_default()
     }
 
+    /// Bytes that it has read so far.
+    pub fn bytes_scanned(&self) -> u64 {
+        self.execution.stats.bytes_scanned.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// Marks the execution finished (SUCCEEDED with `rows` sent). Dropping without this is a cancel.
     pub fn finish(self, rows: u64) {
         self.execution.succeed(rows);
@@ -164,6 +171,27 @@ impl QueryService {
     /// Syntax errors with position; limits exceeded.
     pub async fn parse(&self, session: &Session, sql: &str) -> Result<Vec<ParsedStatement>> {
         self.engine.parse(sql, session.settings.dialect()).await
+    }
+
+    /// As [`Self::parse`], with constants in the place of `{{name}}`.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], and for names that are no parameters.
+    pub async fn parse_with(
+        &self,
+        session: &Session,
+        sql: &str,
+        parameters: Parameters,
+    ) -> Result<Vec<ParsedStatement>> {
+        self.engine.parse_with(sql, session.settings.dialect(), parameters).await
+    }
+
+    /// The files that a table has now, for who watches it.
+    ///
+    /// # Errors
+    /// As [`Engine::table_files`].
+    pub async fn table_files(&self, table: &TableName) -> Result<Vec<FileVersion>> {
+        self.engine.table_files(table).await
     }
 
     /// Resolves names and types of one statement.

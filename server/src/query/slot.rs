@@ -69,6 +69,11 @@ impl CancelSlot {
         self.current.lock().execution = Weak::new();
     }
 
+    /// The id of the execution that was last begun, while it is there.
+    pub fn query_id(&self) -> Option<String> {
+        self.current.lock().execution.upgrade().map(|execution| execution.id.clone())
+    }
+
     pub(super) fn set(&self, execution: &Arc<Execution>) {
         self.current.lock().execution = Arc::downgrade(execution);
     }

@@ -1,5 +1,6 @@
 //! What runs by itself: [`Scheduler`] says which [`Job`]s are due, [`run`] starts them as time goes by. [`crawls`] are the
-//! jobs of crawlers; other kinds bring their own [`Jobs`].
+//! jobs of crawlers; other kinds bring their own [`Jobs`]. Schedules of statements, with all their policies, are [`statements`]'
+//! ([`mod@execute`] carries their runs out, [`watch`] sees tables change).
 //!
 //! ```text
 //! clock ── tick ── due? ── Jobs::start ── query::QueryService (as the owner) ── history
@@ -12,6 +13,11 @@
 
 pub mod crawls;
 pub mod datasets;
+mod due;
+pub mod execute;
+pub mod ledger;
+pub mod statements;
+pub mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;

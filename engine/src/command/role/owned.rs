@@ -67,6 +67,9 @@ pub(super) fn drop(asker: &Asker<'_, '_>, session: &Session, roles: &[RoleName])
         for crawler in snapshot.crawlers.values().filter(|crawler| crawler.owner == role) {
             changes.push(Change::DropCrawler { name: crawler.name.clone(), if_exists: true });
         }
+        for schedule in snapshot.schedules.values().filter(|schedule| schedule.owner == role) {
+            changes.push(Change::DropSchedule { name: schedule.name.clone(), if_exists: true });
+        }
         for database in snapshot.databases.values() {
             let owner = snapshot.acls.get(&database.id).and_then(|acl| acl.owner.as_ref());
             if owner == Some(&role) {

@@ -70,6 +70,7 @@ pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
         return Ok(Statement::RenameTable { view, name, to, if_exists });
     }
     if view && cursor.take_words("AS") {
+        cursor.refuse_parameters()?;
         let sql = cursor.rest_text().to_owned();
         return Ok(Statement::AlterView { name, query: query::parse_query(cursor)?, sql });
     }

@@ -101,7 +101,12 @@ pub(super) fn query_and_data(cursor: &mut Cursor<'_>) -> Result<(Box<Query>, boo
         let count = lexemes.len();
         return Ok((query::parse_query(cursor)?, true, count));
     };
-    let part = Part { lexemes: lexemes[..length].to_vec(), semicolon: None, hive: cursor.is_hive() };
+    let part = Part {
+        lexemes: lexemes[..length].to_vec(),
+        semicolon: None,
+        hive: cursor.is_hive(),
+        has_parameters: cursor.has_parameters(),
+    };
     let query = query::parse_query(&mut Cursor::new(cursor.sql, &part, cursor.dialect))?;
     cursor.finish();
     Ok((query, with_data, length))

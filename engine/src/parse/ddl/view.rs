@@ -24,6 +24,7 @@ pub(super) fn create(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Statem
     let comment = if cursor.take_words("COMMENT") { Some(cursor.string()?) } else { None };
     let parameters = if cursor.take_words("TBLPROPERTIES") { super::properties(cursor)? } else { BTreeMap::new() };
     cursor.expect_words("AS")?;
+    cursor.refuse_parameters()?;
     let sql = cursor.rest_text().to_owned();
     let query = query::parse_query(cursor)?;
     Ok(Statement::CreateView(CreateView { name, mode, columns, comment, parameters, query, sql }))

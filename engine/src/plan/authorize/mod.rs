@@ -332,6 +332,7 @@ impl Rights {
             .collect();
         let mut visible = Snapshot::clone(snapshot);
         visible.tables.retain(|name, _| usable.contains(name.database.as_str()));
+        visible.schedules.retain(|_, schedule| self.has_role(self.owner(&schedule.owner)));
         visible.crawlers.retain(|_, crawler| self.has_role(self.owner(&crawler.owner)));
         visible.reports.retain(|_, report| self.has_role(self.owner(&report.owner)));
         Arc::new(visible)

@@ -7,6 +7,7 @@ use super::{Rights, must_own};
 use crate::command::{resolve_database_name, resolve_table_name};
 use crate::parse::dataset::{DatasetAction, DatasetStatement};
 use crate::parse::report::ReportStatement;
+use crate::parse::schedule::{ScheduleClauses, ScheduleStatement, WhenClause};
 use crate::parse::statement::{AlterDatabase, CommentTarget, PartitionAction, TableAction};
 use crate::parse::{ObjectName, Statement};
 use crate::{Error, ErrorCode, Result, Session};
@@ -214,6 +215,7 @@ pub(crate) fn check(rights: &Rights, session: &Session, statement: &Statement) -
             false => Err(Error::new(ErrorCode::InsufficientPrivilege, "permission denied to show bookmarks")),
         },
         Statement::ResetBookmark { .. } => rights.check_superuser("reset bookmarks"),
+        Statement::Schedule(statement) => asker.schedule(statement),
         Statement::DropCache { .. } => rights.check_superuser("drop caches"),
     }
 }
@@ -339,6 +341,71 @@ impl Asker<'_> {
         match self.rights.has_role(self.rights.owner(&report.owner)) {
             true => Ok(()),
             false => Err(must_own("report", &report.name)),
+        }
+    }
+
+    fn schedule(&self, statement: &ScheduleStatement) -> Result<()> {
+        match statement {
+            ScheduleStatement::Create { name, clauses, .. } => {
+                if self.rights.snapshot().schedules.contains_key(&name.to_lowercase()) {
+                    self.owned_schedule(name)?;
+                }
+                // Whoever makes one has the server work for good.
+                self.rights.check_lake(Privilege::Create)?;
+                self.scheduled(clauses)
+            }
+            ScheduleStatement::Alter { name, clauses } => {
+                self.owned_schedule(name)?;
+                self.scheduled(clauses)
+            }
+            ScheduleStatement::OwnerTo { name, owner } => {
+                self.owned_schedule(name)?;
+                let owner = self.session.role_named(owner);
+                match self.rights.is_member_of(owner) {
+                    true => self.rights.of_role(owner).check_lake(Privilege::Create),
+                    false => {
+                        let message = format!("must be member of role \"{owner}\"");
+                        Err(Error::new(ErrorCode::InsufficientPrivilege, message))
+                    }
+                }
+            }
+            ScheduleStatement::Rename { name, .. }
+            | ScheduleStatement::Pause { name, .. }
+            | ScheduleStatement::Run { name }
+            | ScheduleStatement::ShowCreate { name } => self.owned_schedule(name),
+            ScheduleStatement::Drop { name, if_exists } => {
+                match *if_exists && !self.rights.snapshot().schedules.contains_key(&name.to_lowercase()) {
+                    true => Ok(()),
+                    false => self.owned_schedule(name),
+                }
+            }
+            // It asks whose run it is; the list holds no more than may be seen.
+            ScheduleStatement::Cancel { .. } | ScheduleStatement::ShowAll { .. } => Ok(()),
+        }
+    }
+
+    /// What a schedule will do must be allowed now, as far as it can be known; it is asked again when it runs.
+    fn scheduled(&self, clauses: &ScheduleClauses) -> Result<()> {
+        if let Some(WhenClause::OnChange { table, .. }) = &clauses.when {
+            self.rights.check_table(&*self.table(table)?, Privilege::Select)?;
+        }
+        for (number, statement) in clauses.statements.iter().flat_map(|statements| &statements.parsed).enumerate() {
+            match check(self.rights, self.session, &statement.statement) {
+                // Statements before it may make what it is about.
+                Err(error) if number == 0 || error.code == ErrorCode::InsufficientPrivilege => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn owned_schedule(&self, name: &str) -> Result<()> {
+        let Some(schedule) = self.rights.snapshot().schedules.get(&name.to_lowercase()) else {
+            return self.rights.visible().schedule(name).map(|_| ()).map_err(Error::from);
+        };
+        match self.rights.has_role(self.rights.owner(&schedule.owner)) {
+            true => Ok(()),
+            false => Err(must_own("schedule", &schedule.name)),
         }
     }
 
