@@ -244,13 +244,10 @@ impl Datasets {
                 entries.insert(table.id, Entry::new(State { is_loading: true, ..State::default() }));
             }
         }
+        // Before anyone can make another one.
+        self.forget_folders(&tables.iter().map(|table| table.id).collect::<Vec<_>>());
         let own = Arc::clone(self);
-        let work = move || {
-            for table in &tables {
-                own.load_one(table);
-            }
-            own.forget_folders(&tables.iter().map(|table| table.id).collect::<Vec<_>>());
-        };
+        let work = move || tables.iter().for_each(|table| own.load_one(table));
         std::thread::Builder::new()
             .name("limnos-datasets".to_owned())
             .spawn(work)

@@ -93,7 +93,7 @@ pub(crate) fn refresh(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let place = cursor.clone();
     let with_data = ends(cursor).ok_or_else(|| cursor.unexpected())?;
     if concurrently && !with_data {
-        let message = "REFRESH options CONCURRENTLY and WITH NO DATA cannot be used together";
+        let message = "CONCURRENTLY and WITH NO DATA options cannot be used together";
         return Err(Error::syntax(message).at(place.peek().map_or(1, |lexeme| lexeme.position)));
     }
     Ok(statement(DatasetStatement::Refresh { name, full, with_data, spelling }))
