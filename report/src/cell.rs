@@ -154,11 +154,11 @@ impl Column {
             DataType::FixedSizeBinary(_) => Cell::Text(hex(array.as_fixed_size_binary().value(row))),
             DataType::Date32 => {
                 let days = i64::from(primitive::<Date32Type>(array, row));
-                as_date::<Date32Type>(days).map_or_else(|| self.shown(row), |date| Ok(Cell::Date(date)))?
+                as_date::<Date32Type>(days).map_or_else(|| beyond(days, i32::MIN.into(), i32::MAX.into()), Cell::Date)
             }
             DataType::Date64 => {
-                let date = as_date::<Date64Type>(primitive::<Date64Type>(array, row));
-                date.map_or_else(|| self.shown(row), |date| Ok(Cell::Date(date)))?
+                let value = primitive::<Date64Type>(array, row);
+                as_date::<Date64Type>(value).map_or_else(|| beyond(value, i64::MIN, i64::MAX), Cell::Date)
             }
             DataType::Timestamp(unit, zone) => {
                 let moment = match unit {
@@ -170,7 +170,10 @@ impl Column {
                 match (moment, zone) {
                     (Some(moment), None) => Cell::Timestamp(moment),
                     (Some(moment), Some(_)) => Cell::Timestamp(self.zone.from_utc_datetime(&moment).naive_local()),
-                    (None, _) => self.shown(row)?,
+                    (None, _) => {
+                        let count = arrow::compute::cast(&self.array.slice(row, 1), &DataType::Int64)?;
+                        beyond(count.as_primitive::<Int64Type>().value(0), i64::MIN, i64::MAX)
+                    }
                 }
             }
             _ => self.shown(row)?,
@@ -220,6 +223,15 @@ fn decimal(text: String) -> Cell {
 
 fn moment<T: arrow::datatypes::ArrowTimestampType>(array: &dyn Array, row: usize) -> Option<NaiveDateTime> {
     as_datetime::<T>(primitive::<T>(array, row))
+}
+
+/// A moment that has no calendar's date: the ends of the scale are PostgreSQL's infinities, of others there is only the count.
+fn beyond(count: i64, least: i64, most: i64) -> Cell {
+    Cell::Text(match count {
+        count if count == most => "infinity".to_owned(),
+        count if count == least => "-infinity".to_owned(),
+        count => count.to_string(),
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -34,7 +34,7 @@ async fn a_kill_at_any_moment_leaves_whole_files_or_none() {
     let (data_dir, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let out = root.path().join("out");
     std::fs::create_dir(&out).unwrap();
-    let rows = 120_000;
+    let rows = 50_000;
     let report = format!(
         "CREATE OR REPLACE REPORT big TO '{0}/big.csv', '{0}/big.parquet', '{0}/big.html', '{0}/big.xlsx' AS \
          SELECT x AS id, md5(x::text) AS hash FROM generate_series(1, {rows}) AS g(x)",

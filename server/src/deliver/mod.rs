@@ -148,7 +148,7 @@ impl Deliverer {
     }
 
     async fn post(&self, report: &Report, run: &ReportRun, name: &str, id: &str) -> Result<(), Refusal> {
-        let Some(options) = self.options.webhooks.get(name) else {
+        let Some(options) = self.options.webhooks.get(&name.to_lowercase()) else {
             return Err(Refusal::forever(format!("webhook \"{name}\" is not in the server's configuration")));
         };
         let now_s = self.engine.clock().now().timestamp();
