@@ -15,6 +15,8 @@ use crate::suite::dashboard;
 
 /// Options of the suite.
 #[derive(Debug, Clone, clap::Args)]
+// The suite that it holds has a group of this name.
+#[group(skip)]
 pub(crate) struct Options {
     /// How many ask at once
     #[arg(long, default_value_t = 64)]

@@ -22,14 +22,15 @@ pub(crate) fn millis(duration: Duration) -> f64 {
 /// Opens a catalog and an engine on it.
 pub(crate) fn engine(data_dir: &Path, location: &Location, lake: &Path) -> Result<(Arc<Engine>, Arc<Catalog>)> {
     let stores = StoreOptions { roots: vec![lake.display().to_string()], ..StoreOptions::default() };
-    engine_over(data_dir, location, stores)
+    engine_over(data_dir, location, stores, 0)
 }
 
-/// The same over these stores.
+/// The same over these stores, with a result cache.
 pub(crate) fn engine_over(
     data_dir: &Path,
     location: &Location,
     stores: StoreOptions,
+    result_cache_bytes: u64,
 ) -> Result<(Arc<Engine>, Arc<Catalog>)> {
     let catalog = Catalog::open_at(location)?;
     let config = EngineConfig {
@@ -40,7 +41,7 @@ pub(crate) fn engine_over(
         threads: 2,
         footer_cache_bytes: 64 << 20,
         partition_cache_bytes: 256 << 20,
-        result_cache_bytes: 0,
+        result_cache_bytes,
         warehouse: None,
         scan_limit_bytes: None,
         listing_cache_bytes: 16 << 20,

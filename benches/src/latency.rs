@@ -45,7 +45,7 @@ pub(crate) async fn latency(ms: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let location = Location::File(folder.path().join("catalog.sqlite"));
     let stores = StoreOptions { roots: vec!["s3://lake/".to_owned()], s3: s3.options(), ..StoreOptions::default() };
-    let (engine, _) = engine_over(folder.path(), &location, stores)?;
+    let (engine, _) = engine_over(folder.path(), &location, stores, 0)?;
     for (table, format) in TABLES {
         let columns = "(id bigint, name string, value double)";
         let sql = format!("CREATE EXTERNAL TABLE {table} {columns} {format} LOCATION 's3://lake/{table}/'");

@@ -61,7 +61,7 @@ fn location(folder: &Path, url: Option<&str>, count: usize) -> Result<Location> 
 }
 
 /// Makes the catalog, and the files of a few partitions: the others are never looked at.
-fn make(location: &Location, lake: &Path, count: usize) -> Result<Duration> {
+pub(crate) fn make(location: &Location, lake: &Path, count: usize) -> Result<Duration> {
     let catalog = Catalog::open_at(location)?;
     let definition = TableDefinition {
         kind: TableKind::External(StorageDescriptor {

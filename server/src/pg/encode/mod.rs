@@ -47,6 +47,21 @@ pub fn text_rows(batch: &RecordBatch, session: &Session) -> Result<Vec<Vec<Optio
     (0..rows.count).map(&mut row).collect()
 }
 
+/// A batch as DataRow messages, all columns in text or all in binary. For measuring; connections write into their own buffer.
+///
+/// # Errors
+/// When a value is outside its PostgreSQL type.
+pub fn data_rows(batch: &RecordBatch, session: &Session, is_binary: bool) -> Result<BytesMut, Error> {
+    let format = if is_binary { Format::Binary } else { Format::Text };
+    let encoder = RowEncoder::new(batch.schema_ref(), |_| format, Style::of(&session.settings));
+    let mut rows = encoder.rows(batch)?;
+    let mut out = BytesMut::new();
+    while !rows.is_done() {
+        encoder.write(&mut rows, &mut out, u64::MAX, usize::MAX)?;
+    }
+    Ok(out)
+}
+
 /// How one value is represented on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Format {
