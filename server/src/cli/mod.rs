@@ -1,12 +1,15 @@
-//! The command line, one file per subcommand. In: arguments. Out: an exit code: 0, 1 when what was asked failed, 2 when
-//! it could not be understood or must not be.
+//! The command line, one file per subcommand. In: arguments. Out: an exit code ([`code`]), answers on standard output, all
+//! that went wrong on standard error.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program talks to people")]
 
 mod catalog;
+mod completions;
+mod config;
 mod crawl;
 mod crawler;
 mod dataset;
 mod demo;
+mod example;
 mod output;
 mod query;
 mod remote;
@@ -14,7 +17,10 @@ mod report;
 mod reports;
 mod schedule;
 mod serve;
+mod shell;
+mod status;
 mod target;
+mod terminal;
 mod user;
 
 use std::process::ExitCode;
@@ -27,7 +33,10 @@ use crate::telemetry;
 /// A folder or bucket of files as a SQL database: crawl it, query it, open it with any PostgreSQL client
 #[derive(Parser)]
 #[command(name = "limnos", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Start with `limnos demo`, then `psql -h 127.0.0.1 -p 5439 -U limnos lake`.")]
+#[command(
+    after_help = "Start with `limnos demo`, then `limnos shell --server postgres://limnos@127.0.0.1:5439/lake`.\n\n\
+    Exit codes: 0 all went well, 1 a query or another thing failed, 2 it was not understood, 3 no connection, 130 Ctrl-C."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -43,6 +52,8 @@ enum Command {
     Serve(serve::Serve),
     /// Run SQL here, with no server: on a data directory, or directly on files
     Query(query::QueryCommand),
+    /// Type SQL: completion, history, psql's backslash commands, on a folder or a server
+    Shell(shell::ShellCommand),
     /// Find tables under a folder or prefix and put them in the catalog
     Crawl(crawl::Crawl),
     /// Write the whole catalog to a file, or read it from one
@@ -58,6 +69,13 @@ enum Command {
     Schedule(schedule::Schedule),
     /// Make, change, list and drop users, and set their passwords
     User(user::User),
+    /// Show what a server does: queries, memory, caches, connections, crawlers
+    Status(status::Status),
+    /// Show the settings and where they come from, or check a file of them
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Write what bash, zsh, fish, PowerShell or Elvish need to complete arguments
+    Completions(completions::Completions),
 }
 
 /// How a command ends when it doesn't succeed.
@@ -70,7 +88,27 @@ enum Failure {
 
 type CommandResult = Result<(), Failure>;
 
+/// How commands end.
+mod code {
+    /// What was asked could not be understood, or must not be.
+    pub(super) const USAGE: u8 = 2;
+    /// The server can't be reached, or lets nobody in.
+    pub(super) const CANNOT_CONNECT: u8 = 3;
+    /// Ctrl-C: 128 and the number of its signal, as shells have it.
+    pub(super) const INTERRUPTED: u8 = 130;
+}
+
 impl Failure {
+    /// It was asked for in a way that can't be.
+    fn usage(error: impl std::fmt::Display, hint: Option<String>) -> Self {
+        Self::Told { code: ExitCode::from(code::USAGE), message: error.to_string(), hint }
+    }
+
+    /// There is no way to the server.
+    fn cannot_connect(error: impl std::fmt::Display, hint: Option<String>) -> Self {
+        Self::Told { code: ExitCode::from(code::CANNOT_CONNECT), message: error.to_string(), hint }
+    }
+
     fn new(error: impl std::fmt::Display, hint: Option<String>) -> Self {
         Self::Told { code: ExitCode::FAILURE, message: error.to_string(), hint }
     }
@@ -104,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Query(command) => command.run(),
+        Command::Shell(command) => command.run(),
         Command::Crawl(command) => command.run(),
         Command::Catalog(command) => command.run(),
         Command::Crawler(command) => command.run(),
@@ -111,12 +150,15 @@ pub fn main() -> ExitCode {
         Command::Report(command) => command.run(),
         Command::Schedule(command) => command.run(),
         Command::User(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Config(command) => command.run(),
+        Command::Completions(command) => command.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Silent(code)) => code,
         Err(Failure::Told { code, message, hint }) => {
-            eprintln!("limnos: {message}");
+            eprintln!("{} {message}", terminal::red("limnos:", terminal::has_colors(&std::io::stderr())));
             if let Some(hint) = hint {
                 eprintln!("HINT:  {hint}");
             }
@@ -168,8 +210,9 @@ fn command() -> clap::Command {
         let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
         names.into_iter().fold(command, |command, name| command.mut_subcommand(name, hide))
     };
-    Arguments::command()
+    let command = Arguments::command()
         .mut_subcommand("query", hide)
+        .mut_subcommand("shell", hide)
         .mut_subcommand("crawl", hide)
         .mut_subcommand("catalog", |catalog| {
             catalog.mut_subcommand("export", hide_all).mut_subcommand("import", hide_all)
@@ -178,7 +221,8 @@ fn command() -> clap::Command {
         .mut_subcommand("dataset", hide_in_all)
         .mut_subcommand("report", hide_in_all)
         .mut_subcommand("schedule", hide_in_all)
-        .mut_subcommand("user", hide_in_all)
+        .mut_subcommand("user", hide_in_all);
+    example::add(command)
 }
 
 /// The runtime for I/O; queries compute on the engine's own.

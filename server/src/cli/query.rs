@@ -13,7 +13,7 @@ use limnos_engine::{CommandTag, Error, ErrorCode, Notice, Result};
 
 use super::output::{Output, write_failure};
 use super::target::{Local, TargetArguments};
-use super::{CommandResult, Failure, remote, report, runtime};
+use super::{CommandResult, Failure, code, remote, report, runtime};
 use crate::query::CancelSlot;
 use crate::script::{self, Sink, tag_text};
 
@@ -43,7 +43,7 @@ pub(super) struct QueryCommand {
     target: TargetArguments,
 }
 
-fn parse_format(text: &str) -> std::result::Result<Format, String> {
+pub(super) fn parse_format(text: &str) -> std::result::Result<Format, String> {
     text.parse().map_err(|error: Error| format!("{}. {}", error.message, error.hint.unwrap_or_default()))
 }
 
@@ -92,6 +92,7 @@ impl QueryCommand {
 /// Runs `sql` and writes its answers. Ctrl-C cancels the running statement, as in psql.
 pub(super) async fn run_local(mut local: Local, sql: &str, format: Format, output: Output) -> CommandResult {
     let slot = CancelSlot::default();
+    let mut was_interrupted = false;
     let mut sink = FileSink { format, writer: None, buffer: Vec::new(), output, broken: None };
     let outcome = {
         let running = script::run(&local.service, &mut local.session, sql, &slot, &mut sink);
@@ -99,7 +100,10 @@ pub(super) async fn run_local(mut local: Local, sql: &str, format: Format, outpu
         loop {
             tokio::select! {
                 outcome = &mut running => break outcome,
-                Ok(()) = tokio::signal::ctrl_c() => slot.cancel("canceling statement due to user request"),
+                Ok(()) = tokio::signal::ctrl_c() => {
+                    was_interrupted = true;
+                    slot.cancel("canceling statement due to user request");
+                }
             }
         }
     };
@@ -111,7 +115,8 @@ pub(super) async fn run_local(mut local: Local, sql: &str, format: Format, outpu
         if matches!(sink.output, Output::Stdout(_)) {
             let _ = sink.output.flush();
         }
-        return Err(report::failure(&failed));
+        let failure = report::failure(&failed);
+        return Err(if was_interrupted { Failure::Silent(ExitCode::from(code::INTERRUPTED)) } else { failure });
     }
     sink.output.commit()
 }

@@ -97,6 +97,6 @@ impl Server {
             cause = source;
         }
         let hint = "Start one with `limnos serve` or `limnos demo`, or leave out --server to query without one.";
-        Failure::new(format!("could not connect to server {}: {cause}", self.url), Some(hint.to_owned()))
+        Failure::cannot_connect(format!("could not connect to server {}: {cause}", self.url), Some(hint.to_owned()))
     }
 }

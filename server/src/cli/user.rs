@@ -2,13 +2,14 @@
 //! verifiers here: neither a server nor its logs see them.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use clap::Subcommand;
 use limnos_engine::encode::Format;
 
 use super::output::Output;
 use super::target::{Local, TargetArguments};
+use super::terminal::Quiet;
 use super::{CommandResult, Failure, query, remote, runtime};
 use crate::auth::scram;
 use crate::config::process_environment;
@@ -200,7 +201,12 @@ fn ask() -> Result<String, Failure> {
 }
 
 fn ask_twice() -> Result<String, Failure> {
-    let _quiet = Quiet::start()?;
+    let _quiet = Quiet::start().ok_or_else(|| {
+        Failure::new(
+            "the terminal cannot be kept from showing the password",
+            Some("Give the password on standard input: limnos user password NAME < FILE".to_owned()),
+        )
+    })?;
     let mut answers = Vec::new();
     for prompt in ["Password: ", "Again: "] {
         let mut error = std::io::stderr();
@@ -224,33 +230,6 @@ fn read_line() -> Result<String, Failure> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).map_err(|error| Failure::new(error, None))?;
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
-}
-
-/// A terminal that shows nothing of what is typed, until dropped.
-struct Quiet;
-
-impl Quiet {
-    fn start() -> Result<Self, Failure> {
-        // Without signals: one that ended us here would leave the terminal mute.
-        if stty(&["-echo", "-isig"]) {
-            return Ok(Self);
-        }
-        Err(Failure::new(
-            "the terminal cannot be kept from showing the password",
-            Some("Give the password on standard input: limnos user password NAME < FILE".to_owned()),
-        ))
-    }
-}
-
-impl Drop for Quiet {
-    fn drop(&mut self) {
-        stty(&["echo", "isig"]);
-    }
-}
-
-fn stty(arguments: &[&str]) -> bool {
-    let done = Command::new("stty").args(arguments).stdin(Stdio::inherit()).stderr(Stdio::null()).status();
-    done.is_ok_and(|status| status.success())
 }
 
 fn identifier(name: &str) -> String {

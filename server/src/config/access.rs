@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Auth, ConfigError};
 use crate::auth::AuthMethod;
@@ -11,7 +11,7 @@ use crate::auth::hba::{AddressPattern, ClientCertificate, IdentRule, Method, Rul
 use crate::tls::{TlsOptions, TlsVersion};
 
 /// The table `[tls]` of the file.
-#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[derive(Debug, Clone, Default, Args, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[group(skip)]
 pub struct TlsLayer {
@@ -38,7 +38,7 @@ pub struct TlsLayer {
 }
 
 /// The oldest version of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
 pub enum MinVersion {
     /// TLS 1.2
     #[value(name = "1.2")]

@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::access::{HbaLayer, IdentLayer, TlsLayer};
 use super::size::{ByteSize, Span};
 use crate::deliver::options::{SmtpLayer, WebhookLayer};
 
 /// Settings as one source gives them: the file, the environment or the flags. What it doesn't say is `None`.
-#[derive(Clone, Default, Args, Deserialize)]
+#[derive(Clone, Default, Args, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[group(skip)]
 pub struct Layer {
@@ -145,18 +145,22 @@ pub struct Layer {
 
     /// Remote locations with options of their own, in the file only: `[[roots]]`.
     #[arg(skip)]
+    #[serde(skip_serializing)]
     pub roots: Option<Vec<RootLayer>>,
 
     /// Users and their passwords, in the file only: a flag would show them to everyone on the machine.
     #[arg(skip)]
+    #[serde(skip_serializing)]
     pub users: Option<BTreeMap<String, String>>,
 
     /// Who may connect from where and how, in the file only: `[[hba]]`.
     #[arg(skip)]
+    #[serde(skip_serializing)]
     pub hba: Option<Vec<HbaLayer>>,
 
     /// Which names in client certificates are which roles, in the file only: `[[ident]]`.
     #[arg(skip)]
+    #[serde(skip_serializing)]
     pub ident: Option<Vec<IdentLayer>>,
 
     /// A server that takes e-mail, in the file only: `[smtp]`.
@@ -177,7 +181,7 @@ pub struct Layer {
 }
 
 /// The table `[s3]` of the file. What is not given is taken from the usual AWS_* variables.
-#[derive(Clone, Default, Args, Deserialize)]
+#[derive(Clone, Default, Args, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[group(skip)]
 pub struct S3Layer {
@@ -253,7 +257,7 @@ impl RootLayer {
 }
 
 /// How PostgreSQL clients prove who they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Auth {
     /// Whoever reaches the port is who they say; on loopback only
@@ -265,7 +269,7 @@ pub enum Auth {
 }
 
 /// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
     /// For people

@@ -6,6 +6,7 @@
 mod access;
 mod layer;
 mod machine;
+mod provenance;
 mod size;
 
 use std::collections::BTreeMap;
@@ -28,10 +29,11 @@ use crate::tls::TlsOptions;
 
 pub use access::{HbaLayer, IdentLayer, TlsLayer};
 pub use layer::{Auth, Layer, LogFormat, RootLayer, S3Layer};
+pub use provenance::{Provenance, check_file};
 pub use size::{ByteSize, Span};
 
 /// The catalog's file in the data directory.
-const CATALOG_FILE: &str = "catalog.sqlite";
+pub(crate) const CATALOG_FILE: &str = "catalog.sqlite";
 
 /// The part of the memory limit that Parquet footers may take, and the most of it, unless said otherwise.
 const FOOTER_CACHE_SHARE: u64 = 16;

@@ -21,6 +21,7 @@ pub mod encode;
 mod error;
 mod extended;
 mod frontend;
+pub mod in_process;
 mod login;
 mod parameter;
 mod restore;

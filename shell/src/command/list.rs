@@ -93,7 +93,7 @@ impl Shell {
         }
         let (_, answer) = self.ask(&describe::view_definition(oid)).ok_or(Refusal::Told)?;
         let definition = answer.first().map(|rows| strings(rows, 0).value(0).to_owned()).unwrap_or_default();
-        self.page(&format!("CREATE OR REPLACE VIEW {schema}.{view} AS\n{definition}\n"));
+        self.page(&format!("CREATE OR REPLACE VIEW {schema}.{view} AS\n{}\n", definition.trim_end_matches(';')));
         Ok(())
     }
 }

@@ -90,7 +90,9 @@ impl Completer {
             first -= 1;
         }
         let chain: Vec<String> = split_chain(before, &tokens[first..]);
-        let word = chain.last().cloned().unwrap_or_default();
+        // As it was typed: keywords are offered in its case.
+        let typed = tokens[first..].last().map(|token| token.text(before)).filter(|text| *text != ".");
+        let word = typed.unwrap_or_default().trim_matches('"').to_owned();
         let start = match tokens[first..].last() {
             Some(token) if token.text(before) != "." => token.start,
             _ => pos,

@@ -167,7 +167,7 @@ impl Aligned {
                         out.push_str(self.strokes.vertical);
                         out.push(' ');
                     }
-                } else if goes_on || self.border == 2 || (is_head && self.border == 1) {
+                } else if goes_on || self.border == 2 || is_head {
                     out.push_str(mark);
                 }
             }

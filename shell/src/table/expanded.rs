@@ -123,7 +123,7 @@ impl Table for Expanded {
             if !self.tuples_only {
                 self.rule(Some(self.row_count), place, out);
             } else if self.row_count > 1 {
-                out.push('\n');
+                self.rule(None, 1, out);
             }
             for (column, name) in self.names.iter().enumerate() {
                 self.pair(name, value(rows, column, row, &self.null), out);

@@ -132,11 +132,9 @@ impl Table for Plain {
     fn end(&mut self, out: &mut String) {
         match self.settings.format {
             Format::Json => out.push_str(if self.row_count > 0 { "\n]\n" } else { "]\n" }),
-            // In the expanded form rows are seen; that there is none is said.
+            // In the expanded form rows are seen.
             Format::Unaligned
-                if self.settings.footer
-                    && !self.settings.tuples_only
-                    && (self.settings.expanded != Expanded::On || self.row_count == 0) =>
+                if self.settings.footer && !self.settings.tuples_only && self.settings.expanded != Expanded::On =>
             {
                 out.push_str(&row_count(self.row_count));
                 out.push('\n');

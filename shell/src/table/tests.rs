@@ -47,7 +47,7 @@ fn tables_are_psqls() {
             vec![("border", "2"), ("null", "-")],
             "+-----+------+\n| id  | name |\n+-----+------+\n|   1 | ab  +|\n|     | c    |\n| -20 | -    |\n+-----+------+\n(2 rows)\n\n",
         ),
-        (vec![("border", "0")], "id  name\n--- ----\n  1 ab  +\n    c\n-20 \n(2 rows)\n\n"),
+        (vec![("border", "0")], "id  name \n--- ----\n  1 ab  +\n    c\n-20 \n(2 rows)\n\n"),
         (vec![("tuples_only", "on")], "   1 | ab  +\n     | c\n -20 | \n\n"),
         (
             vec![("expanded", "on")],
