@@ -5,3 +5,5 @@ pub(crate) mod provider;
 pub(crate) mod source;
 pub(crate) mod statistics;
 mod stream;
+#[cfg(test)]
+mod tests;
