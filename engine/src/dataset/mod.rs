@@ -30,3 +30,6 @@ mod stream;
 pub(crate) mod tables;
 
 pub use kept::{Datasets, DueDataset};
+
+#[cfg(test)]
+mod tests;
