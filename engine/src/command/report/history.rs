@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use limnos_catalog::{Catalog, Report, ReportRun};
 
 use super::files_text;
+use crate::plan::authorize::Rights;
 use crate::plan::system::SystemTable;
 use crate::{Error, Result};
 
@@ -78,8 +79,20 @@ impl SystemTable for Reports {
     }
 
     fn rows(&self) -> Result<RecordBatch> {
+        self.rows_of(|_| true)
+    }
+
+    fn rows_for(&self, rights: &Rights) -> Result<RecordBatch> {
+        let sees_all = rights.reads_statistics();
+        self.rows_of(|owner| sees_all || rights.has_role(rights.owner(owner)))
+    }
+}
+
+impl Reports {
+    /// Those whose owner is seen.
+    fn rows_of(&self, sees: impl Fn(&str) -> bool) -> Result<RecordBatch> {
         let snapshot = self.catalog.snapshot();
-        let reports: Vec<&Arc<Report>> = snapshot.reports.values().collect();
+        let reports: Vec<&Arc<Report>> = snapshot.reports.values().filter(|report| sees(&report.owner)).collect();
         let of = |text: fn(&Report) -> Option<String>| texts(reports.iter().map(|report| text(report)));
         let columns = vec![
             of(|report| Some(report.name.clone())),
@@ -128,7 +141,20 @@ impl SystemTable for ReportHistory {
     }
 
     fn rows(&self) -> Result<RecordBatch> {
-        let runs = self.catalog.report_runs()?;
+        self.rows_of(|_| true)
+    }
+
+    fn rows_for(&self, rights: &Rights) -> Result<RecordBatch> {
+        let sees_all = rights.reads_statistics();
+        self.rows_of(|owner| sees_all || rights.has_role(rights.owner(owner)))
+    }
+}
+
+impl ReportHistory {
+    /// Runs with the rights of an owner who is seen.
+    fn rows_of(&self, sees: impl Fn(&str) -> bool) -> Result<RecordBatch> {
+        let mut runs = self.catalog.report_runs()?;
+        runs.retain(|run| sees(&run.owner));
         let of = |text: fn(&ReportRun) -> Option<String>| texts(runs.iter().map(text));
         let columns = vec![
             of(|run| Some(run.id.clone())),
