@@ -294,6 +294,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{DatasetDefinition, DatasetSource, DatasetSpelling, Refresh, Schedule, TableName};
 
     fn strings() -> impl Strategy<Value = BTreeMap<String, String>> {
         prop::collection::btree_map(any::<String>(), any::<String>(), 0..3)
