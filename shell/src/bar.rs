@@ -92,7 +92,7 @@ fn clear() {
 
 /// `45 % ██████████░░░░░░░░  1.2 M rows  340 MiB of 760 MiB  3.2 s, 4.0 s left`, no longer than `width`.
 fn line(progress: Option<&Progress>, elapsed: Duration, width: usize) -> String {
-    let Some(progress) = progress else { return fit(format!("  running {}", time(elapsed)), width) };
+    let Some(progress) = progress else { return fit(format!("  running {}  Ctrl-C cancels", time(elapsed)), width) };
     if progress.is_queued {
         return fit(format!("  waiting for its turn {}", time(elapsed)), width);
     }
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn the_line_says_what_is_known() {
         let seconds = Duration::from_secs;
-        assert_eq!(line(None, seconds(3), 80), "  running 3.0 s");
+        assert_eq!(line(None, seconds(3), 80), "  running 3.0 s  Ctrl-C cancels");
         let progress = Progress { rows: 1_234_567, bytes: 25 << 20, ..Progress::default() };
         assert_eq!(line(Some(&progress), seconds(3), 80), "1.2 M rows  25.0 MiB read  3.0 s  Ctrl-C cancels");
         let progress = Progress { bytes_total: Some(100 << 20), rows: 0, ..progress };

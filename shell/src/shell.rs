@@ -187,7 +187,9 @@ impl Shell {
     pub fn interact(&mut self) -> io::Result<Ending> {
         let names = Names::new(self.backend.side(), self.runtime.clone());
         self.names = Some(Arc::clone(&names));
-        let mut editor = Editor::new(names, &self.pending, self.options.history.as_deref(), self.options.has_colors);
+        let (history, prompt) =
+            (self.options.history.as_deref(), Prompt::new(&self.backend.place(), statement::Waiting::Nothing));
+        let mut editor = Editor::new(names, &self.pending, history, &prompt, self.options.has_colors);
         self.history = editor.history();
         while self.ending.is_none() {
             let waiting = statement::cut(&self.pending.lock()).1;

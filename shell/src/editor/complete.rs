@@ -313,6 +313,10 @@ fn tables_of(statement: &str) -> Vec<TableName> {
                 parts.push(unquoted(text(at + 1)));
                 at += 2;
             }
+            if text(at) == "." {
+                // It is still being typed: the name of a schema so far.
+                break;
+            }
             if text(at).eq_ignore_ascii_case("as") {
                 at += 1;
             }

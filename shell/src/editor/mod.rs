@@ -44,7 +44,13 @@ pub struct Editor {
 
 impl Editor {
     /// An editor; the history is kept in `history` if it can be.
-    pub fn new(names: Arc<Names>, pending: &Pending, history: Option<&Path>, has_colors: bool) -> Self {
+    pub fn new(
+        names: Arc<Names>,
+        pending: &Pending,
+        history: Option<&Path>,
+        prompt: &Prompt,
+        has_colors: bool,
+    ) -> Self {
         let waiting = Arc::new(Mutex::new(Waiting::Nothing));
         let mut keys = default_emacs_keybindings();
         keys.add_binding(
@@ -55,7 +61,11 @@ impl Editor {
         keys.add_binding(KeyModifiers::SHIFT, KeyCode::BackTab, ReedlineEvent::MenuPrevious);
         keys.add_binding(KeyModifiers::ALT, KeyCode::Enter, ReedlineEvent::Edit(vec![EditCommand::InsertNewline]));
         let plain = Style::new();
-        let mut menu = ColumnarMenu::default().with_name(MENU).with_columns(4).with_column_padding(2);
+        let mut menu = ColumnarMenu::default()
+            .with_name(MENU)
+            .with_marker(&prompt.indicator())
+            .with_columns(4)
+            .with_column_padding(2);
         if has_colors {
             menu = menu
                 .with_text_style(Color::Cyan.normal())

@@ -38,6 +38,11 @@ impl Prompt {
         Self { name: place.database.clone(), mark: format!("{transaction}{end} "), first }
     }
 
+    /// What follows the name; an open menu shows it, too.
+    pub fn indicator(&self) -> String {
+        format!("{}{}", self.first.symbol(), self.mark)
+    }
+
     /// The whole of it, for a statement that waits for `waiting`.
     pub fn text(&self, waiting: Waiting) -> String {
         format!("{}{}{}", self.name, waiting.symbol(), self.mark)
@@ -54,7 +59,7 @@ impl reedline::Prompt for Prompt {
     }
 
     fn render_prompt_indicator(&self, _mode: PromptEditMode) -> Cow<'_, str> {
-        Cow::Owned(format!("{}{}", self.first.symbol(), self.mark))
+        Cow::Owned(self.indicator())
     }
 
     fn render_prompt_multiline_indicator(&self) -> Cow<'_, str> {
