@@ -239,29 +239,45 @@ fn encode_integers<T: Integer>(values: &PrimitiveArray<T>, data_type: &DataType)
     let rows = values.len();
     let null_count = values.null_count();
     let nulls = values.nulls().filter(|_| null_count > 0);
-    let (mut bounds, mut sum) = (None, Some(0i128));
-    let mut see = |value: T::Native| {
-        let wide = T::widen(value);
-        bounds = Some(bounds.map_or((wide, wide), |(min, max): (i128, i128)| (min.min(wide), max.max(wide))));
-        sum = sum.and_then(|sum| sum.checked_add(wide));
+    let all = || values.values().iter().copied();
+    let valid = |nulls: &NullBuffer| nulls.valid_indices().map(|row| values.value(row)).collect::<Vec<_>>();
+    let (bounds, sum) = match nulls {
+        None => bounds_and_sum::<T>(values.values()),
+        Some(nulls) => bounds_and_sum::<T>(&valid(nulls)),
     };
-    match nulls {
-        None => values.values().iter().for_each(|&value| see(value)),
-        Some(nulls) => nulls.valid_indices().for_each(|row| see(values.value(row))),
-    }
-    let (min, max) = bounds.unwrap_or((0, 0));
-    let span = u64::try_from(max.checked_sub(min)?).ok()?;
-    let offset = |value: T::Native| T::widen(value).wrapping_sub(min) as u64;
+    let (min, max) = bounds.unwrap_or_default();
+    let span = u64::try_from(T::widen(max).checked_sub(T::widen(min))?).ok()?;
     let offsets = match nulls {
-        None => Packed::pack(values.values().iter().map(|&value| offset(value)), span),
+        None => Packed::pack(all().map(|value| T::distance(value, min)), span),
         // What lies under a NULL may be anything.
         Some(nulls) => Packed::pack(
-            values.values().iter().enumerate().map(|(row, &value)| if nulls.is_valid(row) { offset(value) } else { 0 }),
+            all()
+                .zip(nulls.iter())
+                .map(|(value, is_valid)| if is_valid { T::distance(value, min) } else { 0 })
+                .collect::<Vec<_>>()
+                .into_iter(),
             span,
         ),
     };
+    let bounds = bounds.map(|(min, max)| (T::widen(min), T::widen(max)));
+    let min = T::widen(min);
     let zone = Zone::integers(rows, null_count, bounds, sum);
     Some((Encoding::Integers { data_type: data_type.clone(), base: min, offsets }, zone))
+}
+
+/// Least and greatest.
+type Bounds<N> = Option<(N, N)>;
+
+/// Least, greatest and sum, each in a loop of its own, of which compilers make vector code.
+fn bounds_and_sum<T: Integer>(values: &[T::Native]) -> (Bounds<T::Native>, Option<i128>) {
+    let bounds = values.iter().copied().min().zip(values.iter().copied().max());
+    let is_narrow = size_of::<T::Native>() <= 8;
+    let sum = match is_narrow {
+        // 2^32 values of 64 bits fit.
+        true => Some(values.iter().map(|&value| T::widen(value)).sum()),
+        false => values.iter().try_fold(0i128, |sum, &value| sum.checked_add(T::widen(value))),
+    };
+    (bounds, sum)
 }
 
 /// Bounds of decimals that are too far apart for offsets.

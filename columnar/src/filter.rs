@@ -270,8 +270,23 @@ impl Filter {
             Verdict::All => return Ok(Selection::All(chunk.rows())),
             Verdict::Some => {}
         }
-        let Node::And(nodes) = &self.node else {
-            return Ok(Selection::of_bits(&evaluate(&self.node, chunk, None)?.yes));
+        self.refine(chunk, Selection::All(chunk.rows()))
+    }
+
+    /// Whether rows have to be decoded for it.
+    #[must_use]
+    pub fn decodes(&self) -> bool {
+        self.node.is_costly()
+    }
+
+    /// Which of the rows of a chunk that are selected already are wanted. Doesn't look at zones first.
+    ///
+    /// # Errors
+    /// Those of what is asked about rows.
+    pub fn refine(&self, chunk: &Chunk, selection: Selection) -> Result<Selection> {
+        let nodes = match &self.node {
+            Node::And(nodes) => nodes.as_slice(),
+            node => std::slice::from_ref(node),
         };
         // Codes first: they cost next to nothing, and what costs more is asked only about the rows that they leave.
         let (costly, cheap): (Vec<&Node>, Vec<&Node>) = nodes.iter().partition(|node| node.is_costly());
@@ -290,7 +305,13 @@ impl Filter {
             }
             yes = Some(both);
         }
-        let mut selection = yes.map_or(Selection::All(chunk.rows()), |yes| Selection::of_bits(&yes));
+        let mut selection = match (yes, selection) {
+            (None, selection) => selection,
+            (Some(yes), Selection::All(_)) => Selection::of_bits(&yes),
+            (Some(yes), Selection::Rows(rows)) => {
+                Selection::Rows(rows.into_iter().filter(|&row| yes.value(row as usize)).collect())
+            }
+        };
         for node in costly {
             if possible(node, chunk) == Possible(TRUE) {
                 continue;

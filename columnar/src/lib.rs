@@ -27,6 +27,9 @@ mod statistics;
 mod table;
 mod zone;
 
+#[cfg(test)]
+mod tests;
+
 pub use build::{Options, SortKey, TableBuilder};
 pub use codes::{Codes, Packed};
 pub use column::{Coded, Column};

@@ -117,17 +117,19 @@ macro_rules! with_native {
 pub(crate) use with_native;
 
 /// An integer of Arrow's that widens to `i128`, and is `base + offset` in its own arithmetic.
-pub(crate) trait Integer: ArrowPrimitiveType {
+pub(crate) trait Integer: ArrowPrimitiveType<Native: Ord> {
     /// As a wide integer.
     fn widen(value: Self::Native) -> i128;
     /// The lowest bits of a wide integer: what it was widened from.
     fn narrow(value: i128) -> Self::Native;
     /// `base + offset`, modulo the type's size: exact where the sum is one of the type's values.
     fn offset(base: Self::Native, offset: u64) -> Self::Native;
+    /// `value - base`, which must not be negative, and fit.
+    fn distance(value: Self::Native, base: Self::Native) -> u64;
 }
 
 macro_rules! integer {
-    ($($arrow:ty),*) => {$(
+    ($($arrow:ty: $unsigned:ty),*) => {$(
         impl Integer for $arrow {
             #[inline]
             fn widen(value: Self::Native) -> i128 {
@@ -141,10 +143,24 @@ macro_rules! integer {
             fn offset(base: Self::Native, offset: u64) -> Self::Native {
                 base.wrapping_add(offset as Self::Native)
             }
+            #[inline]
+            fn distance(value: Self::Native, base: Self::Native) -> u64 {
+                value.wrapping_sub(base) as $unsigned as u64
+            }
         }
     )*};
 }
-integer!(Int8Type, Int16Type, Int32Type, Int64Type, Decimal128Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type);
+integer!(
+    Int8Type: u8,
+    Int16Type: u16,
+    Int32Type: u32,
+    Int64Type: u64,
+    Decimal128Type: u128,
+    UInt8Type: u8,
+    UInt16Type: u16,
+    UInt32Type: u32,
+    UInt64Type: u64
+);
 
 /// The same values under another type of the same layout. Costs nothing per value for integers.
 pub(crate) fn retype(array: &dyn Array, data_type: &DataType) -> Result<ArrayRef> {
@@ -192,15 +208,28 @@ pub(crate) fn widened(array: &dyn Array) -> Result<Vec<i128>> {
     }))
 }
 
-/// What a table keeps columns of `data_type` as: text and binary as views, dictionaries and runs as their values. What is nested
-/// stays as it is.
+/// What a table keeps columns of `data_type` as: text and binary as views, dictionaries and runs as their values. In nested
+/// types, too, are dictionaries and runs their values (one of few keys can't be joined with another); the rest stays as it is.
 #[must_use]
 pub fn stored_type(data_type: &DataType) -> DataType {
-    match data_type {
+    match inner_type(data_type) {
         DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
         DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
-        DataType::Dictionary(_, value) => stored_type(value),
-        DataType::RunEndEncoded(_, values) => stored_type(values.data_type()),
+        other => other,
+    }
+}
+
+/// A type without dictionaries and runs.
+fn inner_type(data_type: &DataType) -> DataType {
+    let inner = |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_data_type(inner_type(field.data_type())));
+    match data_type {
+        DataType::Dictionary(_, value) => inner_type(value),
+        DataType::RunEndEncoded(_, values) => inner_type(values.data_type()),
+        DataType::List(field) => DataType::List(inner(field)),
+        DataType::LargeList(field) => DataType::LargeList(inner(field)),
+        DataType::FixedSizeList(field, size) => DataType::FixedSizeList(inner(field), *size),
+        DataType::Map(field, sorted) => DataType::Map(inner(field), *sorted),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
         other => other.clone(),
     }
 }
