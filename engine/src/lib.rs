@@ -17,6 +17,8 @@ pub mod cache;
 pub mod clock;
 pub mod command;
 pub mod crawl;
+#[allow(dead_code, reason = "who fills datasets comes with CREATE DATASET")]
+pub(crate) mod dataset;
 pub mod encode;
 pub mod engine;
 pub mod error;
