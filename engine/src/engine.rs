@@ -11,6 +11,7 @@ use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::Query;
 use futures::stream::{BoxStream, StreamExt};
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::{Caches, NamedCache};
 use crate::clock::Clock;
 use crate::command::{self, CacheTable, CommandContext, CrawlChanges, CrawlHistory, Crawls};
+use crate::dataset::aggregate::with_aggregation_on_codes;
 use crate::execute::{
     BatchStream, CpuRuntime, GlobalMemory, KeptRows, QueryContext, QueryRun, QueryStats, ResultCacheUse, single_batch,
     stoppable,
@@ -948,6 +950,8 @@ fn template() -> Result<SessionState> {
     for rule in function::analyzer_rules() {
         builder = builder.with_analyzer_rule(rule);
     }
+    let rules = PhysicalOptimizer::new().rules;
+    builder = builder.with_physical_optimizer_rules(with_aggregation_on_codes(rules));
     let mut state = builder.build();
     for (name, table_function) in function::table_functions()? {
         state.register_udtf(name, table_function);

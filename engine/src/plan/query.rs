@@ -25,6 +25,7 @@ use super::pg_catalog::output_name::{self, OutputNames, output_names};
 use super::pg_catalog::rewrite::rewrite_query;
 use super::stop::{StopWhenCanceled, stoppable};
 use crate::command::VIEW_DIALECT;
+use crate::dataset::aggregate::without_aggregation_on_codes;
 use crate::execute::QueryPool;
 use crate::function::{SessionFunctions, register_all};
 use crate::input::InputContext;
@@ -132,6 +133,7 @@ pub(crate) fn session_state(context: PlanContext) -> Result<SessionState> {
         .build_arc()?;
     let mut config = shared.session_config.clone();
     config = config.with_default_catalog_and_schema(&context.session.catalog_name, catalog_database(&context.database));
+    let aggregates_on_codes = context.scan.dataset_aggregation;
     config = config.with_extension(Arc::new(context.scan));
     let options = config.options_mut();
     options.execution.time_zone = Some(context.time_zone.clone());
@@ -149,7 +151,12 @@ pub(crate) fn session_state(context: PlanContext) -> Result<SessionState> {
     let stop = Arc::new(StopWhenCanceled(run.cancel.clone()));
     let (analyzing, optimizing) =
         (Arc::clone(&stop) as Arc<dyn AnalyzerRule + Send + Sync>, stop as Arc<dyn OptimizerRule + Send + Sync>);
-    let mut state = SessionStateBuilder::new_from_existing(shared.template.clone())
+    let mut builder = SessionStateBuilder::new_from_existing(shared.template.clone());
+    if !aggregates_on_codes {
+        let rules = without_aggregation_on_codes(shared.template.physical_optimizers());
+        builder = builder.with_physical_optimizer_rules(rules);
+    }
+    let mut state = builder
         .with_analyzer_rules(stoppable(&shared.template.analyzer().rules, &analyzing))
         .with_optimizer_rules(stoppable(shared.template.optimizers(), &optimizing))
         .with_config(config)
