@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use limnos_columnar::Codes;
 use limnos_columnar::aggregate::{
-    BLOCK_ROWS, Bounds, Codes, Count, Expression, Extreme, Groups, KeyColumn, KeySpace, Order, Rows, Sum,
+    BLOCK_ROWS, Bounds, Count, Expression, Extreme, Groups, KeyColumn, KeySpace, Order, Rows, Sum,
 };
 
 /// What a chunk of a table has.

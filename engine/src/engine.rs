@@ -13,6 +13,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::Query;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::{Caches, NamedCache};
 use crate::clock::Clock;
 use crate::command::{self, CacheTable, CommandContext, CrawlChanges, CrawlHistory, Crawls};
+use crate::dataset::aggregate::with_aggregation_on_codes;
 use crate::dataset::{
     self, Datasets,
     tables::{DatasetTable, IngestionTable},
@@ -1303,6 +1305,7 @@ fn template() -> Result<SessionState> {
     for rule in function::analyzer_rules() {
         builder = builder.with_analyzer_rule(rule);
     }
+    builder = builder.with_physical_optimizer_rules(with_aggregation_on_codes(PhysicalOptimizer::new().rules));
     let state = builder.build();
     let (analyzer, optimizer) = (stoppable_analyzer(&state.analyzer().rules), stoppable_optimizer(state.optimizers()));
     let builder = SessionStateBuilder::new_from_existing(state);

@@ -4,20 +4,7 @@ use std::ops::Range;
 
 use arrow::buffer::NullBuffer;
 
-/// A key's codes, as narrow as they are stored.
-#[derive(Debug, Clone, Copy)]
-pub enum Codes<'a> {
-    /// As many zeros.
-    Zero(usize),
-    /// Up to 256 values.
-    U8(&'a [u8]),
-    /// Up to 65,536 values.
-    U16(&'a [u16]),
-    /// Each below 2^32.
-    U32(&'a [u32]),
-    /// All others.
-    U64(&'a [u64]),
-}
+use crate::codes::Codes;
 
 /// Which rows of a chunk are meant.
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ mod product;
 pub use accumulate::{Count, Extreme, Order, Sum};
 pub use distinct::Distinct;
 pub use group::Groups;
-pub use key::{Codes, KeyColumn, KeySpace, Rows};
+pub use key::{KeyColumn, KeySpace, Rows};
 pub use product::{Bounds, Expression, Operand};
 
 /// The most groups that arrays are made for. At 16 bytes a group and accumulator this is 16 MiB for each, which is what a hash

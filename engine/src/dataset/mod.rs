@@ -14,6 +14,7 @@
 //! - A [`kept::Loaded`] names what it was made of by a mark of the definition: rows of another definition are never read.
 //! - The memory is a budget of its own ([`budget`]), apart from that of queries.
 
+pub(crate) mod aggregate;
 pub(crate) mod budget;
 pub(crate) mod disk;
 pub(crate) mod ingest;

@@ -23,6 +23,8 @@ pub(crate) struct StatementOptions {
     pub(crate) caller: Option<Arc<FunctionContext>>,
     /// Stops the statement.
     pub(crate) cancel: CancellationToken,
+    /// Whether datasets are aggregated on their codes.
+    pub(crate) dataset_aggregation: bool,
 }
 
 impl StatementOptions {

@@ -132,6 +132,7 @@ pub(crate) fn session_state(context: PlanContext) -> Result<SessionState> {
         .build_arc()?;
     let mut config = shared.session_config.clone();
     config = config.with_default_catalog_and_schema(&context.session.catalog_name, catalog_database(&context.database));
+    let dataset_aggregation = context.scan.dataset_aggregation;
     config = config.with_extension(Arc::new(context.scan)).with_extension(Arc::new(StatementRuntime(runtime)));
     let options = config.options_mut();
     let zone = Some(context.time_zone.clone());
@@ -141,6 +142,7 @@ pub(crate) fn session_state(context: PlanContext) -> Result<SessionState> {
         input: InputContext { now: None, ..context.input },
         caller: Some(FunctionContext::new(&context.snapshot, &context.session, Some(Arc::clone(&context.rights)))),
         cancel: run.cancel.clone(),
+        dataset_aggregation,
     });
     // Athena sorts NULL last always; PostgreSQL takes it for the greatest value.
     options.sql_parser.default_null_ordering = match context.dialect {

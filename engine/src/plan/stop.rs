@@ -79,7 +79,7 @@ mod tests {
         let optimizer = Optimizer::with_rules(stoppable_optimizer(&Optimizer::new().rules));
         let mut config = ConfigOptions::new();
         let (input, caller) = (InputContext::default(), None);
-        config.extensions.insert(StatementOptions { input, caller, cancel: cancel.clone() });
+        config.extensions.insert(StatementOptions { input, caller, cancel: cancel.clone(), dataset_aggregation: true });
         let context = OptimizerContext::new_with_config_options(Arc::new(config));
         let plan = LogicalPlanBuilder::empty(true).build().unwrap();
         optimizer.optimize(plan.clone(), &context, |_, _| {}).unwrap();

@@ -10,6 +10,8 @@ pub(crate) struct ScanSettings {
     pub(crate) read_ahead: bool,
     /// `late_materialization`: see [`super::parquet`].
     pub(crate) late: LateMaterialization,
+    /// `dataset_aggregation`: see `dataset::aggregate`.
+    pub(crate) dataset_aggregation: bool,
 }
 
 impl Default for ScanSettings {
@@ -21,6 +23,10 @@ impl Default for ScanSettings {
 impl ScanSettings {
     /// Those of a session.
     pub(crate) fn of(settings: &Settings) -> Self {
-        Self { read_ahead: settings.read_ahead(), late: settings.late_materialization() }
+        Self {
+            read_ahead: settings.read_ahead(),
+            late: settings.late_materialization(),
+            dataset_aggregation: settings.dataset_aggregation(),
+        }
     }
 }

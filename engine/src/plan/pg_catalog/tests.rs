@@ -146,6 +146,7 @@ impl Lake {
             input: InputContext::default(),
             caller: Some(FunctionContext::new(&snapshot, &session, None)),
             cancel: CancellationToken::new(),
+            dataset_aggregation: true,
         });
         let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
         for rule in analyzer_rules() {

@@ -108,6 +108,12 @@ const DEFINITIONS: &[Definition] = &[
         Kind::Choice(&["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"]),
         "Sets the message levels that are sent to the client.",
     ),
+    setting(
+        "dataset_aggregation",
+        "off",
+        Kind::Boolean,
+        "Aggregates datasets on their codes where keys have few values.",
+    ),
     setting("DateStyle", "ISO, MDY", Kind::DateStyle, "Sets the display format for date and time values."),
     setting(
         "default_transaction_isolation",
@@ -500,6 +506,11 @@ impl Settings {
             "off" => LateMaterialization::Off,
             _ => LateMaterialization::Auto,
         }
+    }
+
+    /// Whether datasets are aggregated on their codes.
+    pub fn dataset_aggregation(&self) -> bool {
+        self.value("dataset_aggregation") == "on"
     }
 
     /// Whether scans fetch ahead.
