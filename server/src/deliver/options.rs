@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{ByteSize, Span};
 
@@ -49,7 +49,7 @@ pub struct WebhookOptions {
 }
 
 /// How an SMTP connection is encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SmtpTls {
     /// From its first word on (port 465).
@@ -62,7 +62,7 @@ pub enum SmtpTls {
 }
 
 /// `[smtp]`.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SmtpLayer {
     host: String,
@@ -77,7 +77,7 @@ pub struct SmtpLayer {
 }
 
 /// `[webhooks.NAME]`.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookLayer {
     url: String,
