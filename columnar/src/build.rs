@@ -467,9 +467,12 @@ fn chosen(pending: &[RecordBatch], column: usize, places: &[(usize, usize)]) -> 
     let (Some(&first), Some(&last)) = (places.first(), places.last()) else {
         return Err(Error::Misuse("a chunk has rows"));
     };
-    let rows_between: usize = pending[first.0..=last.0].iter().map(RecordBatch::num_rows).sum();
-    let behind = pending[last.0].num_rows() - last.1 - 1;
-    if rows_between.checked_sub(first.1 + behind) == Some(places.len()) && places.is_sorted() {
+    let are_successive = places.is_sorted() && {
+        let rows_between: usize = pending[first.0..=last.0].iter().map(RecordBatch::num_rows).sum();
+        let behind = pending[last.0].num_rows() - last.1 - 1;
+        rows_between.checked_sub(first.1 + behind) == Some(places.len())
+    };
+    if are_successive {
         let slices: Vec<ArrayRef> = (first.0..=last.0)
             .map(|batch| {
                 let from = if batch == first.0 { first.1 } else { 0 };

@@ -119,6 +119,32 @@ fn rows_are_sorted_within_parts_and_parts_follow_each_other() {
 }
 
 #[test]
+fn many_batches_are_sorted_as_one() {
+    for seed in 300..310 {
+        let mut numbers = Numbers(seed);
+        let schema = schema();
+        let parts = vec![(0..9).map(|_| batch(&schema, numbers.below(80) as usize, &mut numbers)).collect::<Vec<_>>()];
+        let plain = expected(&table(&schema, &parts, 64, &[]), &parts);
+        for (column, descending, nulls_first) in
+            [(0, false, false), (3, true, true), (24, false, true), (28, true, false)]
+        {
+            let sorted = table(&schema, &parts, 64, &[SortKey { column, descending, nulls_first }]);
+            assert!(sorted.is_ordered());
+            let options = arrow::compute::SortOptions { descending, nulls_first };
+            let keys = [
+                arrow::compute::SortColumn { values: Arc::clone(plain.column(column)), options: Some(options) },
+                arrow::compute::SortColumn {
+                    values: Arc::new((0..plain.num_rows() as u32).collect::<UInt32Array>()),
+                    options: None,
+                },
+            ];
+            let order = arrow::compute::lexsort_to_indices(&keys, None).expect("an order");
+            assert_equal(&all(&sorted), &arrow::compute::take_record_batch(&plain, &order).expect("rows"));
+        }
+    }
+}
+
+#[test]
 fn statistics_are_what_the_rows_say() {
     for seed in 100..140 {
         let mut numbers = Numbers(seed);

@@ -19,10 +19,18 @@ pub(crate) mod disk;
 pub(crate) mod ingest;
 pub(crate) mod kept;
 pub(crate) mod pinned;
+#[allow(dead_code, reason = "what computes on codes asks for the rest")]
+pub(crate) mod predicate;
 pub(crate) mod provider;
 pub(crate) mod refresh;
+#[allow(dead_code, reason = "what computes on codes asks for the rest")]
+pub(crate) mod source;
 mod sources;
 pub(crate) mod statement;
+#[allow(dead_code, reason = "what computes on codes asks for the rest")]
+pub(crate) mod statistics;
+#[allow(dead_code, reason = "what computes on codes asks for the rest")]
+mod stream;
 pub(crate) mod tables;
 
 pub use kept::{Datasets, DueDataset};
