@@ -260,8 +260,7 @@ mod tests {
     fn bars_are_as_long_as_their_values() {
         let answer =
             kept(&[("city", false, &[Some("Oslo"), Some("漢"), None]), ("n", true, &[Some("10"), Some("5"), None])]);
-        let expected =
-            format!("       n\nOslo │{} 10\n  漢 │{} 5\n     │\n", "█".repeat(29), format!("{}▌", "█".repeat(14)));
+        let expected = format!("       n\nOslo │{} 10\n  漢 │{}▌ 5\n     │\n", "█".repeat(29), "█".repeat(14));
         assert_eq!(draw(&answer, None, SIZE).unwrap(), expected);
     }
 
