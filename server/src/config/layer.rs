@@ -169,6 +169,7 @@ pub struct Layer {
 
     /// Who is told of reports, in the file only: `[webhooks.NAME]`.
     #[arg(skip)]
+    #[serde(skip_serializing)]
     pub webhooks: Option<BTreeMap<String, WebhookLayer>>,
 
     /// Encryption of PostgreSQL connections.

@@ -93,6 +93,7 @@ fn values(layer: &Layer) -> BTreeMap<String, String> {
         ("users", layer.users.as_ref().map(|users| users.keys().cloned().collect::<Vec<_>>().join(", "))),
         ("hba", layer.hba.as_ref().map(|rules| format!("{} rules", rules.len()))),
         ("ident", layer.ident.as_ref().map(|rules| format!("{} rules", rules.len()))),
+        ("webhooks", layer.webhooks.as_ref().map(|hooks| hooks.keys().cloned().collect::<Vec<_>>().join(", "))),
         (
             "roots",
             layer.roots.as_ref().map(|roots| roots.iter().map(|root| root.url.clone()).collect::<Vec<_>>().join(", ")),

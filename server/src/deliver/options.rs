@@ -77,7 +77,7 @@ pub struct SmtpLayer {
 }
 
 /// `[webhooks.NAME]`.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookLayer {
     url: String,
