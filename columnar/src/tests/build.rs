@@ -176,7 +176,8 @@ fn statistics_are_what_the_rows_say() {
             }
             if let Some(sum) = statistics.sum {
                 let all = crate::native::widened(&values).expect("integers");
-                assert_eq!(sum, all.iter().sum::<i128>());
+                // In another order a sum on the way may be too large, which comes out even.
+                assert_eq!(sum, all.iter().fold(0, |sum: i128, value| sum.wrapping_add(*value)));
             }
         }
     }

@@ -29,6 +29,7 @@ use crate::command::VIEW_DIALECT;
 use crate::engine::Engine;
 use crate::execute::{BatchStream, QueryRun, QueryStats, run_plan, stoppable};
 use crate::parse::{Dialect, Statement, parse};
+use crate::plan::options;
 use crate::plan::lake::PlanContext;
 use crate::plan::query::{plan_query, session_state};
 use crate::prune::KeptPartitions;
@@ -272,7 +273,7 @@ impl Job {
         }
         let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
         let physical = stoppable(physical, &run.cancel)?;
-        let mut batches = run_plan(&self.engine.cpu, &run, physical, state.task_ctx());
+        let mut batches = run_plan(&self.engine.cpu, &run, physical, options::task(&state));
         let share = self.share(&dataset);
         let schema = self.schema();
         let mut builder = TableBuilder::new(&schema, self.options(&dataset)?).map_err(columnar_error)?;
@@ -304,7 +305,7 @@ async fn read_file(
     projection: &Vec<usize>,
 ) -> Result<BatchStream> {
     let plan = table.with_files(vec![file]).scan(state, Some(projection), &[], None).await?;
-    Ok(run_plan(&engine.cpu, run, stoppable(plan, &run.cancel)?, state.task_ctx()))
+    Ok(run_plan(&engine.cpu, run, stoppable(plan, &run.cancel)?, options::task(state)))
 }
 
 /// The source with the dataset's own policy for wrong rows.

@@ -120,7 +120,7 @@ async fn filters_leave_the_same_rows() {
             asked(frame)
                 .aggregate(
                     vec![col("kind")],
-                    vec![count(col("small")), sum(col("price")), min(col("f")), max(col("text"))],
+                    vec![count(col("small")), sum(col("price")), count(col("f")), max(col("text"))],
                 )
                 .expect("groups")
         };
@@ -158,7 +158,7 @@ async fn joins_and_top_n_answer_the_same_with_what_they_learn() {
 #[tokio::test]
 async fn counts_and_bounds_are_known_without_a_scan() {
     let context = context();
-    let aggregates = vec![count(lit(1)), count(col("kind")), min(col("day")), max(col("price")), max(col("kind"))];
+    let aggregates = vec![count(lit(1_i64)), count(col("kind")), min(col("day")), max(col("price")), max(col("kind"))];
     let frame = ours(&context).aggregate(vec![], aggregates.clone()).expect("aggregates");
     let plan = frame.clone().create_physical_plan().await.expect("a plan");
     let plan = displayable(plan.as_ref()).indent(false).to_string();

@@ -6,6 +6,7 @@
 //! [`conversion`]'s. Operands that can't overflow (`DATE`, decimals,
 //! floating point) keep their operators, and so their pruning and interval analysis.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow::array::Datum;
@@ -23,6 +24,7 @@ use datafusion::logical_expr::{
     ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 
 use super::row_function::failure;
 use super::{conversion, float_math, interval, numeric_division};
@@ -61,13 +63,22 @@ impl AnalyzerRule for ExactArithmetic {
     }
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-        let context = StatementOptions::input_of(config);
-        plan.transform_up_with_subqueries(|plan| self.rewrite_plan(plan, &context)).map(|transformed| transformed.data)
+        let rewriting = Rewriting { input: StatementOptions::input_of(config), has_quotients: Cell::new(false) };
+        let plan = plan.transform_up_with_subqueries(|plan| self.rewrite_plan(plan, &rewriting))?.data;
+        // What a quotient is compared, united or put into a function with was made to be of DataFusion's type for it.
+        if rewriting.has_quotients.get() { TypeCoercion::new().analyze(plan, config) } else { Ok(plan) }
     }
 }
 
+/// One plan on its way through.
+struct Rewriting {
+    input: InputContext,
+    /// Whether a division of decimals has become ours.
+    has_quotients: Cell<bool>,
+}
+
 impl ExactArithmetic {
-    fn rewrite_plan(&self, plan: LogicalPlan, context: &InputContext) -> Result<Transformed<LogicalPlan>> {
+    fn rewrite_plan(&self, plan: LogicalPlan, rewriting: &Rewriting) -> Result<Transformed<LogicalPlan>> {
         let mut schema = merge_schema(&plan.inputs());
         if let LogicalPlan::TableScan(scan) = &plan {
             schema.merge(&scan.projected_schema);
@@ -75,18 +86,18 @@ impl ExactArithmetic {
         let names = NamePreserver::new(&plan);
         plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            let rewritten = expr.transform_up(|expr| self.rewrite_expr(expr, &schema, context))?;
+            let rewritten = expr.transform_up(|expr| self.rewrite_expr(expr, &schema, rewriting))?;
             Ok(if rewritten.transformed { rewritten.update_data(|expr| name.restore(expr)) } else { rewritten })
         })?
         // Quotients have other types than DataFusion's; the nodes above, and the client, must be told.
         .map_data(LogicalPlan::recompute_schema)
     }
 
-    fn rewrite_expr(&self, expr: Expr, schema: &DFSchema, context: &InputContext) -> Result<Transformed<Expr>> {
+    fn rewrite_expr(&self, expr: Expr, schema: &DFSchema, rewriting: &Rewriting) -> Result<Transformed<Expr>> {
         if let Expr::Cast(cast) = &expr {
             return Ok(match cast.expr.get_type(schema) {
                 Ok(from) if conversion::applies(&from, &cast.field) => {
-                    let function = Arc::new(conversion::function(Arc::clone(&cast.field), *context));
+                    let function = Arc::new(conversion::function(Arc::clone(&cast.field), rewriting.input));
                     let args = vec![cast.expr.as_ref().clone()];
                     Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, args)))
                 }
@@ -119,6 +130,7 @@ impl ExactArithmetic {
         if !ours {
             return Ok(Transformed::no(binary(left, op, right)));
         }
+        rewriting.has_quotients.set(rewriting.has_quotients.get() || op == Operator::Divide);
         let args = vec![*left, *right];
         Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), args))))
     }

@@ -197,8 +197,8 @@ mod tests {
     fn names_become_constants() {
         assert_eq!(
             bound("SELECT {{scheduled_time}}, {{ Scheduled_Date }}, {{last_success}}"),
-            "SELECT CAST('2026-03-01 23:30:00.000000+00:00' AS TIMESTAMP WITH TIME ZONE), CAST('2026-03-02' AS DATE), \
-             CAST(NULL AS TIMESTAMP WITH TIME ZONE)"
+            "SELECT CAST('2026-03-01 23:30:00.000000+00:00' AS TIMESTAMP(6) WITH TIME ZONE), CAST('2026-03-02' AS DATE), \
+             CAST(NULL AS TIMESTAMP(6) WITH TIME ZONE)"
         );
     }
 

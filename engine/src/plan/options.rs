@@ -5,6 +5,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use datafusion::catalog::Session;
 use datafusion::common::Result as DataFusionResult;
 use datafusion::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -74,11 +75,15 @@ impl ExtensionOptions for StatementOptions {
 /// The memory and the stores of the statement that a state plans, beside its configuration.
 pub(super) struct StatementRuntime(pub(super) Arc<RuntimeEnv>);
 
+/// The memory and the stores of the statement that `state` plans: a state itself has those of no statement.
+pub(crate) fn runtime(state: &dyn Session) -> Arc<RuntimeEnv> {
+    let own = state.config().get_extension::<StatementRuntime>();
+    own.map_or_else(|| Arc::clone(state.runtime_env()), |own| Arc::clone(&own.0))
+}
+
 /// What a plan of `state` runs in. Without the registry of functions, which a plan has resolved: copying it takes longer than
 /// most statements.
 pub(crate) fn task(state: &SessionState) -> Arc<TaskContext> {
-    let own = state.config().get_extension::<StatementRuntime>();
-    let runtime = own.map_or_else(|| Arc::clone(state.runtime_env()), |own| Arc::clone(&own.0));
     Arc::new(TaskContext::new(
         None,
         state.session_id().to_owned(),
@@ -87,6 +92,6 @@ pub(crate) fn task(state: &SessionState) -> Arc<TaskContext> {
         Default::default(),
         Default::default(),
         Default::default(),
-        runtime,
+        runtime(state),
     ))
 }

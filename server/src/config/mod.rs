@@ -651,7 +651,7 @@ mod tests {
             authentication_timeout = \"20s\"\nidle_session_timeout = \"8h\"\nidle_in_transaction_session_timeout = 0\nstatement_timeout = \"5min\"\n\
             footer_cache_bytes = \"1MiB\"\npartition_cache_bytes = \"2MiB\"\nlisting_cache_bytes = \"3MiB\"\n\
             block_cache_bytes = 0\nblock_cache_memory_bytes = \"4MiB\"\n\
-            shutdown_deadline = \"1s\"\nauth = \"scram-sha-256\"\nlog_level = \"debug\"\nlog_format = \"json\"\n\
+            shutdown_deadline = \"1s\"\nschedule_history = 9\nschedule_poll_interval = \"7s\"\nauth = \"scram-sha-256\"\nlog_level = \"debug\"\nlog_format = \"json\"\n\
             [users]\nann = \"secret\"\n[tls]\ncertificate = \"/c\"\nkey = \"/k\"\nclient_ca = \"/a\"\nmin_version = \"1.3\"\n\
             required = true\n[s3]\nendpoint = \"http://e\"\nregion = \"r\"\naccess_key_id = \"i\"\n\
             secret_access_key = \"k\"\nsession_token = \"t\"\nprofile = \"p\"\nallow_http = true\nvirtual_hosted_style_request = false\n\

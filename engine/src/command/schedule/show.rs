@@ -141,9 +141,10 @@ pub(super) fn create_text(schedule: &StatementSchedule) -> String {
 
 /// A dollar quote that isn't in `text`.
 fn quote_tag(text: &str) -> String {
-    let mut tags = std::iter::once("$$".to_owned()).chain((0..).map(|number| format!("$s{number}$")));
-    // A text that ends in $ would run into its quote.
-    tags.find(|tag| !text.contains(tag.as_str()) && !text.ends_with('$') || tag == "$s9999$").unwrap_or_default()
+    let tags = std::iter::once("$$".to_owned()).chain((0..).map(|number| format!("$s{number}$")));
+    // What ends in `$` or `$s0` runs into its quote.
+    let is_apart = |tag: &str| format!("{text}{tag}").find(tag) == Some(text.len());
+    tags.into_iter().find(|tag| is_apart(tag)).unwrap_or_default()
 }
 
 /// `1 day 02:30:00`, in the words that intervals are read from.
@@ -179,5 +180,7 @@ mod tests {
         );
         assert_eq!(quote_tag("SELECT 1"), "$$");
         assert_eq!(quote_tag("SELECT $$x$$"), "$s0$");
+        assert_eq!(quote_tag("SELECT $$x$s0"), "$s1$");
+        assert_eq!(quote_tag("SELECT x$"), "$s0$");
     }
 }

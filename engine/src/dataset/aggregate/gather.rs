@@ -365,11 +365,12 @@ impl Gathered {
                 let sums = match to {
                     DataType::Float64 => {
                         let wide = each().map(|place| sum.get(place));
-                        cast(&integers_of(wide, valid, &DataType::Int64)?, &DataType::Float64)?
+                        cast(&integers_of(wide, valid.clone(), &DataType::Int64)?, &DataType::Float64)?
                     }
-                    to => integers_of(each().map(|place| sum.get(place)), valid, to)?,
+                    to => integers_of(each().map(|place| sum.get(place)), valid.clone(), to)?,
                 };
-                vec![Arc::new(UInt64Array::from(counts)), sums]
+                // A group of nothing but NULL has no count either: one of 0 would be divided by.
+                vec![Arc::new(UInt64Array::new(counts.into(), valid)), sums]
             }
             (Self::Extreme(extreme, count), Way::Extreme { .. }, [to]) => {
                 let valid = some(&values_of(count.as_ref()));

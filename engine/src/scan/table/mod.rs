@@ -54,6 +54,7 @@ use super::settings::ScanSettings;
 use super::store::{Listings, Location, Stores};
 use crate::error::to_datafusion;
 use crate::execute::QueryRun;
+use crate::plan::options;
 use crate::prune::{KeptPartitions, PartitionIndex, Partitions, is_partition_only};
 use crate::{Error, Result};
 
@@ -257,7 +258,7 @@ impl CatalogTable {
         }
 
         let store_url: Arc<str> = Arc::from(location.store_url.as_str());
-        let room = Room::new(Arc::clone(&self.run.ahead), &state.runtime_env().memory_pool);
+        let room = Room::new(Arc::clone(&self.run.ahead), &options::runtime(state).memory_pool);
         let small_files = Arc::new(SmallFiles::new(Arc::clone(&room)));
         let row_filters: Vec<Expr> = {
             let names = self.constant_names();

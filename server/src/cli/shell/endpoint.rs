@@ -54,7 +54,9 @@ impl Endpoint {
             None => config.get_hostaddrs()[0].to_string(),
             Some(_) => return Err("sockets in the file system are not supported".to_owned()),
         };
-        let port = config.get_ports().first().copied().unwrap_or(PORT);
+        // A URL that names none is read as if it named PostgreSQL's.
+        let is_port_named = names_port(base) || rest.contains("port=");
+        let port = config.get_ports().last().copied().filter(|_| is_port_named).unwrap_or(PORT);
         let text = |name: &str| environment(name).filter(|value| !value.is_empty());
         let user = config.get_user().map(str::to_owned).or_else(|| text("PGUSER"));
         let database = config.get_dbname().map(str::to_owned).or_else(|| text("PGDATABASE"));
@@ -90,6 +92,14 @@ impl Endpoint {
         let options = config.get_options().map(str::to_owned);
         Ok(Self { host, port, user, password, database, options, tls, is_tls_required })
     }
+}
+
+/// Whether `postgres://USER@HOST:PORT/DATABASE` has the port.
+fn names_port(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The password that a file in libpq's format has for a host, port, database and user.
