@@ -48,7 +48,7 @@ use crate::plan::field_name::FieldNames;
 use crate::plan::hidden::HiddenTables;
 use crate::plan::kept::{Circumstances, KeptPlan, KeptPlans, PlanKey};
 use crate::plan::lake::PlanContext;
-use crate::plan::operator::IntervalOperators;
+use crate::plan::operator::Operators;
 use crate::plan::options;
 use crate::plan::pg_catalog::label::{labelled, labels};
 use crate::plan::pg_catalog::{RoleInfo, SessionInfo};
@@ -1300,7 +1300,7 @@ fn template() -> Result<SessionState> {
     let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
     let planners = builder.expr_planners().get_or_insert_default();
     planners.insert(0, Arc::new(FieldNames));
-    planners.insert(0, Arc::new(IntervalOperators));
+    planners.insert(0, Arc::new(Operators));
     builder = builder.with_relation_planners(vec![Arc::new(HiddenTables)]).with_type_planner(Arc::new(TypeNames));
     for rule in function::analyzer_rules() {
         builder = builder.with_analyzer_rule(rule);

@@ -27,6 +27,7 @@ mod timezone;
 mod to_char;
 
 pub(crate) use interval::{divide as interval_divide, multiply as interval_multiply};
+pub(crate) use numeric_division::{divides as numeric_divides, function as numeric_divide};
 pub(crate) use row_function::failure;
 
 use std::collections::HashSet;

@@ -20,11 +20,18 @@ use crate::{Error, ErrorCode};
 const SCALE: i8 = 20;
 
 /// The function that stands for `/` between decimals.
-pub(super) fn function() -> ScalarUDF {
+pub(crate) fn function() -> ScalarUDF {
     ScalarUDF::from(NumericDivision { signature: Signature::any(2, Volatility::Immutable) })
 }
 
-/// Whether `/` between these types is ours.
+/// Whether `/` between these types, as a query has them, is ours.
+pub(crate) fn divides(left: &DataType, right: &DataType) -> bool {
+    let is_number = |data_type: &DataType| data_type.is_integer() || matches!(data_type, DataType::Decimal128(..));
+    let is_decimal = |data_type: &DataType| matches!(data_type, DataType::Decimal128(..));
+    is_number(left) && is_number(right) && (is_decimal(left) || is_decimal(right))
+}
+
+/// Whether `/` between these types, once they were made one, is ours.
 pub(super) fn applies(left: &DataType, right: &DataType) -> bool {
     matches!((left, right), (DataType::Decimal128(..), DataType::Decimal128(..)))
 }
@@ -65,7 +72,7 @@ fn decimal(array: &dyn Array) -> Result<Decimal128Array> {
     if let Some(decimals) = array.as_primitive_opt::<Decimal128Type>() {
         return Ok(decimals.clone());
     }
-    // NULL literals come untyped.
+    // Integers; NULL literals come untyped.
     Ok(cast(array, &DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0))?.as_primitive::<Decimal128Type>().clone())
 }
 

@@ -65,7 +65,8 @@ impl AnalyzerRule for ExactArithmetic {
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
         let rewriting = Rewriting { input: StatementOptions::input_of(config), has_quotients: Cell::new(false) };
         let plan = plan.transform_up_with_subqueries(|plan| self.rewrite_plan(plan, &rewriting))?.data;
-        // What a quotient is compared, united or put into a function with was made to be of DataFusion's type for it.
+        // Most quotients are ours since they were planned. What such a late one is compared with, or put into a function with, was
+        // made to be of DataFusion's type for it.
         if rewriting.has_quotients.get() { TypeCoercion::new().analyze(plan, config) } else { Ok(plan) }
     }
 }

@@ -1,5 +1,6 @@
-//! [`IntervalOperators`]: what DataFusion lacks or means otherwise of intervals: `interval * number`, `interval / number`, and
-//! `date + interval`, which is a timestamp in PostgreSQL and must not lose the interval's hours.
+//! [`Operators`]: what DataFusion lacks or means otherwise. Of intervals: `interval * number`, `interval / number`, and
+//! `date + interval`, which is a timestamp in PostgreSQL and must not lose the interval's hours. Of decimals: division, whose
+//! quotients have more digits than DataFusion's; type coercion has to know that, else it cuts them to compare them.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DFSchema, Result, ScalarValue};
@@ -7,13 +8,13 @@ use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExp
 use datafusion::logical_expr::{Expr, ExprSchemable, cast};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use crate::function::{interval_divide, interval_multiply};
+use crate::function::{interval_divide, interval_multiply, numeric_divide, numeric_divides};
 
 /// See the module. To be asked before DataFusion's own planners.
 #[derive(Debug)]
-pub(crate) struct IntervalOperators;
+pub(crate) struct Operators;
 
-impl ExprPlanner for IntervalOperators {
+impl ExprPlanner for Operators {
     fn plan_binary_op(&self, mut expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         use BinaryOperator::{Divide, Minus, Multiply, Plus};
         if !matches!(expr.op, Multiply | Divide | Plus | Minus) {
@@ -32,6 +33,9 @@ impl ExprPlanner for IntervalOperators {
             }
             Divide if is_interval(&left) && right.is_numeric() => {
                 Some(interval_divide().call(vec![expr.left.clone(), expr.right.clone()]))
+            }
+            Divide if numeric_divides(&left, &right) => {
+                Some(numeric_divide().call(vec![expr.left.clone(), expr.right.clone()]))
             }
             Plus | Minus if left == DataType::Date32 && is_interval(&right) && !is_whole_days(&expr.right) => {
                 expr.left = timestamp(expr.left);
