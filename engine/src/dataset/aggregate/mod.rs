@@ -6,7 +6,7 @@
 //!    else by DataFusion's accumulator.
 //! 3. [`exec::CodeAggregateExec`] runs it: threads (`worker`) take chunks, each gathers for itself, and one merges.
 //!
-//! It is done where `SET dataset_aggregation = on`; else DataFusion aggregates, with the same answer.
+//! It is done unless `SET dataset_aggregation = off`; then DataFusion aggregates, with the same answer.
 
 mod exec;
 mod gather;

@@ -110,7 +110,7 @@ const DEFINITIONS: &[Definition] = &[
     ),
     setting(
         "dataset_aggregation",
-        "off",
+        "on",
         Kind::Boolean,
         "Aggregates datasets on their codes where keys have few values.",
     ),
