@@ -104,7 +104,7 @@ struct Create {
     order_by: Vec<String>,
 
     /// The most memory that it may take, such as 2GB
-    #[arg(id = "dataset_memory_limit", long = "memory-limit", value_name = "SIZE")]
+    #[arg(id = "dataset_memory_limit", long = "max-memory", value_name = "SIZE")]
     memory_limit: Option<String>,
 
     /// What becomes of wrong rows: fail, null, skip, quarantine
@@ -264,7 +264,7 @@ mod tests {
             "full",
             "--order-by",
             "a",
-            "--memory-limit",
+            "--max-memory",
             "2GB",
             "--comment",
             "it's",

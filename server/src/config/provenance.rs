@@ -69,7 +69,7 @@ impl Sources {
 
 /// A catalog's URL may hold a password.
 fn without_password(name: &str, value: String) -> String {
-    if name != "catalog" {
+    if name != "catalog" || value.is_empty() {
         return value;
     }
     limnos_catalog::Location::parse(&value).map_or_else(|_| MASK.to_owned(), |location| location.to_string())
