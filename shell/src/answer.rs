@@ -71,6 +71,9 @@ pub struct Answer<'a> {
     /// What came last, for `\chart`.
     pub kept: Option<Kept>,
     kept_bytes: usize,
+    copies_out: bool,
+    /// The tag of a COPY whose rows went to the output: as in psql, it is told only where they are not.
+    pub copied: Option<String>,
 }
 
 impl<'a> Answer<'a> {
@@ -89,6 +92,8 @@ impl<'a> Answer<'a> {
             pager: None,
             kept: None,
             kept_bytes: 0,
+            copies_out: false,
+            copied: None,
         }
     }
 
@@ -179,7 +184,9 @@ impl Receiver for Answer<'_> {
     fn done(&mut self, tag: &str) -> io::Result<()> {
         self.bar.end();
         if self.columns.is_empty() && !self.has_rows() {
-            if self.manner.tells_tags {
+            if std::mem::take(&mut self.copies_out) {
+                self.copied = Some(tag.to_owned());
+            } else if self.manner.tells_tags {
                 self.write(&format!("{tag}\n"))?;
             }
         } else if let Some(mut table) = self.table.take() {
@@ -209,6 +216,7 @@ impl Receiver for Answer<'_> {
 
     fn copy_out(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.bar.end();
+        self.copies_out = true;
         self.output.write_all(bytes)
     }
 

@@ -317,13 +317,20 @@ impl Shell {
         let is_quiet = !self.options.has_bar || output.is_some();
         let bar = Arc::new(if is_quiet { Bar::none() } else { Bar::new(self.options.has_colors) });
         let started = Instant::now();
+        let (is_elsewhere, tells_tags) = (output.is_some(), manner.tells_tags);
         let output = output.as_mut().unwrap_or(&mut self.output);
         let mut answer = Answer::new(output, input, manner, Arc::clone(&bar));
         let run = Run { backend: self.backend.as_mut(), interrupts: &self.interrupts, bar: &bar, started };
         let (outcome, was_interrupted) = self.runtime.block_on(Box::pin(run.run(sql, &mut answer)));
         answer.finish();
-        let kept = answer.kept.take();
+        let (kept, copied) = (answer.kept.take(), answer.copied.take());
         drop(answer);
+        if let Some(tag) = copied
+            && is_elsewhere
+            && tells_tags
+        {
+            println!("{tag}");
+        }
         let elapsed = started.elapsed();
         if outcome.is_ok() && kept.is_some() {
             self.kept = kept;

@@ -106,7 +106,10 @@ unknown = run("-c", "\\tming")
 assert unknown.returncode == 1 and "Did you mean \\timing?" in unknown.stderr, unknown
 with tempfile.TemporaryDirectory() as folder:
     copied = run("--server", SERVER, "-c", f"\\copy (select n_name from nation order by 1 limit 2) to '{folder}/n.csv' csv")
-    assert copied.returncode == 0, copied
+    assert copied.returncode == 0 and open(f"{folder}/n.csv").read() == "ALGERIA\nARGENTINA\n", copied
+    assert copied.stdout == "COPY 2\n", copied
+copied = run("--server", SERVER, "-c", "copy (select n_name from nation order by 1 limit 1) to stdout")
+assert (copied.returncode, copied.stdout) == (0, "ALGERIA\n"), copied
 
 # On a terminal.
 with tempfile.TemporaryDirectory() as home:

@@ -326,6 +326,8 @@ impl Connection {
                     let handed = rows.take().map_or(Ok(()), |mut rows| rows.hand_over(receiver));
                     handed.and_then(|()| receiver.done(tag))
                 }
+                // However few rows there are, they are rows of COPY.
+                Message::CopyOutResponse(_) if refusal.is_none() => receiver.copy_out(&[]),
                 Message::CopyOutResponse(_) => Ok(()),
                 Message::CopyData(body) if refusal.is_none() => receiver.copy_out(body.data()),
                 Message::CopyInResponse(_) => self.copy_in(receiver).await.map_err(lost)?,

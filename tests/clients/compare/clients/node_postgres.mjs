@@ -82,10 +82,12 @@ await attempt('tables', async () => (await client.query("SELECT table_name FROM 
   const { rows: [{ pid }] } = await client.query('SELECT pg_backend_pid() AS pid');
   const other = new pg.Client();
   await other.connect();
-  setTimeout(() => other.query('SELECT pg_cancel_backend($1)', [pid]).catch((error) => say('cancel.refused', error.code)), 500);
+  // Awaited before its connection ends: the cancelled query may be answered first.
+  const cancelled = new Promise((done) => setTimeout(done, 500)).then(() => other.query('SELECT pg_cancel_backend($1)', [pid])).catch((error) => say('cancel.refused', error.code));
   await client.query('SET statement_timeout = 5000');
   await attempt('cancel', () => client.query(ENDLESS));
   await attempt('cancel.after', async () => (await client.query('SELECT 1 AS one')).rows);
+  await cancelled;
   await other.end();
 }
 await client.end();
