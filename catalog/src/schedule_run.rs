@@ -139,7 +139,7 @@ pub struct ScheduleOutcome {
     pub rows: u64,
     /// Bytes that they read.
     pub bytes_scanned: u64,
-    /// Files that they made for people, where they tell them.
+    /// The files of the reports that they ran.
     pub output_files: Vec<String>,
     /// The SQLSTATE of its error.
     pub sqlstate: Option<String>,

@@ -66,6 +66,17 @@ async fn a_run_is_its_owners_and_says_what_it_did() {
     // The second knows when the first was due.
     let knows = "SELECT count(*) FROM log later JOIN log earlier ON later.before = earlier.at";
     assert_eq!(one(&client, knows).await, "1");
+    // A report is run like any statement, as of the scheduled time, and its files are told.
+    let place = root.path().display();
+    execute(&client, &format!("CREATE REPORT r TO '{place}/a.csv', '{place}/b.html' AS SELECT count(*) AS n FROM log"))
+        .await;
+    execute(&client, "CREATE SCHEDULE reporting CRON '@yearly' TIME ZONE 'UTC' AS RUN REPORT r").await;
+    execute(&client, "RUN SCHEDULE reporting").await;
+    eventually(&client, &last_state("reporting"), "SUCCEEDED").await;
+    let files = one(&client, "SELECT output_files FROM system.schedule_runs WHERE schedule_name = 'reporting'").await;
+    assert_eq!(files, format!("file://{place}/a.csv, file://{place}/b.html"));
+    assert_eq!(std::fs::read_to_string(root.path().join("a.csv")).unwrap(), "n\n2\n");
+    execute(&client, "DROP SCHEDULE reporting").await;
 
     // A failure says why; a run that goes on can be cancelled, and one that takes too long ends by itself.
     execute(&client, "ALTER SCHEDULE s SUSPEND AFTER 1 AS SELECT 1 / (SELECT count(*) FROM log WHERE who = 'x')").await;

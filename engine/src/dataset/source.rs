@@ -82,13 +82,11 @@ impl DatasetSource {
     }
 
     /// What is scanned.
-    #[allow(dead_code, reason = "for aggregation on codes")]
     pub(crate) fn table(&self) -> &Table {
         &self.table
     }
 
     /// The table's columns that come out, in order.
-    #[allow(dead_code, reason = "for aggregation on codes")]
     pub(crate) fn columns(&self) -> &[usize] {
         &self.columns
     }
@@ -96,12 +94,6 @@ impl DatasetSource {
     /// What satisfies the scan, made ready for its table. Dynamic conditions aren't in it.
     pub(crate) fn filter(&self) -> Result<Filter> {
         filter(&self.table, &self.filters)
-    }
-
-    /// Conditions that change while the query runs, on the table's columns.
-    #[allow(dead_code, reason = "for aggregation on codes")]
-    pub(crate) fn dynamic(&self) -> &[Arc<dyn PhysicalExpr>] {
-        &self.dynamic
     }
 
     fn stream(&self, partition: usize, cursor: Arc<Cursor>, context: &TaskContext) -> SendableRecordBatchStream {

@@ -3,6 +3,7 @@
 use limnos_engine::encode::Format;
 
 use super::output::Output;
+use super::statement::{identifier, string};
 use super::target::{Local, TargetArguments, path_text};
 use super::{CommandResult, query, remote, runtime};
 use crate::config::process_environment;
@@ -42,10 +43,9 @@ impl Crawl {
 }
 
 fn statement(location: &str, database: Option<&str>) -> String {
-    let quoted = location.replace('\'', "''");
     match database {
-        Some(database) => format!("CRAWL '{quoted}' INTO DATABASE \"{}\"", database.replace('"', "\"\"")),
-        None => format!("CRAWL '{quoted}'"),
+        Some(database) => format!("CRAWL {} INTO DATABASE {}", string(location), identifier(database)),
+        None => format!("CRAWL {}", string(location)),
     }
 }
 

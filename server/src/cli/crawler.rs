@@ -1,18 +1,15 @@
 //! `limnos crawler`: short forms of the statements about crawlers, sent to a server or run on a data directory.
 
 use std::io::IsTerminal as _;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
 use indicatif::ProgressBar;
-use limnos_engine::encode::Format;
 
+use super::CommandResult;
 use super::crawl::{absolute, root_of};
-use super::output::Output;
-use super::target::{Local, TargetArguments};
-use super::{CommandResult, Failure, query, remote, runtime};
-use crate::config::process_environment;
+use super::statement::{self, identifier, list, string};
+use super::target::TargetArguments;
 
 #[derive(clap::Args)]
 pub(super) struct Crawler {
@@ -184,6 +181,11 @@ impl Create {
     }
 }
 
+fn send(target: TargetArguments, sql: &str, roots: &[String], waits: bool) -> CommandResult {
+    let _spinner = waits.then(Spinner::start);
+    statement::send(target, "a crawler is", sql, roots)
+}
+
 fn history(name: &str) -> String {
     format!(
         "SELECT crawl_id, state, trigger, started_at, finished_at, files_listed, files_read, tables_created, \
@@ -191,25 +193,6 @@ fn history(name: &str) -> String {
          FROM system.crawls WHERE crawler_name = {} ORDER BY started_at DESC",
         string(&name.to_lowercase())
     )
-}
-
-fn send(target: TargetArguments, sql: &str, roots: &[String], waits: bool) -> CommandResult {
-    let output = Output::open(None)?;
-    if let Some(server) = &target.server {
-        let server = remote::Server::new(server)?;
-        let _spinner = waits.then(Spinner::start);
-        return runtime()?.block_on(server.query(sql, None, Format::Table, output));
-    }
-    if target.sources.clone().layers(process_environment)?.data_dir.is_none() {
-        return Err(Failure::Told {
-            code: ExitCode::from(2),
-            message: "a crawler is kept by a server or in a data directory".to_owned(),
-            hint: Some("Name one with --server http://127.0.0.1:8439 or --data-dir.".to_owned()),
-        });
-    }
-    let local = Local::open(target.sources, None, roots)?;
-    let _spinner = waits.then(Spinner::start);
-    runtime()?.block_on(query::run_local(local, sql, Format::Table, output))
 }
 
 /// Turns on a terminal while somebody waits; elsewhere there is none.
@@ -230,18 +213,6 @@ impl Drop for Spinner {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }
-}
-
-fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn string(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-fn list(texts: &[String], quoted: fn(&str) -> String) -> String {
-    texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -1,14 +1,10 @@
 //! `limnos dataset`: short forms of the statements about datasets, sent to a server or run on a data directory.
 
-use std::process::ExitCode;
-
 use clap::Subcommand;
-use limnos_engine::encode::Format;
 
-use super::output::Output;
-use super::target::{Local, TargetArguments};
-use super::{CommandResult, Failure, query, remote, runtime};
-use crate::config::process_environment;
+use super::CommandResult;
+use super::statement::{self, identifier, qualified, string};
+use super::target::TargetArguments;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -133,14 +129,14 @@ impl Dataset {
             Action::Create(create) => (create.statement(), create.target),
             Action::Refresh(refresh) => {
                 let full = if refresh.full { " FULL" } else { "" };
-                (format!("REFRESH DATASET {}{full}", name(&refresh.name)), refresh.target)
+                (format!("REFRESH DATASET {}{full}", qualified(&refresh.name)), refresh.target)
             }
             Action::List(all) => ("SHOW DATASETS".to_owned(), all.target),
-            Action::Show(named) => (format!("SHOW CREATE DATASET {}", name(&named.name)), named.target),
-            Action::Drop(named) => (format!("DROP DATASET {}", name(&named.name)), named.target),
+            Action::Show(named) => (format!("SHOW CREATE DATASET {}", qualified(&named.name)), named.target),
+            Action::Drop(named) => (format!("DROP DATASET {}", qualified(&named.name)), named.target),
             Action::History(named) => (history(&named.name), named.target),
         };
-        send(target, &sql)
+        statement::send(target, "a dataset is", &sql, &[])
     }
 }
 
@@ -151,7 +147,7 @@ impl Create {
             (_, true) => "CREATE DATASET IF NOT EXISTS",
             _ => "CREATE DATASET",
         };
-        let mut sql = format!("{verb} {}", name(&self.name));
+        let mut sql = format!("{verb} {}", qualified(&self.name));
         if let Some(comment) = &self.comment {
             sql += &format!(" COMMENT {}", string(comment));
         }
@@ -177,7 +173,7 @@ impl Create {
             sql += &format!(" WITH ({})", options.join(", "));
         }
         match (&self.table, &self.query) {
-            (Some(table), _) => sql + &format!(" AS TABLE {}", name(table)),
+            (Some(table), _) => sql + &format!(" AS TABLE {}", qualified(table)),
             (None, query) => {
                 sql + &format!(" AS {}", query.as_deref().unwrap_or_default().trim_end_matches([';', ' ']))
             }
@@ -195,36 +191,6 @@ fn history(dataset: &str) -> String {
          bytes_read, files_added, files_changed, files_removed, files_unchanged, version, message \
          FROM system.ingestions WHERE {shown} ORDER BY started_at DESC"
     )
-}
-
-fn send(target: TargetArguments, sql: &str) -> CommandResult {
-    let output = Output::open(None)?;
-    if let Some(server) = &target.server {
-        let server = remote::Server::new(server)?;
-        return runtime()?.block_on(server.query(sql, None, Format::Table, output));
-    }
-    if target.sources.clone().layers(process_environment)?.data_dir.is_none() {
-        return Err(Failure::Told {
-            code: ExitCode::from(2),
-            message: "a dataset is kept by a server or in a data directory".to_owned(),
-            hint: Some("Name one with --server http://127.0.0.1:8439 or --data-dir.".to_owned()),
-        });
-    }
-    let local = Local::open(target.sources, None, &[])?;
-    runtime()?.block_on(query::run_local(local, sql, Format::Table, output))
-}
-
-/// `name` or `database.name`, quoted.
-fn name(name: &str) -> String {
-    name.splitn(2, '.').map(identifier).collect::<Vec<_>>().join(".")
-}
-
-fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn string(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod reports;
 mod schedule;
 mod serve;
 mod shell;
+mod statement;
 mod status;
 mod target;
 mod terminal;

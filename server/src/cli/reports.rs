@@ -3,13 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use limnos_engine::encode::Format;
 
 use super::crawl::{absolute, root_of};
-use super::output::Output;
-use super::target::{Local, TargetArguments};
-use super::{CommandResult, Failure, query, remote, runtime};
-use crate::config::process_environment;
+use super::statement::{self, identifier, list, string};
+use super::target::TargetArguments;
+use super::{CommandResult, Failure};
 
 /// Shown under `limnos report --help`.
 const EXAMPLES: &str = "Examples:
@@ -137,7 +135,7 @@ impl ReportCommand {
         let (sql, target) = match self.action {
             Action::Create(create) => {
                 let (sql, roots) = create.statement()?;
-                return send(create.target, &sql, &roots);
+                return statement::send(create.target, "a report is", &sql, &roots);
             }
             Action::Run(run) => (run.statement()?, run.target),
             Action::List(all) => ("SHOW REPORTS".to_owned(), all.target),
@@ -145,7 +143,7 @@ impl ReportCommand {
             Action::Drop(report) => named("DROP REPORT", report),
             Action::History(report) => (history(&report.name), report.target),
         };
-        send(target, &sql, &[])
+        statement::send(target, "a report is", &sql, &[])
     }
 }
 
@@ -229,35 +227,6 @@ fn history(name: &str) -> String {
 
 fn usage(message: String) -> Failure {
     Failure::Told { code: ExitCode::from(2), message, hint: None }
-}
-
-fn send(target: TargetArguments, sql: &str, roots: &[String]) -> CommandResult {
-    let output = Output::open(None)?;
-    if let Some(server) = &target.server {
-        let server = remote::Server::new(server)?;
-        return runtime()?.block_on(server.query(sql, None, Format::Table, output));
-    }
-    if target.sources.clone().layers(process_environment)?.data_dir.is_none() {
-        return Err(Failure::Told {
-            code: ExitCode::from(2),
-            message: "a report is kept by a server or in a data directory".to_owned(),
-            hint: Some("Name one with --server http://127.0.0.1:8439 or --data-dir.".to_owned()),
-        });
-    }
-    let local = Local::open(target.sources, None, roots)?;
-    runtime()?.block_on(query::run_local(local, sql, Format::Table, output))
-}
-
-fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn string(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-fn list(texts: &[String], quoted: fn(&str) -> String) -> String {
-    texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -2,17 +2,14 @@
 //! verifiers here: neither a server nor its logs see them.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use std::process::ExitCode;
 
 use clap::Subcommand;
-use limnos_engine::encode::Format;
 
-use super::output::Output;
-use super::target::{Local, TargetArguments};
+use super::statement::{self, identifier, string};
+use super::target::TargetArguments;
 use super::terminal::Quiet;
-use super::{CommandResult, Failure, query, remote, runtime};
+use super::{CommandResult, Failure};
 use crate::auth::scram;
-use crate::config::process_environment;
 
 #[derive(clap::Args)]
 pub(super) struct User {
@@ -111,6 +108,9 @@ struct Definition {
 }
 
 /// What `limnos user list` shows.
+/// What can't be made of nothing but files.
+const KEPT: &str = "users are";
+
 const LIST: &str = "SELECT rolname AS name, rolcanlogin AS login, rolsuper AS superuser, rolcreatedb AS createdb, \
                     rolcreaterole AS createrole, rolconnlimit AS connection_limit, rolvaliduntil AS valid_until \
                     FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY rolname";
@@ -120,17 +120,26 @@ impl User {
         match self.action {
             Action::Create(user) => {
                 let verifier = user.password.then(ask).transpose()?;
-                send(&user.statement("CREATE ROLE", verifier.as_deref()), user.target)
+                let sql = user.statement("CREATE ROLE", verifier.as_deref());
+                statement::send(user.target, KEPT, &sql, &[])
             }
             Action::Alter(user) => {
                 let verifier = user.password.then(ask).transpose()?;
-                send(&user.statement("ALTER ROLE", verifier.as_deref()), user.target)
+                let sql = user.statement("ALTER ROLE", verifier.as_deref());
+                statement::send(user.target, KEPT, &sql, &[])
             }
-            Action::List(all) => send(LIST, all.target),
-            Action::Drop(user) => send(&format!("DROP ROLE {}", identifier(&user.name)), user.target),
+            Action::List(all) => statement::send(all.target, KEPT, LIST, &[]),
+            Action::Drop(user) => {
+                statement::send(user.target, KEPT, &format!("DROP ROLE {}", identifier(&user.name)), &[])
+            }
             Action::Password(user) => {
                 let verifier = ask()?;
-                send(&format!("ALTER ROLE {} PASSWORD {}", identifier(&user.name), string(&verifier)), user.target)
+                statement::send(
+                    user.target,
+                    KEPT,
+                    &format!("ALTER ROLE {} PASSWORD {}", identifier(&user.name), string(&verifier)),
+                    &[],
+                )
             }
         }
     }
@@ -173,24 +182,6 @@ impl Definition {
     }
 }
 
-fn send(sql: &str, target: TargetArguments) -> CommandResult {
-    let output = Output::open(None)?;
-    if let Some(server) = &target.server {
-        let server = remote::Server::new(server)?;
-        return runtime()?.block_on(server.query(sql, None, Format::Table, output));
-    }
-    let layers = target.sources.clone().layers(process_environment)?;
-    if layers.data_dir.is_none() && layers.catalog.is_none() {
-        return Err(Failure::Told {
-            code: ExitCode::from(2),
-            message: "users are kept by a server or in a data directory".to_owned(),
-            hint: Some("Name one with --server http://127.0.0.1:8439 or --data-dir.".to_owned()),
-        });
-    }
-    let local = Local::open(target.sources, None, &[])?;
-    runtime()?.block_on(query::run_local(local, sql, Format::Table, output))
-}
-
 /// The verifier of a password that somebody gives.
 fn ask() -> Result<String, Failure> {
     let password = if std::io::stdin().is_terminal() { ask_twice()? } else { read_line()? };
@@ -230,14 +221,6 @@ fn read_line() -> Result<String, Failure> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).map_err(|error| Failure::new(error, None))?;
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
-}
-
-fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn string(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]

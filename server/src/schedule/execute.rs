@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, AsArray as _, RecordBatch};
 use chrono::DateTime;
 use limnos_catalog::schedule::When;
 use limnos_catalog::{ScheduleOutcome, ScheduleRun, ScheduleRunState, StatementSchedule};
@@ -188,7 +188,12 @@ impl Work {
         let mut rows = 0;
         while let Some(batch) = result.next().await {
             match batch {
-                Ok(batch) => rows += batch.num_rows() as u64,
+                Ok(batch) => {
+                    rows += batch.num_rows() as u64;
+                    if matches!(result.tag, CommandTag::Rows("RUN REPORT")) {
+                        outcome.output_files.extend(files_of(&batch));
+                    }
+                }
                 Err(error) => {
                     outcome.bytes_scanned += result.bytes_scanned();
                     return Err(error);
@@ -233,4 +238,10 @@ impl Work {
         let at = DateTime::from_timestamp_millis(run.scheduled_at_ms).unwrap_or_default();
         Parameters::of_schedule(at, &zone, self.last_success_ms.and_then(DateTime::from_timestamp_millis))
     }
+}
+
+/// The files that RUN REPORT says it has made.
+fn files_of(batch: &RecordBatch) -> Vec<String> {
+    let files = batch.column_by_name("file").and_then(|column| column.as_string_opt::<i32>());
+    files.into_iter().flatten().flatten().map(str::to_owned).collect()
 }

@@ -10,9 +10,10 @@ use std::process::ExitCode;
 use limnos_engine::encode::Format;
 
 use super::super::output::Output;
+use super::super::statement::{self, identifier};
 use super::super::target::TargetArguments;
 use super::super::{CommandResult, Failure, query, remote, runtime};
-use super::{file, identifier, open};
+use super::{KEPT, file};
 
 #[derive(clap::Args)]
 #[command(after_help = "A file has tables such as:
@@ -125,7 +126,12 @@ impl Apply {
             }
             None => {
                 let target = TargetArguments { server: None, sources: self.target.sources.clone() };
-                runtime()?.block_on(query::run_local(open(target)?, sql, Format::Ndjson, output))?;
+                runtime()?.block_on(query::run_local(
+                    statement::open(target, KEPT, &[])?,
+                    sql,
+                    Format::Ndjson,
+                    output,
+                ))?;
             }
         }
         let bytes = std::mem::take(&mut *memory.lock());

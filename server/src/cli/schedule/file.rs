@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Policy, create_text, string, table_name};
+use super::super::statement::{qualified, string};
+use super::{Policy, create_text};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,7 +91,7 @@ fn statement(name: &str, entry: Entry, read_sql: &dyn Fn(&Path) -> Result<String
         (None, None, Some(table)) => {
             let least = entry.minimum_interval.as_ref();
             let least = least.map_or_else(String::new, |text| format!(" MINIMUM INTERVAL {}", string(text)));
-            format!("ON CHANGE OF {}{least}", table_name(table))
+            format!("ON CHANGE OF {}{least}", qualified(table))
         }
         _ => return Err("exactly one of cron, every and on_change_of is needed".to_owned()),
     };

@@ -7,12 +7,13 @@ mod file;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use limnos_engine::encode::Format;
 
-use super::output::Output;
-use super::target::{Local, TargetArguments};
-use super::{CommandResult, Failure, query, remote, runtime};
-use crate::config::process_environment;
+use super::statement::{self, identifier, qualified, string};
+use super::target::TargetArguments;
+use super::{CommandResult, Failure};
+
+/// What can't be made of nothing but files.
+const KEPT: &str = "a schedule is";
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -215,7 +216,7 @@ impl Schedule {
             Action::History(schedule) => (history(&schedule.name), schedule.target),
             Action::Cancel(cancel) => (format!("CANCEL SCHEDULE RUN {}", string(&cancel.run)), cancel.target),
         };
-        send(target, &sql)
+        statement::send(target, KEPT, &sql, &[])
     }
 }
 
@@ -237,7 +238,7 @@ impl Create {
             (None, None, Some(table)) => {
                 let least = self.minimum_interval.as_ref();
                 let least = least.map_or_else(String::new, |text| format!(" MINIMUM INTERVAL {}", string(text)));
-                format!("ON CHANGE OF {}{least}", table_name(table))
+                format!("ON CHANGE OF {}{least}", qualified(table))
             }
             (None, None, None) => {
                 return Err(Failure::Told {
@@ -267,44 +268,6 @@ fn history(name: &str) -> String {
          FROM system.schedule_runs WHERE schedule_name = {} ORDER BY queued_at DESC, attempt DESC",
         string(&name.to_lowercase())
     )
-}
-
-fn send(target: TargetArguments, sql: &str) -> CommandResult {
-    let output = Output::open(None)?;
-    if let Some(server) = &target.server {
-        let server = remote::Server::new(server)?;
-        return runtime()?.block_on(server.query(sql, None, Format::Table, output));
-    }
-    let local = open(target)?;
-    runtime()?.block_on(query::run_local(local, sql, Format::Table, output))
-}
-
-fn open(target: TargetArguments) -> Result<Local, Failure> {
-    let layer = target.sources.clone().layers(process_environment)?;
-    if layer.data_dir.is_none() && layer.catalog.is_none() {
-        return Err(Failure::Told {
-            code: ExitCode::from(2),
-            message: "a schedule is kept by a server or in a data directory".to_owned(),
-            hint: Some("Name one with --server http://127.0.0.1:8439 or --data-dir.".to_owned()),
-        });
-    }
-    Local::open(target.sources, None, &[])
-}
-
-/// `d.t` as two names.
-fn table_name(text: &str) -> String {
-    match text.split_once('.') {
-        Some((database, name)) => format!("{}.{}", identifier(database), identifier(name)),
-        None => identifier(text),
-    }
-}
-
-fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn string(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]
